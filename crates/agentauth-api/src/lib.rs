@@ -1,0 +1,1 @@
+//! The words that cross the agentauthd socket: requests, responses, error codes.

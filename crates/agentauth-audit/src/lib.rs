@@ -1,0 +1,1 @@
+//! The hash-chained record of what agentauthd decided and did.

@@ -1,0 +1,1 @@
+//! The user's machine: clock, browser, process hardening, service notices.

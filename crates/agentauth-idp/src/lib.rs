@@ -1,0 +1,1 @@
+//! The network side of agentauthd: discovery, login, token endpoint, refresh and keys.

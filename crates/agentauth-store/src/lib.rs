@@ -1,0 +1,1 @@
+//! What must survive: secret stores behind one port, and the state database.

@@ -1,0 +1,1 @@
+//! The agentauthd daemon and its command line.

@@ -1,0 +1,1 @@
+//! A stand-in Descope for tests and the demonstration.
