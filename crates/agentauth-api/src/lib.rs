@@ -1,1 +1,64 @@
-//! The words that cross the agentauthd socket: requests, responses, error codes.
+//! The words that cross the agentauthd socket: requests, responses and error codes.
+//!
+//! Architecture invariant: these types carry no behaviour and no rule. One file in `agentauthd` converts between
+//! them and the rules. No type here can hold a token, a key or a refresh token.
+#![forbid(unsafe_code)]
+
+pub mod check;
+pub mod login;
+pub mod problem;
+pub mod status;
+
+pub use check::{CheckRequest, CheckResponse, Obligations, Verdict};
+pub use login::{Account, LoginProgress, LoginRequest, LoginStarted, LogoutRequest, LogoutResponse};
+pub use problem::{ErrorCode, Problem};
+pub use status::{
+    AgentStatus, AuditStatus, CallerStatus, Health, KeysStatus, PolicyStatus, ProviderStatus,
+    SecretStoreStatus, SessionPhase, SessionStatus, Status,
+};
+
+use serde::{Deserialize, Serialize};
+
+/// The protocol version that this crate speaks.
+pub const PROTOCOL: u32 = 1;
+
+/// The request header that carries the greeting's nonce (design: the greeting).
+pub const NONCE_HEADER: &str = "agentauthd-nonce";
+
+/// The request and response header for a caller's own correlation identifier.
+pub const REQUEST_ID_HEADER: &str = "x-request-id";
+
+/// The authority to put in a request URL; the socket ignores which host is named, `Host` must be one of these.
+pub const HOST: &str = "agentauthd";
+
+/// Paths of the version 1 interface.
+pub mod paths {
+    /// `GET`: protocol versions and the nonce.
+    pub const HELLO: &str = "/v1/hello";
+    /// `GET`: the state of everything, without secrets.
+    pub const STATUS: &str = "/v1/status";
+    /// `POST`: may this caller do that?
+    pub const CHECK: &str = "/v1/check";
+    /// `POST`: start a login; `GET {LOGIN}/{id}`: follow it.
+    pub const LOGIN: &str = "/v1/login";
+    /// `DELETE`: log out.
+    pub const SESSION: &str = "/v1/session";
+    /// `GET`: the process is up.
+    pub const HEALTHZ: &str = "/healthz";
+    /// `GET`: decisions can be made.
+    pub const READYZ: &str = "/readyz";
+}
+
+/// The answer to `GET /v1/hello`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Always `agentauthd`.
+    pub name: String,
+    /// The daemon's version.
+    pub version: String,
+    /// Protocol versions the daemon speaks.
+    pub protocols: Vec<u32>,
+    /// To be sent as [`NONCE_HEADER`] with every later request on this connection: it proves that the process
+    /// which greeted is the one that asks.
+    pub nonce: String,
+}

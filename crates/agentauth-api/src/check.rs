@@ -1,0 +1,94 @@
+//! `POST /v1/check`: the question before a sensitive action, and the decision.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// May the calling agent do this?
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckRequest {
+    /// One scope, `resource.action:context`. Exactly one of `scope` and `scopes` is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// Several scopes; all must be allowed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
+    /// Why, in the agent's words. Shown to people as hostile text, never trusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<String>,
+    /// The canonical action that an approval is bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<serde_json::Value>,
+    /// The caller's own opaque identifier for this call, for correlation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<String>,
+    /// How long to wait, in milliseconds, for a deny with remedy `wait` to become decidable. At most 30,000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_ms: Option<u64>,
+    /// A person's dry run as this registered agent: nothing is spent, the answer is marked.
+    #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
+    pub dry_run_as: Option<String>,
+}
+
+/// Allow or deny.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Go ahead.
+    Allow,
+    /// Do not.
+    Deny,
+}
+
+/// What an allow demands of the agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Obligations {
+    /// Seconds for which whatever the agent makes of this allow may live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_lifetime_seconds: Option<u64>,
+    /// Credentials must be bound to a key.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub require_proof: bool,
+}
+
+/// A decision. Always HTTP 200, for a deny too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckResponse {
+    /// Identifies this decision in the audit log.
+    pub id: String,
+    /// Allow or deny.
+    pub decision: Verdict,
+    /// A stable word: `granted`, or the first check that failed.
+    pub reason: String,
+    /// What would turn this deny into an allow: `login`, `register`, `consent`, `step_up`, `proof`, `attestation`
+    /// or `wait`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+    /// For the person.
+    pub message: String,
+    /// For a language model: what was refused, not to retry, what to ask the user.
+    pub model_message: String,
+    /// The registered agents whose rights were intersected, the caller's own first.
+    pub agents: Vec<String>,
+    /// How well the caller is proven: `launched`, `pinned`, `path` or `unproven`.
+    pub assurance: String,
+    /// The scopes in canonical form.
+    pub scopes: Vec<String>,
+    /// The grants that cover them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<String>,
+    /// The determining policies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<String>,
+    /// Strictest over all determining policies.
+    #[serde(default)]
+    pub obligations: Obligations,
+    /// When a cached copy of this answer stops being true.
+    pub expires_at: Timestamp,
+    /// Whether this was a person's dry run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+    /// The request's `call`, echoed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<String>,
+}

@@ -1,0 +1,203 @@
+//! `GET /v1/status`: a glance at everything. Never a token.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::login::Account;
+
+/// The state of the daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The daemon's version.
+    pub version: String,
+    /// The daemon's process id.
+    pub pid: u32,
+    /// When the daemon started.
+    pub started_at: Timestamp,
+    /// The profile it serves.
+    pub profile: String,
+    /// This installation, `device:uuid:…`.
+    pub device: String,
+    /// Whether everything is paused.
+    pub locked: bool,
+    /// The login.
+    pub session: SessionStatus,
+    /// The provider.
+    pub provider: ProviderStatus,
+    /// The provider's signing keys.
+    pub keys: KeysStatus,
+    /// Where the refresh token is kept.
+    pub secret_store: SecretStoreStatus,
+    /// The organisation's policy.
+    pub policy: PolicyStatus,
+    /// The record.
+    pub audit: AuditStatus,
+    /// Registered agents.
+    pub agents: Vec<AgentStatus>,
+    /// How the daemon sees the process that asks.
+    pub caller: CallerStatus,
+    /// What is wrong, and what to do about it; empty when all is well.
+    pub problems: Vec<String>,
+}
+
+/// Where the session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionPhase {
+    /// Nobody is logged in.
+    LoggedOut,
+    /// A login is stored, but the provider has not confirmed it since the start.
+    Unverified,
+    /// Logged in and verified.
+    Active,
+    /// The login ended; log in again.
+    Over,
+}
+
+/// The login.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionStatus {
+    /// Where it stands.
+    pub phase: SessionPhase,
+    /// Why, in words, where that is not obvious.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// Who is, or was, logged in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<Account>,
+    /// Effective roles.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+    /// Effective permissions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub permissions: Vec<String>,
+    /// The tenant that the roles are of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// When the person logged in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logged_in_at: Option<Timestamp>,
+    /// When the session token ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// When the login itself ends, if the provider said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login_ends_at: Option<Timestamp>,
+    /// When the provider last confirmed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed_at: Option<Timestamp>,
+    /// When the daemon asks the provider next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_refresh_at: Option<Timestamp>,
+}
+
+/// The provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderStatus {
+    /// The project.
+    pub project_id: String,
+    /// Its base URL.
+    pub base_url: String,
+    /// Whether the last request reached it; absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reachable: Option<bool>,
+    /// When it was last reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_reached_at: Option<Timestamp>,
+    /// The last failure, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<String>,
+    /// The redirect URLs to register.
+    pub redirect_uris: Vec<String>,
+}
+
+/// The provider's signing keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeysStatus {
+    /// How many are held.
+    pub count: usize,
+    /// When the set was fetched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetched_at: Option<Timestamp>,
+    /// Until when the set may be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usable_until: Option<Timestamp>,
+}
+
+/// Where the refresh token is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretStoreStatus {
+    /// Which store, in words.
+    pub kind: String,
+    /// Whether it can be used now.
+    pub usable: bool,
+    /// If not: why, and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// The organisation's policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyStatus {
+    /// How many policies are in force.
+    pub count: usize,
+    /// Where they came from.
+    pub sources: Vec<String>,
+}
+
+/// The record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditStatus {
+    /// Whether decisions can be recorded; if not, nothing is allowed.
+    pub writable: bool,
+    /// The number of the newest record.
+    pub records: u64,
+    /// If not writable: why, and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// A registered agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentStatus {
+    /// Its manifest's name.
+    pub name: String,
+    /// Its manifest's version.
+    pub version: String,
+    /// What recognises its process.
+    pub executable: String,
+    /// The script, for interpreters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script: Option<String>,
+    /// How many grants it has.
+    pub grants: usize,
+}
+
+/// How the daemon sees the process that asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallerStatus {
+    /// Its process id.
+    pub pid: u32,
+    /// Its executable, where readable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executable: Option<String>,
+    /// The registered agent that it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// How well it is proven.
+    pub assurance: String,
+    /// How well it is shown to be a person's own.
+    pub grade: String,
+    /// Whether it greeted.
+    pub greeted: bool,
+}
+
+/// The answer to `/healthz` and `/readyz`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// `ok`, or what is missing.
+    pub status: String,
+    /// What keeps decisions from being made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+}
