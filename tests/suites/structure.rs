@@ -1,0 +1,186 @@
+//! The shape of the house: which crate may name which, what the core may not touch, what every file begins with.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The floor of each crate. An arrow may point to a lower floor only. `beside` may use what it likes, but nothing
+/// that ships may use it.
+const FLOORS: &[(&str, u8)] = &[
+    ("agentauth-core", 1),
+    ("agentauth-api", 1),
+    ("agentauth-ipc", 1),
+    ("agentauth-idp", 2),
+    ("agentauth-store", 2),
+    ("agentauth-audit", 2),
+    ("agentauth-host", 2),
+    ("agentauth-client", 2),
+    ("agentauthd", 3),
+    ("agentauth-demo", 3),
+];
+const BESIDE: &[&str] = &["descope-emulator", "e2e"];
+
+/// What the core may depend on. A crate is added here only if it does no input or output and needs no runtime.
+const CORE_MAY_USE: &[&str] = &[
+    "base64", "cedar-policy", "hex", "imbl", "jiff", "quick_cache", "secrecy", "serde", "serde_json", "sha2",
+    "thiserror", "toml", "url",
+];
+
+/// Words that would mean the core does input or output, keeps time or is asynchronous.
+const CORE_MAY_NOT_SAY: &[&str] = &[
+    "std::fs", "std::net", "std::env", "std::process", "std::io", "std::thread", "tokio", "SystemTime", "Instant",
+    "::now()", "async fn", ".await",
+];
+
+#[test]
+fn every_arrow_points_down() {
+    let graph = dependencies();
+    let floors: BTreeMap<_, _> = FLOORS.iter().copied().collect();
+    let mut wrong = Vec::new();
+    for (from, tos) in &graph {
+        for to in tos {
+            match (floors.get(from.as_str()), floors.get(to.as_str())) {
+                (Some(a), Some(b)) if a > b => {}
+                // The demonstration starts the stand-in provider and is itself no part of the product.
+                (Some(_), None) if from == "agentauth-demo" => {}
+                (None, _) => {}
+                _ => wrong.push(format!("{from} -> {to}")),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "arrows that do not point down: {wrong:?}");
+    let known: BTreeSet<&str> = FLOORS.iter().map(|(n, _)| *n).chain(BESIDE.iter().copied()).collect();
+    let strangers: Vec<_> = graph.keys().filter(|name| !known.contains(name.as_str())).collect();
+    assert!(strangers.is_empty(), "crates that stand on no floor: {strangers:?}");
+}
+
+#[test]
+fn clients_never_see_the_core_and_the_core_names_no_crate_of_ours() {
+    let graph = dependencies();
+    assert!(!graph["agentauth-client"].contains("agentauth-core"));
+    assert!(graph["agentauth-core"].is_empty());
+    assert!(graph["agentauth-api"].is_empty());
+    assert!(graph["agentauth-ipc"].is_empty());
+}
+
+#[test]
+fn the_core_gains_no_io_dependency() {
+    let allowed: BTreeSet<&str> = CORE_MAY_USE.iter().copied().collect();
+    let used = normal_dependencies("agentauth-core");
+    let strangers: Vec<_> = used.iter().filter(|name| !allowed.contains(name.as_str())).collect();
+    assert!(strangers.is_empty(), "agentauth-core depends on {strangers:?}, which nobody has vouched for");
+}
+
+#[test]
+fn the_core_reads_no_clock_file_or_socket() {
+    let mut found = Vec::new();
+    for file in rust_files(&root().join("crates/agentauth-core/src")) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for (number, line) in code.lines().enumerate() {
+            let line = line.split("//").next().unwrap_or_default();
+            for word in CORE_MAY_NOT_SAY {
+                if line.contains(word) {
+                    found.push(format!("{}:{}: {word}", file.display(), number + 1));
+                }
+            }
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn one_file_names_both_wire_and_rules() {
+    let mut both = Vec::new();
+    for file in rust_files(&root().join("crates/agentauthd/src")) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        if text.contains("agentauth_api::CheckRequest") && text.contains("agentauth_core::decide") {
+            both.push(file);
+        }
+    }
+    assert!(both.len() <= 1, "only wire.rs converts between wire and rules: {both:?}");
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    let mut silent = Vec::new();
+    for folder in ["crates", "tests"] {
+        for file in rust_files(&root().join(folder)) {
+            let text = std::fs::read_to_string(&file).unwrap();
+            if !text.starts_with("//!") {
+                silent.push(file);
+            }
+        }
+    }
+    assert!(silent.is_empty(), "files without a //! first line: {silent:#?}");
+}
+
+#[test]
+fn every_dependency_says_why_it_is_here() {
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let section = manifest.split("[workspace.dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
+    let mut explained = false;
+    for line in section.lines() {
+        if line.starts_with('#') {
+            explained = !line.contains("---");
+        } else if line.is_empty() {
+            explained = false;
+        } else if !line.contains("path = \"crates/") && !line.starts_with(' ') {
+            assert!(explained, "no reason above `{line}`");
+        }
+    }
+}
+
+/// Our crates and the crates of ours that each names outside its tests.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let ours: BTreeSet<String> = packages().keys().cloned().collect();
+    packages()
+        .into_iter()
+        .map(|(name, deps)| (name, deps.into_iter().filter(|dep| ours.contains(dep)).collect()))
+        .collect()
+}
+
+fn normal_dependencies(package: &str) -> BTreeSet<String> {
+    packages().remove(package).unwrap()
+}
+
+fn packages() -> BTreeMap<String, BTreeSet<String>> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    metadata["packages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|package| {
+            let deps = package["dependencies"].as_array().unwrap();
+            let normal = deps.iter().filter(|dep| dep["kind"] != "dev" && dep["kind"] != "build");
+            let names = normal.map(|dep| dep["name"].as_str().unwrap().to_owned()).collect();
+            (package["name"].as_str().unwrap().to_owned(), names)
+        })
+        .collect()
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            if path.file_name().is_some_and(|name| name != "target") {
+                found.extend(rust_files(&path));
+            }
+        } else if path.extension().is_some_and(|ext| ext == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
