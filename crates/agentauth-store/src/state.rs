@@ -1,0 +1,540 @@
+//! The state database: what is not secret and must survive.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
+
+use crate::ProfileName;
+
+/// The schema of this program; the file's `user_version`. Each entry brings the file from its index to the next.
+const MIGRATIONS: [&str; 1] = ["
+    CREATE TABLE pins (
+        profile      TEXT PRIMARY KEY NOT NULL,
+        issuer       TEXT NOT NULL,
+        subject      TEXT NOT NULL,
+        display_name TEXT,
+        pinned_at    TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE refresh_history (
+        profile      TEXT PRIMARY KEY NOT NULL,
+        rotates      INTEGER NOT NULL CHECK (rotates IN (0, 1)),
+        ambiguous    INTEGER NOT NULL CHECK (ambiguous >= 0),
+        last_success TEXT
+    ) STRICT;
+"];
+
+/// `agnt`: says whose file this is, so that another program's database is refused.
+const APPLICATION_ID: i32 = 0x6167_6e74;
+
+/// How long a statement waits for another process's write.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// Who a profile belongs to: fixed by the first login, and changed only under a stronger proof.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pin {
+    /// The provider (`iss`), or the project's base as the provider's tokens name it.
+    pub issuer: String,
+    /// The user there (`sub`).
+    pub subject: String,
+    /// A name to show; never compared.
+    pub display_name: Option<String>,
+    /// When it was pinned.
+    pub pinned_at: Timestamp,
+}
+
+/// What [`StateDb::set_pin_if_absent`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PinOutcome {
+    /// There was none; the given one is stored now.
+    Set,
+    /// This one was there and still is. The caller compares issuer and subject.
+    Existing(Pin),
+}
+
+/// What earlier refreshes of a profile taught; survives a restart, since a lost answer may be why there was one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RefreshRecord {
+    /// A refresh has returned a different token: the provider rotates.
+    pub rotates: bool,
+    /// Refreshes sent without an answer since the last success.
+    pub ambiguous: u32,
+    /// The last refresh that succeeded.
+    pub last_success: Option<Timestamp>,
+}
+
+/// The database `state.db` (SQLite, WAL, 0600). Calls block for a file write, some for [`BUSY`](StateDb::open) at
+/// most: use it off the check path, and from `spawn_blocking` in asynchronous code. It grants nothing by itself.
+#[derive(Debug)]
+pub struct StateDb {
+    path: PathBuf,
+    connection: Mutex<Connection>,
+}
+
+impl StateDb {
+    /// Opens `path`, creating the file and bringing its schema up to date. Statements wait 5 s for another process.
+    ///
+    /// # Errors
+    /// [`StateError`]; `Newer` if a later version of the program wrote it, `Damaged` if it is not ours or broken.
+    pub fn open(path: &Path) -> Result<StateDb, StateError> {
+        create_private(path).map_err(|cause| StateError::Inaccessible { path: path.to_owned(), cause })?;
+        let fault = |cause| StateError::from_sqlite(path, "open it", cause);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+        let mut connection = Connection::open_with_flags(resolved(path), flags).map_err(fault)?;
+        connection.busy_timeout(BUSY).map_err(fault)?;
+        // The identity check comes first, and before anything is written to a file that may be a stranger's.
+        let version = migrate(&mut connection, path)?;
+        tracing::debug!(version, path = %path.display(), "state database open");
+        use_write_ahead_log(&connection).map_err(fault)?;
+        // A pin must not be forgotten by a power cut: in WAL mode only FULL syncs at each commit.
+        connection.pragma_update(None, "synchronous", "FULL").map_err(fault)?;
+        Ok(StateDb { path: path.to_owned(), connection: Mutex::new(connection) })
+    }
+
+    /// The pin of `profile`, if it has one.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn pin(&self, profile: &ProfileName) -> Result<Option<Pin>, StateError> {
+        read_pin(&self.connection(), profile).map_err(|cause| self.fault("read the pinned user", cause))
+    }
+
+    /// Pins `profile` to `pin` unless it is pinned already; atomic across processes.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn set_pin_if_absent(&self, profile: &ProfileName, pin: &Pin) -> Result<PinOutcome, StateError> {
+        let work = |connection: &mut Connection| -> rusqlite::Result<PinOutcome> {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            if let Some(existing) = read_pin(&transaction, profile)? {
+                return Ok(PinOutcome::Existing(existing));
+            }
+            write_pin(&transaction, profile, pin)?;
+            transaction.commit()?;
+            Ok(PinOutcome::Set)
+        };
+        work(&mut self.connection()).map_err(|cause| self.fault("pin the user", cause))
+    }
+
+    /// Pins `profile` to `pin`, whoever it was pinned to. A widening operation: the caller has proof for it.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn replace_pin(&self, profile: &ProfileName, pin: &Pin) -> Result<(), StateError> {
+        write_pin(&self.connection(), profile, pin).map_err(|cause| self.fault("pin the user", cause))
+    }
+
+    /// What earlier refreshes of `profile` taught; the default if there were none.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn refresh_record(&self, profile: &ProfileName) -> Result<RefreshRecord, StateError> {
+        self.connection()
+            .query_row(
+                "SELECT rotates, ambiguous, last_success FROM refresh_history WHERE profile = ?1",
+                [profile.as_str()],
+                |row| {
+                    Ok(RefreshRecord {
+                        rotates: row.get(0)?,
+                        ambiguous: row.get(1)?,
+                        last_success: row
+                            .get::<_, Option<String>>(2)?
+                            .map(|text| instant(2, &text))
+                            .transpose()?,
+                    })
+                },
+            )
+            .optional()
+            .map(Option::unwrap_or_default)
+            .map_err(|cause| self.fault("read the refresh history", cause))
+    }
+
+    /// Stores `record` for `profile`; on disk when it returns.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn put_refresh_record(
+        &self,
+        profile: &ProfileName,
+        record: &RefreshRecord,
+    ) -> Result<(), StateError> {
+        self.connection()
+            .execute(
+                "INSERT INTO refresh_history (profile, rotates, ambiguous, last_success) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (profile) DO UPDATE SET rotates = excluded.rotates, ambiguous = excluded.ambiguous,
+                     last_success = excluded.last_success",
+                params![
+                    profile.as_str(),
+                    record.rotates,
+                    record.ambiguous,
+                    record.last_success.map(|at| at.to_string())
+                ],
+            )
+            .map(drop)
+            .map_err(|cause| self.fault("write the refresh history", cause))
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A statement either ran or did not, so a panic elsewhere leaves nothing half done behind the lock.
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fault(&self, attempt: &'static str, cause: rusqlite::Error) -> StateError {
+        StateError::from_sqlite(&self.path, attempt, cause)
+    }
+}
+
+/// Why the state database did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// A later version of the program has changed the file.
+    #[error("the state database `{}` has version {found}, this program knows up to {known}: start the newer program, or move the file away", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The latest that this program knows.
+        known: u32,
+    },
+    /// The file is broken or belongs to another program.
+    #[error("the state database `{}` is damaged or not agentauthd's: move it away (the next login pins the user again)", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said, if it was SQLite that noticed.
+        #[source]
+        cause: Option<rusqlite::Error>,
+    },
+    /// The file cannot be created or opened.
+    #[error("the state database `{}` cannot be opened: check that its directory exists and is yours", path.display())]
+    Inaccessible {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// Another process held it for too long.
+    #[error("the state database `{}` stayed locked by another process while trying to {attempt}: see whether a second daemon runs", path.display())]
+    Busy {
+        /// The file.
+        path: PathBuf,
+        /// What was attempted, as a verb phrase.
+        attempt: &'static str,
+        /// What SQLite said.
+        #[source]
+        cause: rusqlite::Error,
+    },
+    /// A statement failed in another way (full disk, read-only file system).
+    #[error("the state database `{}` failed to {attempt}: check free space and the rights of its directory", path.display())]
+    Failed {
+        /// The file.
+        path: PathBuf,
+        /// What was attempted, as a verb phrase.
+        attempt: &'static str,
+        /// What SQLite said.
+        #[source]
+        cause: rusqlite::Error,
+    },
+}
+
+impl StateError {
+    fn from_sqlite(path: &Path, attempt: &'static str, cause: rusqlite::Error) -> StateError {
+        let path = path.to_owned();
+        let unreadable_value = matches!(
+            cause,
+            rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
+                | rusqlite::Error::InvalidColumnType(..)
+        );
+        match cause.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                StateError::Damaged { path, cause: Some(cause) }
+            }
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                StateError::Busy { path, attempt, cause }
+            }
+            _ if unreadable_value => StateError::Damaged { path, cause: Some(cause) },
+            _ => StateError::Failed { path, attempt, cause },
+        }
+    }
+}
+
+/// Checks whose file it is and which version, and migrates it. Returns the version afterwards.
+fn migrate(connection: &mut Connection, path: &Path) -> Result<u32, StateError> {
+    let fault = |cause| StateError::from_sqlite(path, "bring it up to date", cause);
+    let damaged = || StateError::Damaged { path: path.to_owned(), cause: None };
+    let known = MIGRATIONS.len() as u32;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)?;
+    let pragma = |name| transaction.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+    let (application, found) =
+        (pragma("application_id").map_err(fault)?, pragma("user_version").map_err(fault)?);
+    let tables: i64 =
+        transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(fault)?;
+    let fresh = application == 0 && found == 0 && tables == 0;
+    if !fresh && application != APPLICATION_ID {
+        return Err(damaged());
+    }
+    let found = u32::try_from(found).map_err(|_| damaged())?;
+    if found > known {
+        return Err(StateError::Newer { path: path.to_owned(), found, known });
+    }
+    if !fresh {
+        let verdict: String =
+            transaction.pragma_query_value(None, "quick_check", |row| row.get(0)).map_err(fault)?;
+        if verdict != "ok" {
+            return Err(damaged());
+        }
+    }
+    for migration in MIGRATIONS.iter().skip(found as usize) {
+        transaction.execute_batch(migration).map_err(fault)?;
+    }
+    if found < known {
+        transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(fault)?;
+        transaction.pragma_update(None, "user_version", known).map_err(fault)?;
+    }
+    transaction.commit().map_err(fault)?;
+    Ok(known)
+}
+
+/// SQLite does not always wait when two processes switch a fresh file at once, so this does.
+fn use_write_ahead_log(connection: &Connection) -> rusqlite::Result<()> {
+    const PAUSE: Duration = Duration::from_millis(10);
+    let mut left = BUSY.as_millis() / PAUSE.as_millis();
+    loop {
+        match connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())) {
+            Err(error)
+                if left > 0
+                    && matches!(
+                        error.sqlite_error_code(),
+                        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+                    ) =>
+            {
+                left -= 1;
+                std::thread::sleep(PAUSE);
+            }
+            other => return other,
+        }
+    }
+}
+
+fn read_pin(connection: &Connection, profile: &ProfileName) -> rusqlite::Result<Option<Pin>> {
+    connection
+        .query_row(
+            "SELECT issuer, subject, display_name, pinned_at FROM pins WHERE profile = ?1",
+            [profile.as_str()],
+            |row| {
+                Ok(Pin {
+                    issuer: row.get(0)?,
+                    subject: row.get(1)?,
+                    display_name: row.get(2)?,
+                    pinned_at: instant(3, &row.get::<_, String>(3)?)?,
+                })
+            },
+        )
+        .optional()
+}
+
+fn write_pin(connection: &Connection, profile: &ProfileName, pin: &Pin) -> rusqlite::Result<()> {
+    connection
+        .execute(
+            "INSERT OR REPLACE INTO pins (profile, issuer, subject, display_name, pinned_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![profile.as_str(), pin.issuer, pin.subject, pin.display_name, pin.pinned_at.to_string()],
+        )
+        .map(drop)
+}
+
+fn instant(column: usize, text: &str) -> rusqlite::Result<Timestamp> {
+    text.parse().map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+    })
+}
+
+/// Makes the file 0600 before SQLite sees it; the `-wal` and `-shm` files take their mode from it.
+fn create_private(path: &Path) -> io::Result<()> {
+    let mut options = File::options();
+    options.create(true).truncate(false).read(true).write(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+        options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+        let file = options.open(path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        if metadata.permissions().mode() & 0o777 != 0o600 {
+            file.set_permissions(fs::Permissions::from_mode(0o600))?;
+        }
+    }
+    #[cfg(not(unix))]
+    drop(options.open(path)?);
+    Ok(())
+}
+
+/// SQLite's no-follow flag refuses a link anywhere in the path; only the file itself must not be one.
+fn resolved(path: &Path) -> PathBuf {
+    match (path.parent().map(fs::canonicalize), path.file_name()) {
+        (Some(Ok(parent)), Some(name)) => parent.join(name),
+        _ => path.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn profile(name: &str) -> ProfileName {
+        name.parse().unwrap()
+    }
+
+    fn pin(subject: &str) -> Pin {
+        Pin {
+            issuer: "https://api.example.com/P2abc".to_owned(),
+            subject: subject.to_owned(),
+            display_name: Some("Ada".to_owned()),
+            pinned_at: "2026-01-02T03:04:05.678901234Z".parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_pin_is_set_once_and_survives() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.db");
+        let db = StateDb::open(&path).unwrap();
+        assert_eq!(db.pin(&profile("dev")).unwrap(), None);
+        assert_eq!(db.set_pin_if_absent(&profile("dev"), &pin("U1")).unwrap(), PinOutcome::Set);
+        assert_eq!(
+            db.set_pin_if_absent(&profile("dev"), &pin("U2")).unwrap(),
+            PinOutcome::Existing(pin("U1"))
+        );
+        drop(db);
+        let db = StateDb::open(&path).unwrap();
+        assert_eq!(db.pin(&profile("dev")).unwrap(), Some(pin("U1")));
+        assert_eq!(db.pin(&profile("prod")).unwrap(), None);
+        db.replace_pin(&profile("dev"), &pin("U2")).unwrap();
+        assert_eq!(db.pin(&profile("dev")).unwrap(), Some(pin("U2")));
+    }
+
+    #[test]
+    fn refresh_history_round_trips() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = StateDb::open(&dir.path().join("state.db")).unwrap();
+        assert_eq!(db.refresh_record(&profile("dev")).unwrap(), RefreshRecord::default());
+        let record = RefreshRecord {
+            rotates: true,
+            ambiguous: 3,
+            last_success: Some("2026-01-02T03:04:05Z".parse().unwrap()),
+        };
+        db.put_refresh_record(&profile("dev"), &record).unwrap();
+        assert_eq!(db.refresh_record(&profile("dev")).unwrap(), record);
+        db.put_refresh_record(&profile("dev"), &RefreshRecord::default()).unwrap();
+        assert_eq!(db.refresh_record(&profile("dev")).unwrap(), RefreshRecord::default());
+    }
+
+    #[test]
+    fn many_openers_of_a_fresh_file_agree_on_one_pin() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.db");
+        let outcomes: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8)
+                .map(|n| {
+                    let path = &path;
+                    scope.spawn(move || {
+                        let db = StateDb::open(path).unwrap();
+                        db.set_pin_if_absent(&profile("dev"), &pin(&format!("U{n}"))).unwrap()
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(outcomes.iter().filter(|outcome| **outcome == PinOutcome::Set).count(), 1, "{outcomes:?}");
+    }
+
+    #[test]
+    fn a_newer_file_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.db");
+        drop(StateDb::open(&path).unwrap());
+        let raw = Connection::open(&path).unwrap();
+        raw.pragma_update(None, "user_version", 99).unwrap();
+        drop(raw);
+        let error = StateDb::open(&path).unwrap_err();
+        assert!(matches!(error, StateError::Newer { found: 99, known: 1, .. }), "{error:?}");
+        assert!(error.to_string().contains("version 99"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_database_of_ours_is_called_damaged() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = dir.path().join("text.db");
+        fs::write(&text, "this is certainly no database file, however long it is ".repeat(100)).unwrap();
+        assert!(matches!(StateDb::open(&text), Err(StateError::Damaged { .. })));
+
+        let foreign = dir.path().join("foreign.db");
+        Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+        assert!(matches!(StateDb::open(&foreign), Err(StateError::Damaged { .. })));
+
+        let broken = dir.path().join("broken.db");
+        drop(StateDb::open(&broken).unwrap());
+        let mut bytes = fs::read(&broken).unwrap();
+        for byte in bytes.iter_mut().skip(4096) {
+            *byte = 0xff;
+        }
+        fs::write(&broken, bytes).unwrap();
+        let error = StateDb::open(&broken).unwrap_err();
+        assert!(matches!(error, StateError::Damaged { .. }), "{error:?}");
+
+        let value = dir.path().join("value.db");
+        let db = StateDb::open(&value).unwrap();
+        db.replace_pin(&profile("dev"), &pin("U1")).unwrap();
+        Connection::open(&value).unwrap().execute("UPDATE pins SET pinned_at = 'yesterday'", []).unwrap();
+        assert!(matches!(db.pin(&profile("dev")), Err(StateError::Damaged { .. })));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn files_are_private_and_links_refused() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.db");
+        fs::write(&path, b"").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        let db = StateDb::open(&path).unwrap();
+        db.replace_pin(&profile("dev"), &pin("U1")).unwrap();
+        for entry in fs::read_dir(dir.path()).unwrap() {
+            let entry = entry.unwrap();
+            assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.path());
+        }
+        let link = dir.path().join("link.db");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(matches!(StateDb::open(&link), Err(StateError::Inaccessible { .. })));
+        let missing = dir.path().join("no/state.db");
+        assert!(matches!(StateDb::open(&missing), Err(StateError::Inaccessible { .. })));
+    }
+
+    #[test]
+    fn a_busy_database_is_said_to_be_busy() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.db");
+        let db = StateDb::open(&path).unwrap();
+        db.connection().busy_timeout(Duration::from_millis(10)).unwrap();
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        assert!(matches!(db.replace_pin(&profile("dev"), &pin("U1")), Err(StateError::Busy { .. })));
+        assert_eq!(db.pin(&profile("dev")).unwrap(), None, "readers do not wait");
+    }
+}
