@@ -1,1 +1,36 @@
 //! The network side of agentauthd: discovery, login, token endpoint, refresh and keys.
+//!
+//! Architecture invariant: this crate talks to one provider at a time, on one origin, follows no redirect and reads
+//! no clock. What it receives is judged by the pure rules of `agentauth-core`; what it returns never shows a token
+//! in `Debug`, `Display` or an error.
+//!
+//! The way of a login: [`Login::start`] binds the listener and releases an [`AuthorizationUrl`];
+//! [`LoginAttempt::wait`] returns a [`Callback`]; [`Provider::exchange`] redeems its grant; the tokens are verified
+//! against [`Keys`]; [`Callback::finish`] tells the person in the browser.
+#![forbid(unsafe_code)]
+
+mod callback;
+mod config;
+mod discovery;
+mod listener;
+mod login;
+mod oauth;
+mod page;
+mod problem;
+mod provider;
+mod text;
+mod transport;
+
+pub use callback::CallbackRefusal;
+pub use config::{
+    ConfigFault, ConfigFaults, DEFAULT_PORTS, DEFAULT_SCOPES, ProviderConfig, ProviderSettings,
+    RedirectConfig, RefreshVia, Timeouts,
+};
+pub use discovery::{DiscoveryError, Metadata};
+pub use login::{
+    AuthorizationUrl, Callback, CodeGrant, Login, LoginAttempt, LoginError, LoginOptions, Responder,
+};
+pub use page::Outcome;
+pub use problem::{Problem, Shape};
+pub use provider::Provider;
+pub use transport::{Http, HttpError, MAX_ANSWER_BYTES};

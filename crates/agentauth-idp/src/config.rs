@@ -1,0 +1,543 @@
+//! Which provider, and how to log in to it: [`ProviderConfig`] and its validation, pure.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use url::{Host, Url};
+
+/// The ports tried for the login's callback unless configured otherwise. Descope compares redirect URIs whole,
+/// port included, so the list is fixed and each of its URIs is registered.
+pub const DEFAULT_PORTS: [u16; 3] = [47823, 47824, 47825];
+
+/// The scopes asked for unless configured otherwise. `offline_access` brings the refresh token, `profile` and
+/// `email` name the user in the ID token.
+pub const DEFAULT_SCOPES: [&str; 4] = ["openid", "profile", "email", "offline_access"];
+
+/// What a person or an administrator wrote, before validation. Absent means the default.
+#[derive(Clone, Debug, Default)]
+pub struct ProviderSettings {
+    /// The Descope project id: `P` and 27 or 31 letters and digits.
+    pub project_id: String,
+    /// Overrides the address that the project id implies (custom domain, emulator).
+    pub base_url: Option<String>,
+    /// The OAuth client id; the project id itself for the default application.
+    pub client_id: Option<String>,
+    /// OAuth scopes to ask for.
+    pub scopes: Option<Vec<String>>,
+    /// The Descope flow to run.
+    pub flow: Option<String>,
+    /// The tenant to log in to.
+    pub tenant: Option<String>,
+    /// The login name to suggest on the provider's page.
+    pub login_hint: Option<String>,
+    /// Issuers of ID tokens accepted beside `{base}/{project}`.
+    pub extra_issuers: Vec<String>,
+    /// Audiences accepted in session tokens that have one, beside the client id and the project id.
+    pub audiences: Vec<String>,
+    /// Where the browser comes back to.
+    pub redirect: Option<RedirectConfig>,
+    /// How long to wait for what.
+    pub timeouts: Option<Timeouts>,
+    /// Which of the provider's two ways refreshes.
+    pub refresh_via: RefreshVia,
+}
+
+/// One identity provider and how to log in to it; valid by construction.
+#[derive(Clone, Debug)]
+pub struct ProviderConfig {
+    project_id: String,
+    base_url: Url,
+    client_id: String,
+    scopes: Vec<String>,
+    flow: Option<String>,
+    tenant: Option<String>,
+    login_hint: Option<String>,
+    extra_issuers: Vec<String>,
+    audiences: Vec<String>,
+    redirect: RedirectConfig,
+    timeouts: Timeouts,
+    refresh_via: RefreshVia,
+}
+
+/// The loopback address that the browser is sent back to (RFC 8252 section 7.3). The host is always the literal
+/// `127.0.0.1`: `localhost` may resolve elsewhere (section 8.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedirectConfig {
+    /// Ports to try, in order.
+    pub ports: Vec<u16>,
+    /// Take any free port when none of `ports` is free; only for providers that ignore the port.
+    pub ephemeral: bool,
+    /// The path, one per provider (RFC 8252 section 8.10).
+    pub path: String,
+}
+
+/// How long to wait for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Until a connection stands, name resolution and TLS included.
+    pub connect: Duration,
+    /// Until a request is answered in full.
+    pub total: Duration,
+    /// Until a logout is answered; it is best effort.
+    pub logout: Duration,
+    /// Until the person has logged in.
+    pub login: Duration,
+}
+
+/// The two ways in which a Descope refresh token is redeemed (sheet 5.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RefreshVia {
+    /// The OAuth `refresh_token` grant at the token endpoint (RFC 6749 section 6).
+    #[default]
+    TokenEndpoint,
+    /// `POST /v1/auth/refresh`, Descope's own.
+    SessionEndpoint,
+}
+
+/// Everything that is wrong with [`ProviderSettings`], at once.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigFaults(pub Vec<ConfigFault>);
+
+/// One thing that is wrong with [`ProviderSettings`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigFault {
+    /// The project id is not shaped like one.
+    #[error(
+        "project id `{0}` is not `P` followed by 27 or 31 letters and digits; copy it from the provider's console"
+    )]
+    ProjectId(String),
+    /// The base URL does not parse.
+    #[error("base url `{0}` is not a url; write it as `https://host`")]
+    BaseUrl(String),
+    /// The base URL is not protected.
+    #[error("base url `{0}` is not https; plain http is accepted for loopback addresses only")]
+    NotHttps(String),
+    /// The base URL has more than scheme, host and port.
+    #[error("base url `{0}` has credentials, a path, a query or a fragment; write it as `https://host`")]
+    BaseUrlParts(String),
+    /// The client id is unusable.
+    #[error("client id `{0}` is empty, too long or has spaces or control characters")]
+    ClientId(String),
+    /// A scope is not a scope token of RFC 6749 section 3.3.
+    #[error("scope `{0}` is empty or has characters that a scope cannot have")]
+    Scope(String),
+    /// `openid` is missing.
+    #[error("the scopes lack `openid`, without which there is no id token; add it")]
+    NoOpenid,
+    /// A free-text parameter is unusable.
+    #[error("{0} is empty, longer than 256 characters or has control characters")]
+    Parameter(&'static str),
+    /// An extra issuer is unusable.
+    #[error("issuer `{0}` is not an https url without query and fragment")]
+    Issuer(String),
+    /// An audience is unusable.
+    #[error("audience `{0}` is empty, too long or has control characters")]
+    Audience(String),
+    /// No port to listen on.
+    #[error("no redirect port is given; list at least one or allow an ephemeral one")]
+    NoPorts,
+    /// More ports than make sense.
+    #[error("more than 16 redirect ports are given; a few are enough")]
+    TooManyPorts,
+    /// Ports that an ordinary user cannot listen on, or the wildcard.
+    #[error("redirect port {0} is below 1024; choose one from 1024 to 65535")]
+    Port(u16),
+    /// The redirect path is unusable.
+    #[error(
+        "redirect path `{0}` must begin with `/` and have only letters, digits, `-`, `_`, `.`, `~` in its segments"
+    )]
+    Path(String),
+    /// A timeout is zero or absurd.
+    #[error("timeout `{0}` must be between one second and one hour")]
+    Timeout(&'static str),
+}
+
+impl fmt::Display for ConfigFaults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, fault) in self.0.iter().enumerate() {
+            if i > 0 {
+                f.write_str("; ")?;
+            }
+            fault.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl Default for RedirectConfig {
+    fn default() -> Self {
+        Self { ports: DEFAULT_PORTS.to_vec(), ephemeral: false, path: "/callback".to_owned() }
+    }
+}
+
+impl RedirectConfig {
+    /// The redirect URI on `port`.
+    pub fn uri(&self, port: u16) -> String {
+        format!("http://{}:{port}{}", Ipv4Addr::LOCALHOST, self.path)
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            total: Duration::from_secs(30),
+            logout: Duration::from_secs(10),
+            login: Duration::from_secs(300),
+        }
+    }
+}
+
+impl ProviderConfig {
+    /// Validates `settings`; nothing is looked up or connected to.
+    ///
+    /// # Errors
+    /// All faults at once.
+    pub fn new(settings: ProviderSettings) -> Result<Self, ConfigFaults> {
+        let mut faults = Vec::new();
+        let project_id = settings.project_id;
+        let project_ok = project_shape(&project_id);
+        if !project_ok {
+            faults.push(ConfigFault::ProjectId(crate::text::shown(&project_id, 64)));
+        }
+        let base = match settings.base_url.as_deref() {
+            Some(given) => base_url(given),
+            None if project_ok => base_url(&derived_base(&project_id)),
+            None => base_url("https://api.descope.com"),
+        };
+        let base_url = base.map_err(|fault| faults.push(fault)).ok();
+        let client_id = settings.client_id.unwrap_or_else(|| project_id.clone());
+        if client_id.is_empty() || client_id.len() > 256 || !client_id.bytes().all(|b| b.is_ascii_graphic()) {
+            faults.push(ConfigFault::ClientId(crate::text::shown(&client_id, 64)));
+        }
+        let scopes =
+            settings.scopes.unwrap_or_else(|| DEFAULT_SCOPES.iter().map(|&s| s.to_owned()).collect());
+        check_scopes(&scopes, &mut faults);
+        for (name, value) in
+            [("flow", &settings.flow), ("tenant", &settings.tenant), ("login hint", &settings.login_hint)]
+        {
+            if value.as_deref().is_some_and(|v| !plain(v)) {
+                faults.push(ConfigFault::Parameter(name));
+            }
+        }
+        for issuer in &settings.extra_issuers {
+            let fine = Url::parse(issuer).is_ok_and(|url| {
+                protected(&url)
+                    && url.query().is_none()
+                    && url.fragment().is_none()
+                    && url.username().is_empty()
+                    && url.password().is_none()
+            });
+            if !fine {
+                faults.push(ConfigFault::Issuer(crate::text::shown(issuer, 128)));
+            }
+        }
+        for audience in settings.audiences.iter().filter(|audience| !plain(audience)) {
+            faults.push(ConfigFault::Audience(crate::text::shown(audience, 64)));
+        }
+        let redirect = settings.redirect.unwrap_or_default();
+        check_redirect(&redirect, &mut faults);
+        let timeouts = settings.timeouts.unwrap_or_default();
+        check_timeouts(&timeouts, &mut faults);
+        match base_url {
+            Some(base_url) if faults.is_empty() => Ok(Self {
+                project_id,
+                base_url,
+                client_id,
+                scopes,
+                flow: settings.flow,
+                tenant: settings.tenant,
+                login_hint: settings.login_hint,
+                extra_issuers: settings.extra_issuers,
+                audiences: settings.audiences,
+                redirect,
+                timeouts,
+                refresh_via: settings.refresh_via,
+            }),
+            _ => Err(ConfigFaults(faults)),
+        }
+    }
+
+    /// The Descope project id.
+    pub fn project_id(&self) -> &str {
+        &self.project_id
+    }
+
+    /// Scheme, host and port of every request (sheet 1.1).
+    pub fn base_url(&self) -> &Url {
+        &self.base_url
+    }
+
+    /// The OAuth client id.
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    /// The OAuth scopes to ask for.
+    pub fn scopes(&self) -> &[String] {
+        &self.scopes
+    }
+
+    /// The Descope flow to run, if one is chosen.
+    pub fn flow(&self) -> Option<&str> {
+        self.flow.as_deref()
+    }
+
+    /// The tenant to log in to, if one is chosen.
+    pub fn tenant(&self) -> Option<&str> {
+        self.tenant.as_deref()
+    }
+
+    /// The login name to suggest.
+    pub fn login_hint(&self) -> Option<&str> {
+        self.login_hint.as_deref()
+    }
+
+    /// Where the browser comes back to.
+    pub fn redirect(&self) -> &RedirectConfig {
+        &self.redirect
+    }
+
+    /// How long to wait for what.
+    pub fn timeouts(&self) -> &Timeouts {
+        &self.timeouts
+    }
+
+    /// Which way refreshes.
+    pub fn refresh_via(&self) -> RefreshVia {
+        self.refresh_via
+    }
+
+    /// The issuer of the project: `{base}/{project}` (sheet 5.1).
+    pub fn issuer(&self) -> String {
+        self.at(&self.project_id)
+    }
+
+    /// The issuers accepted in ID tokens.
+    pub fn issuers(&self) -> Vec<String> {
+        std::iter::once(self.issuer()).chain(self.extra_issuers.iter().cloned()).collect()
+    }
+
+    /// The audiences accepted in session tokens that have one: project id, client id and the configured ones.
+    pub fn audiences(&self) -> Vec<String> {
+        let mut all = vec![self.project_id.clone(), self.client_id.clone()];
+        all.extend(self.audiences.iter().cloned());
+        all.dedup();
+        all
+    }
+
+    /// The redirect URIs to register at the provider, in the order in which they are tried. With an ephemeral
+    /// port the last one has `*` for the port, as Descope's patterns write it.
+    pub fn redirect_uris(&self) -> Vec<String> {
+        let mut uris: Vec<String> = self.redirect.ports.iter().map(|&port| self.redirect.uri(port)).collect();
+        if self.redirect.ephemeral {
+            uris.push(format!("http://{}:*{}", Ipv4Addr::LOCALHOST, self.redirect.path));
+        }
+        uris
+    }
+
+    /// `{base}/{path}`, where `path` comes without its leading slash.
+    pub(crate) fn at(&self, path: &str) -> String {
+        format!("{}/{path}", self.base_url.as_str().trim_end_matches('/'))
+    }
+}
+
+/// `P` and 27 alphanumerics, or 31 of which the first four are the region (sheet 1.1).
+fn project_shape(id: &str) -> bool {
+    matches!(id.len(), 28 | 32) && id.starts_with('P') && id.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+/// The address that a well-shaped project id implies (sheet 1.1).
+fn derived_base(project_id: &str) -> String {
+    match project_id.get(1..5) {
+        Some(region) if project_id.len() == 32 => format!("https://api.{region}.descope.com"),
+        _ => "https://api.descope.com".to_owned(),
+    }
+}
+
+fn base_url(given: &str) -> Result<Url, ConfigFault> {
+    let url = Url::parse(given.trim()).map_err(|_| ConfigFault::BaseUrl(crate::text::shown(given, 128)))?;
+    let named = || crate::text::shown(&format!("{}://{}", url.scheme(), url.host_str().unwrap_or("")), 128);
+    if url.host().is_none() {
+        return Err(ConfigFault::BaseUrl(named()));
+    }
+    if !protected(&url) {
+        return Err(ConfigFault::NotHttps(named()));
+    }
+    let bare = url.username().is_empty()
+        && url.password().is_none()
+        && matches!(url.path(), "" | "/")
+        && url.query().is_none()
+        && url.fragment().is_none();
+    if bare { Ok(url) } else { Err(ConfigFault::BaseUrlParts(named())) }
+}
+
+/// https, or http that does not leave the machine.
+fn protected(url: &Url) -> bool {
+    match url.scheme() {
+        "https" => true,
+        "http" => match url.host() {
+            Some(Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(Host::Ipv6(ip)) => ip.is_loopback(),
+            Some(Host::Domain(name)) => name == "localhost",
+            None => false,
+        },
+        _ => false,
+    }
+}
+
+fn plain(text: &str) -> bool {
+    !text.is_empty() && text.chars().count() <= 256 && !text.chars().any(char::is_control)
+}
+
+fn check_scopes(scopes: &[String], faults: &mut Vec<ConfigFault>) {
+    // RFC 6749 section 3.3: %x21 / %x23-5B / %x5D-7E.
+    let token = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
+    for scope in scopes.iter().filter(|scope| scope.len() > 256 || !token(scope)) {
+        faults.push(ConfigFault::Scope(crate::text::shown(scope, 64)));
+    }
+    if !scopes.iter().any(|scope| scope == "openid") {
+        faults.push(ConfigFault::NoOpenid);
+    }
+}
+
+fn check_redirect(redirect: &RedirectConfig, faults: &mut Vec<ConfigFault>) {
+    if redirect.ports.is_empty() && !redirect.ephemeral {
+        faults.push(ConfigFault::NoPorts);
+    }
+    if redirect.ports.len() > 16 {
+        faults.push(ConfigFault::TooManyPorts);
+    }
+    for &port in redirect.ports.iter().filter(|&&port| port < 1024) {
+        faults.push(ConfigFault::Port(port));
+    }
+    let segment = |s: &str| {
+        !s.is_empty()
+            && s != "."
+            && s != ".."
+            && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.~".contains(&b))
+    };
+    let fine = redirect.path.len() <= 64
+        && redirect.path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(segment));
+    if !fine {
+        faults.push(ConfigFault::Path(crate::text::shown(&redirect.path, 64)));
+    }
+}
+
+fn check_timeouts(timeouts: &Timeouts, faults: &mut Vec<ConfigFault>) {
+    let range = Duration::from_secs(1)..=Duration::from_secs(3600);
+    for (name, value) in [
+        ("connect", timeouts.connect),
+        ("total", timeouts.total),
+        ("logout", timeouts.logout),
+        ("login", timeouts.login),
+    ] {
+        if !range.contains(&value) {
+            faults.push(ConfigFault::Timeout(name));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> ProviderSettings {
+        ProviderSettings { project_id: format!("P{}", "a".repeat(27)), ..Default::default() }
+    }
+
+    fn faults(settings: ProviderSettings) -> Vec<ConfigFault> {
+        ProviderConfig::new(settings).err().map(|f| f.0).unwrap_or_default()
+    }
+
+    #[test]
+    fn base_follows_the_region_of_the_project_id() {
+        for (id, base) in [
+            (format!("P{}", "2".repeat(27)), "https://api.descope.com/"),
+            (format!("Puse1{}", "2".repeat(27)), "https://api.use1.descope.com/"),
+            (format!("Peuc1{}", "2".repeat(27)), "https://api.euc1.descope.com/"),
+        ] {
+            let config =
+                ProviderConfig::new(ProviderSettings { project_id: id.clone(), ..Default::default() })
+                    .unwrap();
+            assert_eq!(config.base_url().as_str(), base);
+            assert_eq!(config.issuer(), format!("{base}{id}"));
+            assert_eq!(config.client_id(), id);
+        }
+    }
+
+    #[test]
+    fn base_url_must_be_protected_and_bare() {
+        for (base, ok) in [
+            ("https://id.example.com", true),
+            ("https://id.example.com/", true),
+            ("https://id.example.com:8443", true),
+            ("http://127.0.0.1:9000", true),
+            ("http://[::1]:9000", true),
+            ("http://localhost:9000", true),
+            ("http://id.example.com", false),
+            ("http://localhost.example.com", false),
+            ("http://127.0.0.1.example.com", false),
+            ("ftp://127.0.0.1", false),
+            ("https://user@id.example.com", false),
+            ("https://id.example.com/path", false),
+            ("https://id.example.com?x=1", false),
+            ("https://id.example.com#x", false),
+            ("id.example.com", false),
+            ("", false),
+        ] {
+            let result =
+                ProviderConfig::new(ProviderSettings { base_url: Some(base.to_owned()), ..settings() });
+            assert_eq!(result.is_ok(), ok, "{base}: {result:?}");
+        }
+    }
+
+    #[test]
+    fn every_fault_is_reported_at_once() {
+        let found = faults(ProviderSettings {
+            project_id: "nope".to_owned(),
+            base_url: Some("http://evil.example".to_owned()),
+            client_id: Some(String::new()),
+            scopes: Some(vec!["email".to_owned(), "a b".to_owned()]),
+            flow: Some("x\u{7}".to_owned()),
+            extra_issuers: vec!["http://issuer.example".to_owned()],
+            audiences: vec![String::new()],
+            redirect: Some(RedirectConfig { ports: vec![80], ephemeral: false, path: "/a/../b".to_owned() }),
+            timeouts: Some(Timeouts { login: Duration::ZERO, ..Default::default() }),
+            ..Default::default()
+        });
+        assert_eq!(found.len(), 11, "{found:?}");
+    }
+
+    #[test]
+    fn redirect_uris_list_what_to_register() {
+        let config = ProviderConfig::new(settings()).unwrap();
+        assert_eq!(
+            config.redirect_uris(),
+            [
+                "http://127.0.0.1:47823/callback",
+                "http://127.0.0.1:47824/callback",
+                "http://127.0.0.1:47825/callback"
+            ]
+        );
+        let redirect = RedirectConfig { ports: vec![], ephemeral: true, path: "/cb".to_owned() };
+        let config =
+            ProviderConfig::new(ProviderSettings { redirect: Some(redirect), ..settings() }).unwrap();
+        assert_eq!(config.redirect_uris(), ["http://127.0.0.1:*/cb"]);
+    }
+
+    #[test]
+    fn odd_project_ids_are_refused() {
+        for id in [
+            "",
+            "P",
+            "p234567890123456789012345678",
+            "P23456789012345678901234567/",
+            "Pé3456789012345678901234567",
+        ] {
+            let found = faults(ProviderSettings { project_id: id.to_owned(), ..Default::default() });
+            assert!(matches!(found.first(), Some(ConfigFault::ProjectId(_))), "{id}: {found:?}");
+        }
+    }
+}
