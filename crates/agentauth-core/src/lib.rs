@@ -5,6 +5,23 @@
 //! asynchronous. Facts come in as arguments; a decision with its reasons goes out.
 #![forbid(unsafe_code)]
 
+pub mod agent;
+pub mod agents;
+pub mod caller;
+pub mod canonical;
+pub mod catalogue;
+pub mod grant;
+pub mod manifest;
+pub mod scope;
+pub mod text;
 pub mod time;
 
+pub use agent::{Agent, AgentFile, FileGrant, Selectors};
+pub use agents::{Agents, Assurance, Match};
+pub use caller::{CallerFacts, ExecutableFacts, ProcessFacts, ScriptFacts};
+pub use catalogue::{ActionEntry, Catalogue, RiskClass, Strength};
+pub use grant::{Grant, GrantAnswer, Grants, Lifetime};
+pub use manifest::{Manifest, ManifestScope, UiHints};
+pub use scope::{Broad, Scope, ScopeContext, ScopeFault};
+pub use text::display_safe;
 pub use time::{Clock, SignedDuration, Timestamp};

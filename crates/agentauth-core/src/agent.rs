@@ -1,0 +1,356 @@
+//! Registered agents: the registration file, and the selectors that recognise an agent's process.
+//!
+//! Selectors come from the registration, never from the workload.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::catalogue::Catalogue;
+use crate::grant::{Grant, Lifetime};
+use crate::manifest::{MAX_FILE_BYTES, Manifest, ManifestLint};
+use crate::scope::Scope;
+use crate::text::{display_safe_within, has_hidden};
+
+/// The most grants of one registration file.
+pub const MAX_FILE_GRANTS: usize = 256;
+
+/// One registered agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Agent {
+    /// The name, as in the manifest.
+    pub name: Arc<str>,
+    /// What the agent says of itself.
+    pub manifest: Manifest,
+    /// What recognises its process.
+    pub selectors: Selectors,
+    /// The digest of the manifest.
+    pub manifest_digest: String,
+}
+
+/// One JSON file that registers one agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentFile {
+    /// What the agent says of itself.
+    pub manifest: Manifest,
+    /// What recognises its process.
+    pub selectors: Selectors,
+    /// What the person allows or refuses it.
+    #[serde(default)]
+    pub grants: Vec<FileGrant>,
+}
+
+/// The facts that recognise an agent's process. All that are named must hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Selectors {
+    /// The absolute path of the executable, with links resolved: the path that the kernel reports.
+    pub executable: String,
+    /// SHA-256 of the executable, in lower-case hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// The absolute path of the script, where the executable is an interpreter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub script: Option<String>,
+    /// SHA-256 of the script, in lower-case hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub script_sha256: Option<String>,
+}
+
+/// One grant of a registration file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileGrant {
+    /// What is allowed or refused.
+    pub scope: Scope,
+    /// For how long.
+    pub lifetime: Lifetime,
+    /// Whether it is refused.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub denied: bool,
+}
+
+/// Why a registration file is refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AgentFileFault {
+    /// Not the JSON that a registration is.
+    #[error("the registration cannot be read: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Longer than [`MAX_FILE_BYTES`].
+    #[error("the registration is {0} bytes long: at most {MAX_FILE_BYTES} are read")]
+    TooLong(usize),
+    /// More grants than [`MAX_FILE_GRANTS`].
+    #[error("the registration has {0} grants: at most {MAX_FILE_GRANTS} are read")]
+    TooManyGrants(usize),
+}
+
+impl AgentFile {
+    /// Reads a registration file.
+    ///
+    /// # Errors
+    /// An unknown or repeated member, a manifest that is refused, or a selector that could not recognise anything.
+    pub fn parse(json: &[u8]) -> Result<Self, AgentFileFault> {
+        if json.len() > MAX_FILE_BYTES {
+            return Err(AgentFileFault::TooLong(json.len()));
+        }
+        let file: Self = serde_json::from_slice(json)?;
+        if file.grants.len() > MAX_FILE_GRANTS {
+            return Err(AgentFileFault::TooManyGrants(file.grants.len()));
+        }
+        Ok(file)
+    }
+
+    /// The agent that the file registers.
+    #[must_use]
+    pub fn agent(&self) -> Agent {
+        Agent::new(self.manifest.clone(), self.selectors.clone())
+    }
+
+    /// The grants of the file. A grant for a session counts in every session until the file changes.
+    pub fn grants(&self) -> impl Iterator<Item = Grant> {
+        self.grants.iter().map(|entry| {
+            let grant = Grant::new(&self.manifest.name, entry.scope.clone(), entry.lifetime);
+            if entry.denied { grant.refused() } else { grant }
+        })
+    }
+
+    /// What a careful reader would say of manifest, selectors and grants.
+    #[must_use]
+    pub fn lint(&self, catalogue: &Catalogue) -> Vec<ManifestLint> {
+        let mut lints = self.manifest.lint(catalogue);
+        let executable = display_safe_within(&self.selectors.executable, 100);
+        if self.selectors.script.is_none() && self.selectors.names_interpreter() {
+            lints.push(ManifestLint {
+                code: "interpreter_without_script",
+                message: format!(
+                    "`{executable}` is an interpreter: without `script`, every program it runs is this agent"
+                ),
+            });
+        } else if self.selectors.sha256.is_none() && !self.selectors.names_interpreter() {
+            lints.push(ManifestLint {
+                code: "unpinned_executable",
+                message: format!(
+                    "`{executable}` has no `sha256`, so whatever stands at that path is this agent"
+                ),
+            });
+        }
+        for grant in self.grants.iter().filter(|grant| !grant.denied && !self.manifest.covers(&grant.scope)) {
+            lints.push(ManifestLint {
+                code: "grant_outside_manifest",
+                message: format!(
+                    "the grant of `{}` is wider than the manifest: only what both name counts",
+                    grant.scope
+                ),
+            });
+        }
+        lints
+    }
+}
+
+impl Agent {
+    /// The agent with this manifest, recognised by these selectors.
+    #[must_use]
+    pub fn new(manifest: Manifest, selectors: Selectors) -> Self {
+        Self { name: manifest.name.as_str().into(), manifest_digest: manifest.digest(), manifest, selectors }
+    }
+}
+
+impl Selectors {
+    /// Whether the executable is known to run programs that others wrote, so that its own hash proves little.
+    #[must_use]
+    pub fn names_interpreter(&self) -> bool {
+        const INTERPRETERS: [&str; 25] = [
+            "ash",
+            "bash",
+            "bun",
+            "busybox",
+            "dash",
+            "deno",
+            "dotnet",
+            "env",
+            "fish",
+            "java",
+            "ksh",
+            "lua",
+            "node",
+            "nodejs",
+            "npx",
+            "osascript",
+            "perl",
+            "php",
+            "pwsh",
+            "python",
+            "pypy",
+            "ruby",
+            "sh",
+            "tclsh",
+            "zsh",
+        ];
+        let file = self.executable.rsplit('/').next().unwrap_or_default();
+        let stem = file.strip_suffix(".exe").unwrap_or(file);
+        let name = stem.trim_end_matches(|last: char| last.is_ascii_digit() || matches!(last, '.' | '-'));
+        self.script.is_some() || INTERPRETERS.contains(&name)
+    }
+
+    /// How many things these selectors ask for, the script above all: of two that fit, the more specific one is
+    /// meant.
+    pub(crate) fn specificity(&self) -> u8 {
+        u8::from(self.script.is_some()) * 4
+            + u8::from(self.sha256.is_some())
+            + u8::from(self.script_sha256.is_some())
+    }
+}
+
+/// The selectors as they are written, before they are checked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    executable: String,
+    #[serde(default)]
+    sha256: Option<String>,
+    #[serde(default)]
+    script: Option<String>,
+    #[serde(default)]
+    script_sha256: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Selectors {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Written::deserialize(deserializer)?.check().map_err(serde::de::Error::custom)
+    }
+}
+
+impl Written {
+    fn check(self) -> Result<Selectors, String> {
+        check_path("executable", &self.executable)?;
+        if let Some(script) = &self.script {
+            check_path("script", script)?;
+        }
+        if self.script_sha256.is_some() && self.script.is_none() {
+            return Err("`script_sha256` needs `script`: name the script that has this hash".to_owned());
+        }
+        Ok(Selectors {
+            executable: self.executable,
+            sha256: self.sha256.map(|hash| check_hash("sha256", &hash)).transpose()?,
+            script: self.script,
+            script_sha256: self.script_sha256.map(|hash| check_hash("script_sha256", &hash)).transpose()?,
+        })
+    }
+}
+
+/// The kernel reports absolute paths without `.` and `..`; another spelling would never match.
+fn check_path(what: &str, path: &str) -> Result<(), String> {
+    let shown = || display_safe_within(path, 100);
+    let windows = path.as_bytes().get(1..3) == Some(b":\\");
+    if !(path.starts_with('/') || windows) || path.len() > 4096 || has_hidden(path) {
+        return Err(format!("`{what}` is `{}`: give the absolute path, with links resolved", shown()));
+    }
+    if !windows && path.split('/').skip(1).any(|segment| matches!(segment, "" | "." | "..")) {
+        return Err(format!("`{what}` is `{}`: write it without `.`, `..` and double slashes", shown()));
+    }
+    Ok(())
+}
+
+fn check_hash(what: &str, hash: &str) -> Result<String, String> {
+    if hash.len() == 64 && hash.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        Ok(hash.to_ascii_lowercase())
+    } else {
+        Err(format!(
+            "`{what}` is `{}`: give 64 hexadecimal digits, as `sha256sum` prints them",
+            display_safe_within(hash, 80)
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = r#"{
+        "manifest":{"name":"payment-agent","version":"1.0.0",
+            "scopes":[{"scope":"payments.execute:currency=EUR","purpose":"pay supplier invoices"}]},
+        "selectors":{"executable":"/usr/bin/python3.11","script":"/opt/payment_agent.py"},
+        "grants":[{"scope":"payments.execute:currency=EUR","lifetime":"until_revoked"},
+            {"scope":"payments.execute:currency=EUR","lifetime":{"until":"2026-12-01T00:00:00Z"}},
+            {"scope":"payments.execute:payee=x","lifetime":"session","denied":true}]}"#;
+
+    #[test]
+    fn a_registration_reads_and_writes() {
+        let file = AgentFile::parse(FILE.as_bytes()).unwrap();
+        assert_eq!(&*file.agent().name, "payment-agent");
+        let grants: Vec<_> = file.grants().collect();
+        assert_eq!(grants.len(), 3);
+        assert_eq!(grants.iter().filter(|grant| grant.denied).count(), 1);
+        assert_eq!(AgentFile::parse(&serde_json::to_vec(&file).unwrap()).unwrap(), file);
+    }
+
+    #[test]
+    fn what_could_not_recognise_anything_is_refused() {
+        for (from, to) in [
+            ("/usr/bin/python3.11", "python3.11"),
+            ("/usr/bin/python3.11", "/usr/bin/../bin/python3.11"),
+            ("/usr/bin/python3.11", "/usr//bin/python3.11"),
+            ("/usr/bin/python3.11", ""),
+            ("/opt/payment_agent.py", "./payment_agent.py"),
+            ("\"script\":\"/opt/payment_agent.py\"", "\"script_sha256\":\"00\""),
+            ("\"script\":", "\"sha256\":\"xyz\",\"script\":"),
+            ("\"script\":", "\"scripts\":"),
+            ("\"until\":", "\"till\":"),
+            ("until_revoked", "for_ever"),
+            ("\"denied\":true", "\"denied\":\"yes\""),
+            ("\"grants\"", "\"grant\""),
+        ] {
+            let json = FILE.replacen(from, to, 1);
+            assert_ne!(json, FILE);
+            assert!(AgentFile::parse(json.as_bytes()).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn hashes_are_compared_in_one_case() {
+        let json = FILE.replace("\"script\":", &format!("\"sha256\":\"{}\",\"script\":", "AB".repeat(32)));
+        assert_eq!(AgentFile::parse(json.as_bytes()).unwrap().selectors.sha256, Some("ab".repeat(32)));
+    }
+
+    #[test]
+    fn interpreters_are_known_by_name() {
+        let names = |executable: &str| {
+            Selectors { executable: executable.to_owned(), sha256: None, script: None, script_sha256: None }
+                .names_interpreter()
+        };
+        for interpreter in [
+            "/usr/bin/python3.11",
+            "/usr/bin/python",
+            "/usr/bin/node",
+            "/bin/bash",
+            "/usr/bin/lua5.4",
+            "/usr/bin/perl5.36",
+        ] {
+            assert!(names(interpreter), "{interpreter}");
+        }
+        for program in ["/usr/bin/curl", "/opt/python-agent/bin/agent", "/usr/bin/shred", "/opt/nodeagent"] {
+            assert!(!names(program), "{program}");
+        }
+    }
+
+    #[test]
+    fn the_linter_reads_selectors_and_grants_too() {
+        let codes = |json: &str| -> Vec<&str> {
+            let file = AgentFile::parse(json.as_bytes()).unwrap();
+            file.lint(&Catalogue::shipped().unwrap()).into_iter().map(|lint| lint.code).collect()
+        };
+        assert_eq!(codes(FILE), [""; 0]);
+        assert_eq!(
+            codes(&FILE.replace(",\"script\":\"/opt/payment_agent.py\"", "")),
+            ["interpreter_without_script"]
+        );
+        let program = FILE.replace("/usr/bin/python3.11\",\"script\":\"/opt/payment_agent.py", "/opt/pay");
+        assert_eq!(codes(&program), ["unpinned_executable"]);
+        let wide = FILE.replace(
+            "\"grants\":[",
+            "\"grants\":[{\"scope\":\"payments.execute\",\"lifetime\":\"session\"},",
+        );
+        assert_eq!(codes(&wide), ["grant_outside_manifest"]);
+    }
+}

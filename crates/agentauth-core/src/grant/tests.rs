@@ -1,0 +1,200 @@
+//! Lifetimes and refusals by example; the index against a plain search by property.
+
+use std::slice;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+fn grant(scope: &str, lifetime: Lifetime) -> Grant {
+    Grant::new("agent", scope.parse().unwrap(), lifetime)
+}
+
+fn judge(grants: &[Grant], scope: &str, now: i64) -> &'static str {
+    let mut index = Grants::new();
+    for grant in grants {
+        index.insert(grant.clone());
+    }
+    match index.judge("agent", &scope.parse().unwrap(), at(now), at(0)) {
+        GrantAnswer::Live(_) => "live",
+        GrantAnswer::Refused(_) => "refused",
+        GrantAnswer::Expired(_) => "expired",
+        GrantAnswer::Missing => "missing",
+    }
+}
+
+#[test]
+fn lifetimes() {
+    let until = grant("files.read:/a", Lifetime::Until(at(10)));
+    assert_eq!(judge(slice::from_ref(&until), "files.read:/a/b", 9), "live");
+    assert_eq!(judge(slice::from_ref(&until), "files.read:/a/b", 10), "expired");
+    assert_eq!(judge(slice::from_ref(&until), "files.read:/b", 9), "missing");
+    assert_eq!(
+        judge(&[until.clone(), grant("files.read", Lifetime::UntilRevoked)], "files.read:/a", 99),
+        "live"
+    );
+    let session = grant("files.read", Lifetime::Session);
+    assert_eq!(judge(slice::from_ref(&session), "files.read", 5), "live");
+    assert_eq!(judge(&[session.clone().during(at(0))], "files.read", 5), "live");
+    assert_eq!(judge(&[session.during(at(-100))], "files.read", 5), "expired");
+}
+
+#[test]
+fn a_refusal_stands_above_every_grant_that_it_overlaps() {
+    let all = grant("files.read", Lifetime::UntilRevoked);
+    let secret = grant("files.read:/secret", Lifetime::Until(at(10))).refused();
+    let both = [all, secret];
+    assert_eq!(judge(&both, "files.read:/secret/x", 5), "refused");
+    assert_eq!(judge(&both, "files.read:/", 5), "refused");
+    assert_eq!(judge(&both, "files.read:/public", 5), "live");
+    assert_eq!(judge(&both, "files.read:/secret/x", 10), "live");
+    assert_eq!(
+        judge(&[grant("files.read:/a", Lifetime::Until(at(1))).refused()], "files.read:/a", 5),
+        "missing"
+    );
+}
+
+#[test]
+fn of_several_the_one_that_holds_longest_is_named() {
+    let mut index = Grants::new();
+    for lifetime in [Lifetime::Until(at(50)), Lifetime::Until(at(90)), Lifetime::Until(at(70))] {
+        index.insert(grant("files.read:/a", lifetime));
+    }
+    let scope: Scope = "files.read:/a".parse().unwrap();
+    let ends = |index: &Grants| match index.judge("agent", &scope, at(1), at(0)) {
+        GrantAnswer::Live(grant) => grant.ends_at(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(ends(&index), Some(at(90)));
+    index.insert(grant("files.read", Lifetime::UntilRevoked));
+    assert_eq!(ends(&index), None);
+}
+
+#[test]
+fn ids_are_stable_and_tell_apart() {
+    let id = |agent: &str, scope: &str, lifetime| Grant::new(agent, scope.parse().unwrap(), lifetime).id;
+    let one = id("agent", "a.b:k=1,l=2", Lifetime::UntilRevoked);
+    assert_eq!(one, id("agent", "a.b:l=2,k=1", Lifetime::UntilRevoked));
+    assert_ne!(one, id("agent2", "a.b:k=1,l=2", Lifetime::UntilRevoked));
+    assert_ne!(one, id("agent", "a.b:k=1", Lifetime::UntilRevoked));
+    assert_ne!(one, id("agent", "a.b:k=1,l=2", Lifetime::Session));
+    assert_ne!(one, Grant::new("agent", "a.b:k=1,l=2".parse().unwrap(), Lifetime::UntilRevoked).refused().id);
+    assert_eq!(&*one, "grant-632ac215663fda3c88dbfcb1");
+}
+
+#[test]
+fn a_removed_grant_is_gone_and_leaves_no_trace() {
+    let mut index = Grants::new();
+    let ids: Vec<_> = ["files.read", "files.read:/a", "files.read:k=v", "files.read:k=v*", "mail.send"]
+        .into_iter()
+        .flat_map(|scope| [grant(scope, Lifetime::Session), grant(scope, Lifetime::Session).refused()])
+        .map(|grant| {
+            let id = Arc::clone(&grant.id);
+            index.insert(grant);
+            id
+        })
+        .collect();
+    assert_eq!(index.len(), 10);
+    assert_eq!(index.of_agent("agent").count(), 10);
+    let mut other = index.clone();
+    for id in &ids {
+        assert!(index.remove(id).is_some());
+    }
+    assert!(index.is_empty() && index.by_agent.is_empty());
+    assert_eq!(other.remove_agent("agent"), 10);
+    assert!(other.is_empty() && other.by_agent.is_empty());
+}
+
+#[test]
+fn a_hundred_thousand_grants_of_one_action_are_found_by_key() {
+    let mut index = Grants::new();
+    for number in 0..100_000 {
+        index.insert(grant(&format!("files.read:/projects/{number}"), Lifetime::UntilRevoked));
+    }
+    let of_action = &index.by_agent["agent"]["files.read"];
+    let mut looked_at = 0;
+    of_action.each_possible(&"files.read:/projects/4711/src".parse().unwrap(), |_| looked_at += 1);
+    assert_eq!(looked_at, 1);
+}
+
+fn any_text() -> impl Strategy<Value = String> {
+    let path = proptest::collection::vec(prop_oneof![Just("a"), Just("b")], 0..4)
+        .prop_map(|segments| format!(":/{}", segments.join("/")));
+    let pairs = proptest::collection::btree_map(
+        prop_oneof![Just("k"), Just("l")],
+        prop_oneof![Just("*"), Just("a*"), Just("a"), Just("ab")],
+        1..3,
+    )
+    .prop_map(|pairs| {
+        let written: Vec<_> = pairs.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        format!(":{}", written.join(","))
+    });
+    (prop_oneof![Just("f.r"), Just("f.w")], prop_oneof![1 => Just(String::new()), 3 => path, 3 => pairs])
+        .prop_map(|(name, context)| format!("{name}{context}"))
+}
+
+fn any_grant() -> impl Strategy<Value = Grant> {
+    let lifetime = prop_oneof![
+        Just(Lifetime::UntilRevoked),
+        Just(Lifetime::Session),
+        (0..20_i64).prop_map(|second| Lifetime::Until(at(second)))
+    ];
+    (any_text(), lifetime, proptest::bool::weighted(0.2), proptest::option::of(0..2_i64)).prop_map(
+        |(scope, lifetime, denied, login)| {
+            let grant = grant(&scope, lifetime);
+            let grant = if denied { grant.refused() } else { grant };
+            match login {
+                Some(second) => grant.during(at(second)),
+                None => grant,
+            }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_index_says_what_a_plain_search_says(
+        grants in proptest::collection::vec(any_grant(), 0..12),
+        removed in 0..12_usize,
+        asked in any_text(),
+        now in 0..20_i64,
+    ) {
+        let mut index = Grants::new();
+        let mut plain: Vec<Grant> = Vec::new();
+        for grant in &grants {
+            plain.retain(|other| other.id != grant.id);
+            plain.push(grant.clone());
+            index.insert(grant.clone());
+        }
+        if let Some(grant) = grants.get(removed) {
+            plain.retain(|other| other.id != grant.id);
+            index.remove(&grant.id);
+        }
+        let scope: Scope = asked.parse().unwrap();
+        let holds = |grant: &&Grant| grant.holds(at(now), at(0));
+        let covering = || plain.iter().filter(|grant| !grant.denied && grant.scope.covers(&scope));
+        let expected = if plain.iter().filter(holds).any(|grant| grant.denied && grant.scope.overlaps(&scope)) {
+            "refused"
+        } else if covering().any(|grant| holds(&grant)) {
+            "live"
+        } else if covering().next().is_some() {
+            "expired"
+        } else {
+            "missing"
+        };
+        let found = match index.judge("agent", &scope, at(now), at(0)) {
+            GrantAnswer::Live(_) => "live",
+            GrantAnswer::Refused(_) => "refused",
+            GrantAnswer::Expired(_) => "expired",
+            GrantAnswer::Missing => "missing",
+        };
+        prop_assert_eq!(found, expected);
+        prop_assert_eq!(index.len(), plain.len());
+    }
+}

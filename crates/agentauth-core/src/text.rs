@@ -1,0 +1,86 @@
+//! Hostile text made fit to show: what an agent wrote (names, purposes, hints) reaches a person only through
+//! [`display_safe`], on terminal, page and notification alike.
+
+use std::fmt::Write as _;
+
+/// How many characters of hostile text a message shows by default.
+pub const SHOWN: usize = 200;
+
+/// `text` with every character that could hide or reorder other text shown as `\u{…}`, cut to [`SHOWN`]
+/// characters (a cut is marked with `…`).
+#[must_use]
+pub fn display_safe(text: &str) -> String {
+    display_safe_within(text, SHOWN)
+}
+
+/// As [`display_safe`], cut to `limit` characters of the original text.
+#[must_use]
+pub fn display_safe_within(text: &str, limit: usize) -> String {
+    let mut shown = String::with_capacity(text.len().min(limit));
+    for (position, character) in text.chars().enumerate() {
+        if position == limit {
+            shown.push('…');
+            break;
+        }
+        if is_hidden(character) {
+            // Writing to a `String` does not fail.
+            let _ = write!(shown, "\\u{{{:x}}}", u32::from(character));
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
+/// Whether any character of `text` could hide or reorder other text.
+#[must_use]
+pub fn has_hidden(text: &str) -> bool {
+    text.chars().any(is_hidden)
+}
+
+/// Control characters, line separators, bidirectional formatting (Unicode UAX #9), and characters that show as
+/// nothing at all.
+fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_text_of_any_language_passes() {
+        for text in ["pay supplier invoices", "Überweisung", "支払い", "دفع"] {
+            assert_eq!(display_safe(text), text);
+            assert!(!has_hidden(text));
+        }
+    }
+
+    #[test]
+    fn what_hides_or_reorders_is_shown_escaped() {
+        for (text, shown) in [
+            ("a\u{1b}[2Jb", "a\\u{1b}[2Jb"),
+            ("safe\u{202e}gpj.exe", "safe\\u{202e}gpj.exe"),
+            ("line\r\nbreak", "line\\u{d}\\u{a}break"),
+            ("zero\u{200b}width", "zero\\u{200b}width"),
+            ("tag\u{e0041}", "tag\\u{e0041}"),
+            ("\u{2066}isolate\u{2069}", "\\u{2066}isolate\\u{2069}"),
+        ] {
+            assert_eq!(display_safe(text), shown);
+            assert!(has_hidden(text));
+        }
+    }
+
+    #[test]
+    fn long_text_is_cut_and_the_cut_is_marked() {
+        let shown = display_safe(&"é".repeat(5000));
+        assert_eq!(shown.chars().count(), SHOWN + 1);
+        assert!(shown.ends_with('…'));
+        assert_eq!(display_safe_within("abc", 3), "abc");
+    }
+}
