@@ -10,9 +10,13 @@ pub mod agents;
 pub mod caller;
 pub mod canonical;
 pub mod catalogue;
+pub mod claims;
+pub mod gate;
 pub mod grant;
 pub mod manifest;
+pub mod recognise;
 pub mod scope;
+pub mod session;
 pub mod text;
 pub mod time;
 

@@ -1,0 +1,52 @@
+//! What a token says, read strictly and judged against what we expect: duplicate-free JSON, compact JWS parts, the
+//! choice of the key, session tokens, ID tokens, and the rights that the claims carry.
+//!
+//! Architecture invariant: nothing here verifies a signature, fetches a key or reads a clock. The network crate
+//! verifies with the key that [`choose_key`] names and then asks this module what the payload is worth at a given
+//! instant. Nothing here may be used on a payload whose signature was not verified, except to choose a configuration.
+
+mod id_token;
+mod jws;
+mod keys;
+mod read;
+mod refusal;
+mod rights;
+mod session_token;
+mod strict;
+
+pub use id_token::{IdTokenClaims, IdTokenExpectation, access_token_hash, judge_id_token};
+pub use jws::{JwsHeader, MAX_TOKEN_BYTES, split_jws};
+pub use keys::{ALLOWED_ALGORITHMS, KeyFacts, KeyRefusal, choose_key};
+pub use refusal::{ClaimsFault, TokenRefusal};
+pub use rights::{EffectiveRights, SessionClaims, TenantRights};
+pub use session_token::{SessionExpectation, judge_session};
+pub use strict::{StrictLimits, parse_strict};
+
+use serde_json::{Map, Value};
+
+/// The members of a token's payload: a JSON object without duplicate members at any depth.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Claims(Map<String, Value>);
+
+impl Claims {
+    /// Reads a payload.
+    ///
+    /// # Errors
+    /// When the payload is not one JSON object, or breaks one of [`StrictLimits::TOKEN`].
+    pub fn parse(payload: &[u8]) -> Result<Self, ClaimsFault> {
+        match parse_strict(payload, &StrictLimits::TOKEN)? {
+            Value::Object(members) => Ok(Self(members)),
+            other => Err(ClaimsFault::NotAnObject { seen: read::kind_of(&other) }),
+        }
+    }
+
+    /// A claim by its exact name.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
+    /// The names of all claims that are present.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
