@@ -319,6 +319,11 @@ impl ProviderConfig {
         std::iter::once(self.issuer()).chain(self.extra_issuers.iter().cloned()).collect()
     }
 
+    /// The issuers accepted beside the project's own.
+    pub fn extra_issuers(&self) -> &[String] {
+        &self.extra_issuers
+    }
+
     /// The audiences accepted in session tokens that have one: project id, client id and the configured ones.
     pub fn audiences(&self) -> Vec<String> {
         let mut all = vec![self.project_id.clone(), self.client_id.clone()];

@@ -12,14 +12,21 @@
 mod callback;
 mod config;
 mod discovery;
+mod jwks;
+mod keys;
 mod listener;
 mod login;
+mod logout;
 mod oauth;
 mod page;
 mod problem;
 mod provider;
+mod refresh;
+mod session_api;
 mod text;
+mod tokens;
 mod transport;
+mod userinfo;
 
 pub use callback::CallbackRefusal;
 pub use config::{
@@ -27,10 +34,20 @@ pub use config::{
     RedirectConfig, RefreshVia, Timeouts,
 };
 pub use discovery::{DiscoveryError, Metadata};
+pub use jwks::{KeySetFault, SignatureFault, Verified};
+pub use keys::{
+    DEFAULT_LIFE, FETCH_INTERVAL, KeyError, KeyFetchError, KeyRefresh, Keys, LONGEST_LIFE, SHORTEST_LIFE,
+    STALE_LIMIT, UNKNOWN_LIFE,
+};
 pub use login::{
     AuthorizationUrl, Callback, CodeGrant, Login, LoginAttempt, LoginError, LoginOptions, Responder,
 };
+pub use logout::LogoutFailure;
 pub use page::Outcome;
 pub use problem::{Problem, Shape};
 pub use provider::Provider;
+pub use refresh::Refreshed;
+pub use tokens::{
+    Accepted, CompleteError, ExchangeError, LoggedIn, TokenFault, TokenKind, TokenSet, VerifiedSession,
+};
 pub use transport::{Http, HttpError, MAX_ANSWER_BYTES};

@@ -3,42 +3,17 @@
 //! Such text is hostile: it is capped in length, control and bidirectional characters are written as escapes,
 //! and whatever looks like a token is taken out.
 
-use std::fmt::Write as _;
+use agentauth_core::text::display_safe_within;
 
 /// What stands in for a word that looks like a token.
 const REDACTED: &str = "[redacted]";
 
 /// `text` fit for a terminal, a log or a page: at most `cap` characters, invisible and direction-changing
 /// characters as `\u{..}`, JWT-like words replaced. HTML is not escaped here; the page does that.
-pub fn shown(text: &str, cap: usize) -> String {
-    let mut out = String::new();
-    // Twice the cap is enough to fill it even if every second word is redacted; the rest is never looked at.
+pub(crate) fn shown(text: &str, cap: usize) -> String {
+    // Twice the cap is enough to fill it even if much is redacted; the rest is never looked at.
     let head: String = text.chars().take(cap.saturating_mul(2)).collect();
-    let safe = redact(&head);
-    let mut used = 0;
-    for c in safe.chars() {
-        if used >= cap {
-            out.push('…');
-            break;
-        }
-        if invisible(c) {
-            let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
-        } else {
-            out.push(c);
-        }
-        used += 1;
-    }
-    out
-}
-
-/// Whether `c` moves, hides or reorders what is around it (C0 and C1 controls, separators, bidirectional and
-/// zero-width formatting, tags, the byte order mark).
-fn invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(u32::from(c),
-            0x00AD | 0x034F | 0x061C | 0x115F..=0x1160 | 0x17B4..=0x17B5 | 0x180B..=0x180F
-            | 0x200B..=0x200F | 0x2028..=0x202E | 0x2060..=0x206F | 0x3164 | 0xFE00..=0xFE0F | 0xFEFF
-            | 0xFFA0 | 0xFFF0..=0xFFFB | 0xE0000..=0xE0FFF)
+    display_safe_within(&redact(&head), cap)
 }
 
 /// Replaces every run of token characters that could be a JWT (they begin with `eyJ`, the base64url of `{"`).

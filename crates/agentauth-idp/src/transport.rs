@@ -160,11 +160,6 @@ impl Http {
         self.send(request, None).await
     }
 
-    /// The provider's host and port, for messages.
-    pub(crate) fn host(&self) -> &str {
-        &self.host
-    }
-
     fn classify(&self, source: reqwest::Error) -> HttpError {
         if source.is_connect() || source.is_builder() {
             let source = source.without_url();

@@ -1,0 +1,413 @@
+//! From the authorization code to a session that is believed: the exchange at the token endpoint, and the verification
+//! of what it returns. Nothing is believed on the word of the connection alone.
+
+use std::fmt;
+
+use agentauth_core::claims::{
+    Claims, ClaimsFault, IdTokenClaims, IdTokenExpectation, SessionClaims, SessionExpectation, TokenRefusal,
+    access_token_hash, judge_id_token, judge_session,
+};
+use agentauth_core::session::User;
+use agentauth_core::{Clock, Timestamp};
+use oauth2::basic::BasicTokenType;
+use oauth2::{AuthorizationCode, PkceCodeVerifier, TokenResponse as _};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use subtle::ConstantTimeEq;
+
+use crate::discovery::DiscoveryError;
+use crate::jwks::Verified;
+use crate::keys::{KeyError, Keys};
+use crate::login::CodeGrant;
+use crate::oauth::{self, Adapter, TokenRequestError};
+use crate::problem::Problem;
+use crate::provider::Provider;
+use crate::text::shown;
+use crate::transport::HttpError;
+
+/// What the token endpoint gave for a code. Not believed yet.
+pub struct TokenSet {
+    /// The session token (sheet 5.3: Descope's `access_token` is its session JWT).
+    pub access_token: SecretString,
+    /// What keeps the session alive; goes to the keychain and nowhere else.
+    pub refresh_token: SecretString,
+    /// Who logged in.
+    pub id_token: SecretString,
+    /// The lifetime in seconds that the provider claims; the token's own `exp` is what counts.
+    pub expires_in: Option<u64>,
+}
+
+/// Why a code brought no tokens.
+#[derive(Debug, thiserror::Error)]
+pub enum ExchangeError {
+    /// The token endpoint is not known.
+    #[error("cannot redeem the login's code")]
+    Discovery(#[from] DiscoveryError),
+    /// No answer.
+    #[error("cannot redeem the login's code: {0}")]
+    Http(#[from] HttpError),
+    /// The provider refused the code.
+    #[error("the provider refused the login's code ({0}); start again")]
+    Refused(Box<Problem>),
+    /// The answer is not a token response.
+    #[error("the provider's answer to the login's code is no token response ({0})")]
+    Malformed(String),
+    /// The answer has another kind of token than a bearer token.
+    #[error("the provider gave tokens of type `{0}`, which are not supported; configure bearer tokens there")]
+    TokenType(String),
+    /// There is no refresh token.
+    #[error(
+        "the provider gave no refresh token, so the session could not be kept; ask for the scope `offline_access` and allow refresh tokens for this application at the provider"
+    )]
+    NoRefreshToken,
+    /// There is no ID token.
+    #[error("the provider gave no id token, so it is not known who logged in; ask for the scope `openid`")]
+    NoIdToken,
+}
+
+/// Which token is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenKind {
+    /// The session token.
+    Session,
+    /// The ID token.
+    Id,
+}
+
+/// Why a token is not believed.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenFault {
+    /// It cannot be read, or its signature is not that of a published key.
+    #[error("the {kind} was refused: {source}")]
+    Signature {
+        /// Which token.
+        kind: TokenKind,
+        /// Why.
+        source: KeyError,
+    },
+    /// It is, by its header, another kind of token.
+    #[error("the {kind} was refused: {source}")]
+    Type {
+        /// Which token.
+        kind: TokenKind,
+        /// Why.
+        source: ClaimsFault,
+    },
+    /// Its claims are not what they must be.
+    #[error("the {kind} was refused: {source}")]
+    Claims {
+        /// Which token.
+        kind: TokenKind,
+        /// Why.
+        source: TokenRefusal,
+    },
+    /// The ID token was made for another access token (`at_hash`).
+    #[error("the id token was refused: it was issued together with another session token")]
+    OtherAccessToken,
+    /// The two tokens are of two users.
+    #[error("the tokens were refused: the session token is of user `{session}`, the id token of `{id}`")]
+    SubjectMismatch {
+        /// Whom the session token names.
+        session: String,
+        /// Whom the ID token names.
+        id: String,
+    },
+}
+
+/// A verified and judged session token.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VerifiedSession {
+    /// What it says.
+    pub claims: SessionClaims,
+    /// The key that verified it.
+    pub key_id: String,
+}
+
+/// A verified login.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Accepted {
+    /// The session token's content.
+    pub session: VerifiedSession,
+    /// The ID token's content.
+    pub id: IdTokenClaims,
+    /// Who logged in, as far as the ID token says.
+    pub user: User,
+}
+
+/// A completed login: the tokens and what they were found to say.
+pub struct LoggedIn {
+    /// The tokens; the refresh token goes to the keychain before anything else happens.
+    pub tokens: TokenSet,
+    /// What they say, verified.
+    pub accepted: Accepted,
+}
+
+/// Why a login was not completed after the browser came back.
+#[derive(Debug, thiserror::Error)]
+pub enum CompleteError {
+    /// The code brought no tokens.
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+    /// The tokens are not believed.
+    #[error(transparent)]
+    Token(#[from] TokenFault),
+}
+
+impl Provider {
+    /// Redeems the code of a login (RFC 6749 section 4.1.3, with the PKCE verifier and the exact redirect URI). A code
+    /// is good for one attempt; this never repeats it.
+    ///
+    /// # Errors
+    /// See [`ExchangeError`].
+    pub async fn exchange(&self, grant: &CodeGrant) -> Result<TokenSet, ExchangeError> {
+        let metadata = self.metadata().await?;
+        let client = oauth::client(&self.config, &metadata, Some(&grant.redirect_uri))
+            .map_err(|_| ExchangeError::Malformed("unusable redirect uri".to_owned()))?;
+        let answer = client
+            .exchange_code(AuthorizationCode::new(grant.code.expose_secret().to_owned()))
+            .set_pkce_verifier(PkceCodeVerifier::new(grant.verifier.expose_secret().to_owned()))
+            .request_async(&Adapter(&self.http))
+            .await
+            .map_err(TokenRequestError::from)?;
+        if *answer.token_type() != BasicTokenType::Bearer {
+            return Err(ExchangeError::TokenType(shown(answer.token_type().as_ref(), 32)));
+        }
+        let given = |text: Option<&str>| text.filter(|t| !t.is_empty()).map(SecretString::from);
+        let access_token = given(Some(answer.access_token().secret().as_str()))
+            .ok_or_else(|| ExchangeError::Malformed("empty access token".to_owned()))?;
+        let refresh_token = given(answer.refresh_token().map(|token| token.secret().as_str()))
+            .ok_or(ExchangeError::NoRefreshToken)?;
+        let id_token = given(answer.extra_fields().id_token.as_deref()).ok_or(ExchangeError::NoIdToken)?;
+        let expires_in = answer.expires_in().map(|duration| duration.as_secs());
+        Ok(TokenSet { access_token, refresh_token, id_token, expires_in })
+    }
+
+    /// Verifies what an exchange returned: both signatures, both sets of claims, `nonce`, `at_hash`, and that both
+    /// tokens are of the same user, who is `pinned` if a user is.
+    ///
+    /// # Errors
+    /// See [`TokenFault`].
+    pub async fn accept(
+        &self,
+        tokens: &TokenSet,
+        keys: &Keys,
+        nonce: &str,
+        pinned: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Accepted, TokenFault> {
+        let (session, session_claims) = self.judge_session(&tokens.access_token, keys, pinned, now).await?;
+        let (id, id_claims) =
+            self.judge_id(&tokens.id_token, keys, Some(nonce), Some(&tokens.access_token), now).await?;
+        if !same_subject(&session_claims, &id_claims) {
+            return Err(TokenFault::SubjectMismatch {
+                session: shown(&session.claims.subject, 64),
+                id: shown(&id.subject, 64),
+            });
+        }
+        let user = User {
+            subject: session.claims.subject.clone(),
+            name: id.name.clone().filter(|name| !name.is_empty()),
+            email: id.email.clone().filter(|email| !email.is_empty()),
+        };
+        Ok(Accepted { session, id, user })
+    }
+
+    /// Exchange, verification and, where the ID token does not say it, the user's name: everything between
+    /// [`LoginAttempt::wait`](crate::LoginAttempt::wait) and [`Callback::finish`](crate::Callback::finish).
+    ///
+    /// # Errors
+    /// See [`CompleteError`]. Nothing is stored; tokens that were refused are forgotten.
+    pub async fn complete(
+        &self,
+        grant: &CodeGrant,
+        keys: &Keys,
+        pinned: Option<&str>,
+        clock: &dyn Clock,
+    ) -> Result<LoggedIn, CompleteError> {
+        let tokens = self.exchange(grant).await?;
+        let mut accepted = self.accept(&tokens, keys, &grant.nonce, pinned, clock.now()).await?;
+        if accepted.user.name.is_none() && accepted.user.email.is_none() {
+            accepted.user = self.name_user(&tokens.access_token, &tokens.refresh_token, accepted.user).await;
+        }
+        Ok(LoggedIn { tokens, accepted })
+    }
+
+    /// Verifies a session token, from an exchange or a refresh; its user must be `pinned` if a user is.
+    ///
+    /// # Errors
+    /// See [`TokenFault`].
+    pub async fn verify_session(
+        &self,
+        token: &SecretString,
+        keys: &Keys,
+        pinned: Option<&str>,
+        now: Timestamp,
+    ) -> Result<VerifiedSession, TokenFault> {
+        Ok(self.judge_session(token, keys, pinned, now).await?.0)
+    }
+
+    /// Verifies an ID token by itself; with `nonce` where the request had one, with the `access_token` that came along
+    /// if one did.
+    ///
+    /// # Errors
+    /// See [`TokenFault`].
+    pub async fn verify_id_token(
+        &self,
+        token: &SecretString,
+        keys: &Keys,
+        nonce: Option<&str>,
+        access_token: Option<&SecretString>,
+        now: Timestamp,
+    ) -> Result<IdTokenClaims, TokenFault> {
+        Ok(self.judge_id(token, keys, nonce, access_token, now).await?.0)
+    }
+
+    async fn judge_session(
+        &self,
+        token: &SecretString,
+        keys: &Keys,
+        pinned: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(VerifiedSession, Claims), TokenFault> {
+        let verified = verify(TokenKind::Session, token, keys, &["at+jwt"], now).await?;
+        let config = self.config();
+        let expect = SessionExpectation {
+            audiences: config.audiences(),
+            extra_issuers: config.extra_issuers().to_vec(),
+            subject: pinned.map(str::to_owned),
+            ..SessionExpectation::new(config.project_id(), config.base_url().clone())
+        };
+        let claims = judge_session(&verified.claims, &expect, now)
+            .map_err(|source| TokenFault::Claims { kind: TokenKind::Session, source })?;
+        for warning in &claims.warnings {
+            tracing::debug!(%warning, "the session token has an odd claim");
+        }
+        Ok((VerifiedSession { claims, key_id: verified.key_id }, verified.claims))
+    }
+
+    async fn judge_id(
+        &self,
+        token: &SecretString,
+        keys: &Keys,
+        nonce: Option<&str>,
+        access_token: Option<&SecretString>,
+        now: Timestamp,
+    ) -> Result<(IdTokenClaims, Claims), TokenFault> {
+        let verified = verify(TokenKind::Id, token, keys, &[], now).await?;
+        let config = self.config();
+        let expect = IdTokenExpectation {
+            issuers: config.issuers(),
+            // Descope applications may name the project beside the client (sheet 3.4).
+            extra_audiences: config.audiences(),
+            nonce: nonce.map(str::to_owned),
+            ..IdTokenExpectation::new(config.issuer(), config.client_id())
+        };
+        let id = judge_id_token(&verified.claims, &expect, now)
+            .map_err(|source| TokenFault::Claims { kind: TokenKind::Id, source })?;
+        if let (Some(said), Some(access_token)) = (&id.access_token_hash, access_token) {
+            let computed = access_token_hash(&verified.header.alg, access_token.expose_secret());
+            let same = computed.is_some_and(|hash| bool::from(hash.as_bytes().ct_eq(said.as_bytes())));
+            if !same {
+                return Err(TokenFault::OtherAccessToken);
+            }
+        }
+        Ok((id, verified.claims))
+    }
+}
+
+impl TokenFault {
+    /// A stable code for logs, audit records and tests.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Signature { source, .. } => source.code(),
+            Self::Type { source, .. } => source.code(),
+            Self::Claims { source, .. } => source.code(),
+            Self::OtherAccessToken => "other_access_token",
+            Self::SubjectMismatch { .. } => "subject_mismatch",
+        }
+    }
+
+    /// Whether the token may be good and only the keys are missing.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Signature { source: KeyError::NoKeys { .. } | KeyError::Stale { .. }, .. })
+    }
+}
+
+impl fmt::Display for TokenKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Session => "session token",
+            Self::Id => "id token",
+        })
+    }
+}
+
+impl fmt::Debug for TokenSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenSet").field("expires_in", &self.expires_in).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for LoggedIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoggedIn").field("accepted", &self.accepted).finish_non_exhaustive()
+    }
+}
+
+impl From<TokenRequestError> for ExchangeError {
+    fn from(error: TokenRequestError) -> Self {
+        match error {
+            TokenRequestError::Http(error) => Self::Http(error),
+            TokenRequestError::Refused(answer) => Self::Refused(Box::new(Problem::of(&answer))),
+            TokenRequestError::Malformed(place) => Self::Malformed(place),
+        }
+    }
+}
+
+async fn verify(
+    kind: TokenKind,
+    token: &SecretString,
+    keys: &Keys,
+    types: &[&str],
+    now: Timestamp,
+) -> Result<Verified, TokenFault> {
+    let verified = keys
+        .verify(token.expose_secret(), now)
+        .await
+        .map_err(|source| TokenFault::Signature { kind, source })?;
+    verified.header.check_type(types).map_err(|source| TokenFault::Type { kind, source })?;
+    Ok(verified)
+}
+
+/// Whether two tokens are of the same user. A template may move the real user from `sub` to `dsub` in one of them
+/// (sheet 3.1): where both have `dsub` it decides; else the users they mean, or their `sub`, must be equal.
+fn same_subject(one: &Claims, other: &Claims) -> bool {
+    let text = |claims: &Claims, name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
+    let meant = |claims: &Claims| text(claims, "dsub").or_else(|| text(claims, "sub"));
+    match (text(one, "dsub"), text(other, "dsub")) {
+        (Some(one), Some(other)) => one == other,
+        _ => meant(one).is_some() && (meant(one) == meant(other) || text(one, "sub") == text(other, "sub")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_compared_by_what_the_tokens_mean() {
+        let claims = |text: &str| Claims::parse(text.as_bytes()).unwrap();
+        for (one, other, same) in [
+            (r#"{"sub":"U1"}"#, r#"{"sub":"U1"}"#, true),
+            (r#"{"sub":"U1"}"#, r#"{"sub":"U2"}"#, false),
+            (r#"{"sub":"x","dsub":"U1"}"#, r#"{"sub":"U1"}"#, true),
+            (r#"{"sub":"x","dsub":"U1"}"#, r#"{"sub":"x"}"#, true),
+            (r#"{"sub":"x","dsub":"U1"}"#, r#"{"sub":"x","dsub":"U2"}"#, false),
+            (r#"{"sub":"x","dsub":"U1"}"#, r#"{"sub":"y","dsub":"U1"}"#, true),
+            (r#"{}"#, r#"{}"#, false),
+        ] {
+            assert_eq!(same_subject(&claims(one), &claims(other)), same, "{one} {other}");
+            assert_eq!(same_subject(&claims(other), &claims(one)), same, "{other} {one}");
+        }
+    }
+}

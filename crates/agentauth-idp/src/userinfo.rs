@@ -1,0 +1,88 @@
+//! Who the user is, where the ID token does not say it: the userinfo endpoint (OpenID Connect Core 5.3), or Descope's
+//! own `me`.
+
+use agentauth_core::session::{RefreshFailure, User};
+use http::header::{ACCEPT, AUTHORIZATION};
+use http::{HeaderValue, Method, Request};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use crate::provider::Provider;
+
+/// The longest name or address that is kept.
+const MAX_NAME_BYTES: usize = 320;
+
+#[derive(Deserialize)]
+struct UserInfo {
+    sub: String,
+    name: Option<String>,
+    email: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Me {
+    user_id: String,
+    name: Option<String>,
+    email: Option<String>,
+}
+
+impl Provider {
+    /// `user` with name and address, as far as the provider tells them. The answer must be about the same subject
+    /// (OpenID Connect Core 5.3.2). Failing to learn a name is no failure.
+    pub async fn name_user(
+        &self,
+        access_token: &SecretString,
+        refresh_token: &SecretString,
+        user: User,
+    ) -> User {
+        let mut found = self.userinfo(access_token, &user.subject).await;
+        if found.is_none() {
+            found = self.me(refresh_token).await.ok().filter(|me| me.subject == user.subject);
+        }
+        match found {
+            Some(named) => User { name: user.name.or(named.name), email: user.email.or(named.email), ..user },
+            None => {
+                tracing::debug!("the provider did not say the user's name");
+                user
+            }
+        }
+    }
+
+    /// The user of `refresh_token` by `GET /v1/auth/me`. As it asks the provider, it also notices a logout elsewhere.
+    ///
+    /// # Errors
+    /// See [`RefreshFailure`]; `sent` means nothing here, since nothing is rotated.
+    pub async fn me(&self, refresh_token: &SecretString) -> Result<User, RefreshFailure> {
+        let answer = self.ask_session(Method::GET, "me", refresh_token).await?;
+        let me: Me = serde_json::from_slice(&answer.body).map_err(|_| {
+            RefreshFailure::network(true, "the provider's answer about the user cannot be read")
+        })?;
+        Ok(User { subject: me.user_id, name: kept(me.name), email: kept(me.email) })
+    }
+
+    async fn userinfo(&self, access_token: &SecretString, subject: &str) -> Option<User> {
+        let endpoint = self.metadata().await.ok()?.userinfo_endpoint.clone()?;
+        let bearer = Zeroizing::new(format!("Bearer {}", access_token.expose_secret()));
+        let mut authorization = HeaderValue::from_str(&bearer).ok()?;
+        authorization.set_sensitive(true);
+        let request = Request::get(endpoint.as_str())
+            .header(AUTHORIZATION, authorization)
+            .header(ACCEPT, "application/json")
+            .body(Vec::new())
+            .ok()?;
+        let answer = self.http.send(request, None).await.ok()?;
+        let info: UserInfo = serde_json::from_slice(&answer.body).ok()?;
+        let named = kept(info.name.clone()).is_some() || kept(info.email.clone()).is_some();
+        (answer.status == http::StatusCode::OK && info.sub == subject && named).then(|| User {
+            subject: info.sub,
+            name: kept(info.name),
+            email: kept(info.email),
+        })
+    }
+}
+
+fn kept(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.trim().is_empty() && text.len() <= MAX_NAME_BYTES)
+}
