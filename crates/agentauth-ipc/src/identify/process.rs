@@ -1,0 +1,366 @@
+//! The real identifier: reads `/proc`, through directories held open so that no later process slips in.
+
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    ffi::OsStr,
+    os::unix::{
+        ffi::{OsStrExt as _, OsStringExt as _},
+        fs::MetadataExt as _,
+    },
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{AtFlags, CWD, FileType, statat};
+
+use super::{
+    AncestryEnd, ExecutableFacts, Identify, IdentifyError, Identity, PersonProbe, ProcessFacts, ScriptFacts,
+    environment::loader_variables,
+    proc::{Proc, ProcDir, ProcError, file_id, modified_ns},
+    script::Interpreter,
+    stat::{Stat, Status},
+};
+use crate::{
+    directory::{is_trusted, mode_lets_others_write, others_may_write},
+    peer::Peer,
+};
+
+/// Most bytes of a command line that are looked at.
+pub(crate) const LONGEST_COMMAND_LINE: usize = 64 * 1024;
+
+/// Most bytes of an environment that are looked at; a longer one counts as hidden.
+const LONGEST_ENVIRONMENT: usize = 1024 * 1024;
+
+/// Most ancestors that are looked at.
+const DEEPEST_ANCESTRY: usize = 64;
+
+/// Where logind writes its records of sessions.
+const LOGIND_SESSIONS: &str = "/run/systemd/sessions";
+
+/// Identifies callers by `/proc`.
+#[derive(Debug)]
+pub struct ProcIdentifier {
+    proc: Proc,
+    user_namespace: Option<Place>,
+    pid_namespace: Option<Place>,
+    mount_namespace: Option<Place>,
+    root: Option<Place>,
+    pub(super) sessions: PathBuf,
+    /// Who must own logind's records.
+    pub(super) sessions_owner: u32,
+}
+
+/// Device and inode: names a namespace or a directory.
+type Place = (u64, u64);
+
+impl ProcIdentifier {
+    /// Opens `/proc` and notes the daemon's own namespaces.
+    ///
+    /// # Errors
+    /// [`IdentifyError::NoProc`].
+    pub fn new() -> Result<Self, IdentifyError> {
+        let proc = Proc::open().map_err(|source| IdentifyError::NoProc { source })?;
+        let own = |file| proc.own(file).ok().map(|stat| (stat.st_dev, stat.st_ino));
+        Ok(Self {
+            user_namespace: own("ns/user"),
+            pid_namespace: own("ns/pid"),
+            mount_namespace: own("ns/mnt"),
+            root: own("root"),
+            proc,
+            sessions: LOGIND_SESSIONS.into(),
+            sessions_owner: 0,
+        })
+    }
+
+    /// The peer's directory, proved to be the peer's by its handle still being alive after the opening.
+    pub(super) fn directory(&self, peer: &Peer) -> Result<ProcDir, IdentifyError> {
+        let pid = peer.pid();
+        let directory = self.proc.process(pid).map_err(|error| IdentifyError::of(pid, "", error))?;
+        if peer.alive() { Ok(directory) } else { Err(IdentifyError::Gone { pid }) }
+    }
+
+    pub(super) fn namespaces(&self, directory: &ProcDir) -> [Option<bool>; 3] {
+        let same = |file, own: Option<Place>| {
+            let theirs = directory.stat(file).ok()?;
+            own.map(|own| own == (theirs.st_dev, theirs.st_ino))
+        };
+        [
+            same("ns/user", self.user_namespace),
+            same("ns/pid", self.pid_namespace),
+            same("ns/mnt", self.mount_namespace),
+        ]
+    }
+
+    /// Whether paths mean the same to the process as to us.
+    fn shares_paths(&self, directory: &ProcDir) -> bool {
+        let same = |file, own: Option<Place>| {
+            directory.stat(file).is_ok_and(|theirs| own == Some((theirs.st_dev, theirs.st_ino)))
+        };
+        same("ns/mnt", self.mount_namespace) && same("root", self.root)
+    }
+
+    fn facts(
+        &self,
+        pid: u32,
+        directory: &ProcDir,
+        stat: &Stat,
+        reader: &Reader,
+    ) -> Result<ProcessFacts, ProcError> {
+        let uid = directory.uid()?;
+        let executable = reader.executable(directory, uid);
+        let truncated =
+            directory.read_capped("cmdline", LONGEST_COMMAND_LINE, &mut reader.buffer.borrow_mut());
+        let words = if truncated.is_ok() { reader.buffer.borrow().clone() } else { Vec::new() };
+        let words = words.strip_suffix(b"\0").unwrap_or(&words);
+        let words: Vec<&[u8]> =
+            if words.is_empty() { vec![] } else { words.split(|byte| *byte == 0).collect() };
+        let working_directory = directory.link("cwd").ok();
+        let interpreter = executable.as_ref().and_then(|executable| {
+            executable.path.file_name().and_then(OsStr::to_str).and_then(Interpreter::of)
+        });
+        let script = match (interpreter, words.split_first(), &working_directory) {
+            // A script that was cut off, or is named by a path of another world, is not named at all.
+            (Some(interpreter), Some((_, rest)), Some(from)) if truncated.as_ref().is_ok_and(|cut| !cut) => {
+                interpreter
+                    .script(rest)
+                    .filter(|_| self.shares_paths(directory))
+                    .and_then(|word| reader.script(&from.join(OsStr::from_bytes(word)), uid))
+            }
+            _ => None,
+        };
+        let cgroup = match directory.read_piece("cgroup", &mut reader.buffer.borrow_mut()) {
+            Ok(()) => cgroup(&reader.buffer.borrow()),
+            Err(_) => None,
+        };
+        Ok(ProcessFacts {
+            pid,
+            parent: stat.parent,
+            start_time: stat.start_time,
+            uid,
+            executable,
+            arguments: words.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect(),
+            arguments_truncated: truncated.unwrap_or(false),
+            working_directory,
+            script,
+            cgroup,
+            terminal: stat.terminal,
+            session: stat.session,
+            group: stat.group,
+            foreground_group: stat.foreground_group,
+        })
+    }
+
+    fn ancestors(&self, child: &ProcessFacts, reader: &Reader) -> (Vec<ProcessFacts>, AncestryEnd) {
+        let mut ancestors: Vec<ProcessFacts> = Vec::new();
+        loop {
+            let child = ancestors.last().unwrap_or(child);
+            if child.pid == 1 {
+                return (ancestors, AncestryEnd::Init);
+            }
+            if child.parent == 0 {
+                return (ancestors, AncestryEnd::Outside);
+            }
+            if ancestors.len() == DEEPEST_ANCESTRY {
+                return (ancestors, AncestryEnd::TooDeep);
+            }
+            let parent = self.parent_of(child.parent, child.start_time, |directory, stat| {
+                self.facts(child.parent, directory, stat, reader)
+            });
+            match parent {
+                Ok(facts) => ancestors.push(facts),
+                Err(end) => return (ancestors, end),
+            }
+        }
+    }
+
+    /// Looks at the process that is called `pid` now, if it can be the parent of one that started at `child_start`.
+    pub(super) fn parent_of<T>(
+        &self,
+        pid: u32,
+        child_start: u64,
+        look: impl FnOnce(&ProcDir, &Stat) -> Result<T, ProcError>,
+    ) -> Result<T, AncestryEnd> {
+        let directory = self.proc.process(pid).map_err(|_| AncestryEnd::Vanished)?;
+        let stat = read_stat(&directory).map_err(|_| AncestryEnd::Vanished)?;
+        if stat.start_time > child_start || stat.is_dead() {
+            return Err(AncestryEnd::Inconsistent);
+        }
+        look(&directory, &stat).map_err(|_| AncestryEnd::Vanished)
+    }
+}
+
+impl Identify for ProcIdentifier {
+    fn identify(&self, peer: &Peer) -> Result<Identity, IdentifyError> {
+        let pid = peer.pid();
+        let fail = |file| move |error| IdentifyError::of(pid, file, error);
+        let directory = self.directory(peer)?;
+        let reader = Reader::default();
+
+        let stat = read_stat(&directory).map_err(fail("stat"))?;
+        let process = self.facts(pid, &directory, &stat, &reader).map_err(fail("stat"))?;
+        let status = read_status(&directory, &mut reader.buffer.borrow_mut()).map_err(fail("status"))?;
+        let loader_variables = read_loader_variables(&directory, &mut reader.buffer.borrow_mut());
+        let [same_user_namespace, same_pid_namespace, same_mount_namespace] = self.namespaces(&directory);
+        let (ancestors, ancestry_end) = self.ancestors(&process, &reader);
+
+        // The facts above are of one program only if the program is still the same.
+        let now = directory.stat("exe").ok().map(|stat| file_id(&stat));
+        if now != process.executable.as_ref().map(|executable| executable.id) {
+            return Err(IdentifyError::Changed { pid });
+        }
+        if !peer.alive() {
+            return Err(IdentifyError::Gone { pid });
+        }
+        Ok(Identity {
+            process,
+            ancestors,
+            ancestry_end,
+            loader_variables,
+            tracer: status.tracer,
+            no_new_privs: status.no_new_privs,
+            seccomp: status.seccomp,
+            same_user_namespace,
+            same_pid_namespace,
+            same_mount_namespace,
+        })
+    }
+
+    fn probe_person(&self, peer: &Peer) -> Result<PersonProbe, IdentifyError> {
+        PersonProbe::gather(self, peer)
+    }
+}
+
+/// What one identification shares between the processes it looks at.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    buffer: RefCell<Vec<u8>>,
+    /// Directories already looked at: whether somebody else than root and the user could change what is in them.
+    directories: RefCell<HashMap<(PathBuf, u32), bool>>,
+}
+
+impl Reader {
+    /// The program that a process of `uid` runs, unless that is hidden from us.
+    pub(super) fn executable(&self, directory: &ProcDir, uid: u32) -> Option<ExecutableFacts> {
+        const DELETED: &[u8] = b" (deleted)";
+        let path = directory.link("exe").ok()?;
+        let stat = directory.stat("exe").ok()?;
+        let leads_here = |path: &Path| {
+            statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)
+                .is_ok_and(|found| (found.st_dev, found.st_ino) == (stat.st_dev, stat.st_ino))
+        };
+        let (path, replaced, deleted) = if leads_here(&path) {
+            (path, false, false)
+        } else {
+            let bytes = path.into_os_string().into_vec();
+            let stripped = bytes.strip_suffix(DELETED).map(<[u8]>::to_vec);
+            let deleted = stripped.is_some();
+            (PathBuf::from(std::ffi::OsString::from_vec(stripped.unwrap_or(bytes))), true, deleted)
+        };
+        let writable_by_others = mode_lets_others_write(stat.st_mode, stat.st_uid, stat.st_gid)
+            || !is_trusted(stat.st_uid, uid)
+            || self.others_may_swap(&path, uid);
+        Some(ExecutableFacts {
+            id: file_id(&stat),
+            modified_ns: modified_ns(&stat),
+            owner: stat.st_uid,
+            deleted,
+            replaced,
+            writable_by_others,
+            path,
+        })
+    }
+
+    /// The script at `path`, if it is a plain file.
+    fn script(&self, path: &Path, uid: u32) -> Option<ScriptFacts> {
+        let path = path.canonicalize().ok()?;
+        let stat = statat(CWD, &path, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return None;
+        }
+        let writable_by_others = mode_lets_others_write(stat.st_mode, stat.st_uid, stat.st_gid)
+            || !is_trusted(stat.st_uid, uid)
+            || self.others_may_swap(&path, uid);
+        Some(ScriptFacts {
+            id: file_id(&stat),
+            modified_ns: modified_ns(&stat),
+            owner: stat.st_uid,
+            writable_by_others,
+            path,
+        })
+    }
+
+    /// Whether somebody besides root and `uid` could put another file in the place of `path`. Doubt counts as yes.
+    fn others_may_swap(&self, path: &Path, uid: u32) -> bool {
+        let Some(parent) = path.parent() else { return false };
+        let key = (parent.to_owned(), uid);
+        if let Some(known) = self.directories.borrow().get(&key) {
+            return *known;
+        }
+        let here = std::fs::symlink_metadata(parent).map_or(true, |metadata| {
+            let sticky = metadata.mode() & 0o1000 != 0;
+            !is_trusted(metadata.uid(), uid) || (others_may_write(&metadata) && !sticky)
+        });
+        let open = here || self.others_may_swap(parent, uid);
+        self.directories.borrow_mut().insert(key, open);
+        open
+    }
+}
+
+pub(super) fn read_stat(directory: &ProcDir) -> Result<Stat, ProcError> {
+    let mut line = Vec::with_capacity(4096);
+    directory.read_piece("stat", &mut line)?;
+    Stat::parse(&line).ok_or(ProcError::TooLong)
+}
+
+pub(super) fn read_status(directory: &ProcDir, buffer: &mut Vec<u8>) -> Result<Status, ProcError> {
+    directory.read_piece("status", buffer)?;
+    Status::parse(buffer).ok_or(ProcError::TooLong)
+}
+
+pub(super) fn read_loader_variables(directory: &ProcDir, buffer: &mut Vec<u8>) -> Option<Vec<String>> {
+    let truncated = directory.read_capped("environ", LONGEST_ENVIRONMENT, buffer).ok()?;
+    (!truncated).then(|| loader_variables(buffer))
+}
+
+/// The control group among the lines of `/proc/PID/cgroup`: that of the unified hierarchy unless the process is at its
+/// root (a hybrid set-up), else systemd's own.
+pub(super) fn cgroup(lines: &[u8]) -> Option<String> {
+    let of = |prefix: &[u8]| {
+        let line = lines.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(prefix))?;
+        Some(String::from_utf8_lossy(line).into_owned())
+    };
+    let unified = of(b"0::");
+    if unified.as_deref().is_some_and(|path| path != "/") {
+        return unified;
+    }
+    let systemd = lines.split(|byte| *byte == b'\n').find_map(|line| {
+        let at = line.windows(14).position(|part| part == b":name=systemd:")?;
+        line.get(at + 14..)
+    });
+    systemd.map(|path| String::from_utf8_lossy(path).into_owned()).or(unified)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_groups_of_every_set_up() {
+        let unified = b"0::/user.slice/user-1000.slice/session-3.scope\n";
+        assert_eq!(cgroup(unified).as_deref(), Some("/user.slice/user-1000.slice/session-3.scope"));
+        let hybrid = b"12:pids:/x\n1:name=systemd:/user.slice/a.scope\n0::/\n";
+        assert_eq!(cgroup(hybrid).as_deref(), Some("/user.slice/a.scope"));
+        assert_eq!(cgroup(b"0::/\n").as_deref(), Some("/"));
+        assert_eq!(cgroup(b"4:cpu:/x\n"), None);
+    }
+
+    #[test]
+    fn a_parent_that_started_later_is_no_parent() {
+        let identifier = ProcIdentifier::new().unwrap();
+        let own = read_stat(&identifier.proc.process(std::process::id()).unwrap()).unwrap();
+        let outcome = identifier.parent_of(std::process::id(), own.start_time - 1, |_, _| Ok(()));
+        assert_eq!(outcome, Err(AncestryEnd::Inconsistent));
+        assert_eq!(identifier.parent_of(std::process::id(), own.start_time, |_, _| Ok(())), Ok(()));
+        assert_eq!(identifier.parent_of(u32::MAX, 0, |_, _| Ok(())), Err(AncestryEnd::Vanished));
+    }
+}
