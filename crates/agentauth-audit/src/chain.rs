@@ -1,0 +1,177 @@
+//! The chain itself: lines, their frames and their hashes, as the crate's documentation says. Pure.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+/// The longest line, its LF included, in bytes.
+pub const MAX_LINE: usize = 64 * 1024;
+
+const SEQ: &[u8] = b"{\"seq\":";
+const PREV: &[u8] = b",\"prev\":\"";
+const HASH: &[u8] = b",\"hash\":\"";
+const END: &[u8] = b"\"}";
+const DIGITS: usize = 64;
+/// `HASH`, the digits, `END`.
+const TRAILER: usize = 9 + DIGITS + 2;
+
+/// A hash of the chain.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Hash(pub [u8; 32]);
+
+impl Hash {
+    /// What the first record's `prev` is.
+    pub const ZERO: Hash = Hash([0; 32]);
+
+    /// The hash of a record from the one before and its bytes.
+    pub(crate) fn next(self, record: &[u8]) -> Hash {
+        let digest = Sha256::new()
+            .chain_update([0x01])
+            .chain_update(self.0)
+            .chain_update((record.len() as u64).to_be_bytes())
+            .chain_update(record)
+            .finalize();
+        Hash(digest.into())
+    }
+
+    fn digits(self) -> [u8; DIGITS] {
+        let mut digits = [b'0'; DIGITS];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0) {
+            if let [high, low] = pair {
+                (*high, *low) = (digit(byte >> 4), digit(byte & 0x0f));
+            }
+        }
+        digits
+    }
+
+    /// From 64 lower-case digits; upper-case ones would be a second spelling of one line.
+    fn from_digits(digits: &[u8]) -> Option<Hash> {
+        if digits.iter().any(u8::is_ascii_uppercase) {
+            return None;
+        }
+        let mut hash = [0; 32];
+        hex::decode_to_slice(digits, &mut hash).ok()?;
+        Some(Hash(hash))
+    }
+}
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.digits().iter().try_for_each(|digit| fmt::Write::write_char(f, char::from(*digit)))
+    }
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Hash({self})")
+    }
+}
+
+impl serde::Serialize for Hash {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl std::str::FromStr for Hash {
+    type Err = Flaw;
+
+    fn from_str(text: &str) -> Result<Hash, Flaw> {
+        Hash::from_digits(text.as_bytes()).ok_or(Flaw::Frame)
+    }
+}
+
+fn digit(nibble: u8) -> u8 {
+    match nibble {
+        0..=9 => b'0' + nibble,
+        _ => b'a' + (nibble - 10),
+    }
+}
+
+/// Begins a line in the empty `buffer`. The event's members follow, then [`finish_line`].
+pub(crate) fn begin_line(buffer: &mut Vec<u8>, seq: u64, prev: Hash) {
+    buffer.extend_from_slice(SEQ);
+    buffer.extend_from_slice(seq.to_string().as_bytes());
+    buffer.extend_from_slice(PREV);
+    buffer.extend_from_slice(&prev.digits());
+    buffer.push(b'"');
+}
+
+/// Ends the line in `buffer`, whose content is the record bytes. Returns its hash.
+pub(crate) fn finish_line(buffer: &mut Vec<u8>, prev: Hash) -> Hash {
+    let hash = prev.next(buffer);
+    buffer.extend_from_slice(HASH);
+    buffer.extend_from_slice(&hash.digits());
+    buffer.extend_from_slice(END);
+    buffer.push(b'\n');
+    hash
+}
+
+/// The frame of one line, checked against itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) seq: u64,
+    pub(crate) prev: Hash,
+    pub(crate) hash: Hash,
+}
+
+impl Frame {
+    /// Reads `line` (without its LF) and checks that its hash is that of its bytes.
+    pub(crate) fn parse(line: &[u8]) -> Result<Frame, Flaw> {
+        let record_length = line.len().checked_sub(TRAILER).ok_or(Flaw::Frame)?;
+        let (record, trailer) = line.split_at(record_length);
+        let digits = trailer.strip_prefix(HASH).and_then(|rest| rest.strip_suffix(END)).ok_or(Flaw::Frame)?;
+        let hash = Hash::from_digits(digits).ok_or(Flaw::Frame)?;
+        let (seq, rest) = number(record.strip_prefix(SEQ).ok_or(Flaw::Frame)?).ok_or(Flaw::Frame)?;
+        let rest = rest.strip_prefix(PREV).ok_or(Flaw::Frame)?;
+        let (digits, rest) = rest.split_at_checked(DIGITS).ok_or(Flaw::Frame)?;
+        if !rest.starts_with(b"\",") {
+            return Err(Flaw::Frame);
+        }
+        let prev = Hash::from_digits(digits).ok_or(Flaw::Frame)?;
+        if prev.next(record) != hash {
+            return Err(Flaw::Hash);
+        }
+        Ok(Frame { seq, prev, hash })
+    }
+}
+
+/// A decimal number without sign or leading zero, and what follows it.
+fn number(text: &[u8]) -> Option<(u64, &[u8])> {
+    let length = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (digits, rest) = text.split_at_checked(length)?;
+    if digits.first() == Some(&b'0') {
+        return None;
+    }
+    Some((std::str::from_utf8(digits).ok()?.parse().ok()?, rest))
+}
+
+/// What is wrong with a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Flaw {
+    /// Not a line of this format.
+    #[error("it is not a line of an audit log")]
+    Frame,
+    /// Its bytes are not those that its hash was taken of.
+    #[error("its content was changed: the hash does not match")]
+    Hash,
+    /// It does not follow the record before it.
+    #[error("it does not follow the record before it: something was changed, removed or inserted")]
+    Link,
+    /// Its number does not follow that of the record before it.
+    #[error("its number does not follow that of the record before it")]
+    Number,
+    /// The first line of the file is neither number 1 nor a `chain.recovered`.
+    #[error("the log does not begin here: earlier records are missing")]
+    Beginning,
+    /// The file ends within it.
+    #[error("the file ends within it")]
+    Torn,
+    /// The line is longer than [`MAX_LINE`].
+    #[error("it is longer than any record")]
+    TooLong,
+    /// Its hash is right but it is no record of this program.
+    #[error("its content is no record")]
+    Content,
+}

@@ -1,0 +1,267 @@
+//! What a record says.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+
+/// Something that happened. Borrowed text keeps the way to the log free of copies; what is read back owns its text.
+/// Absent members are left out of the line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event<'a> {
+    /// When, to the microsecond.
+    #[serde(serialize_with = "microseconds")]
+    pub time: Timestamp,
+    /// What.
+    #[serde(rename = "event")]
+    pub kind: Kind,
+    /// The identifier that the asker was given: of a decision, a login, a consent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Text<'a>>,
+    /// The caller's own correlation hint (W3C trace id); never an identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Text<'a>>,
+    /// The profile concerned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Text<'a>>,
+    /// The user's subject at the provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<Text<'a>>,
+    /// The process that asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<Actor<'a>>,
+    /// The scopes concerned.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<Text<'a>>,
+    /// What the asker said it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<Text<'a>>,
+    /// The answer, where the event is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Verdict>,
+    /// The stable reason code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Text<'a>>,
+    /// The policies that determined the answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<Text<'a>>,
+    /// The grants that covered it, or are concerned.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<Text<'a>>,
+    /// Somebody tried what would be answered; nothing was spent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+    /// A sentence for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<Text<'a>>,
+    /// What only this kind of event has; never secrets.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub details: Map<String, Value>,
+}
+
+impl<'a> Event<'a> {
+    /// An event of `kind` at `time` with nothing else in it.
+    pub fn new(kind: Kind, time: Timestamp) -> Event<'a> {
+        Event {
+            time,
+            kind,
+            id: None,
+            trace: None,
+            profile: None,
+            user: None,
+            actor: None,
+            scopes: Vec::new(),
+            purpose: None,
+            decision: None,
+            reason: None,
+            policies: Vec::new(),
+            grants: Vec::new(),
+            dry_run: false,
+            message: None,
+            details: Map::new(),
+        }
+    }
+}
+
+/// The process that asked, as the kernel describes it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Actor<'a> {
+    /// Its process id.
+    pub pid: u32,
+    /// Its executable's path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executable: Option<Text<'a, 4096>>,
+    /// Its executable's SHA-256, hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Text<'a>>,
+    /// How well it is proven: `launched`, `pinned`, `path`, `unproven`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assurance: Option<Text<'a>>,
+    /// The registered agents that it is, or descends from, nearest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub agents: Vec<Text<'a>>,
+}
+
+/// Allow or deny.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The answer was yes.
+    Allow,
+    /// The answer was no.
+    Deny,
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])+ $variant:ident = $name:literal,)+) => {
+        /// What happened. On the wire a dotted name; names are added, never changed.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[non_exhaustive]
+        pub enum Kind {
+            $($(#[$doc])+ #[serde(rename = $name)] $variant,)+
+            /// A name that a later version wrote.
+            #[serde(other, rename = "unknown")]
+            Unknown,
+        }
+
+        impl Kind {
+            /// The name in the log.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Kind::$variant => $name,)+
+                    Kind::Unknown => "unknown",
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// An agent was registered.
+    AgentRegistered = "agent.registered",
+    /// An agent's registration was removed.
+    AgentRemoved = "agent.removed",
+    /// The log itself: something before this record was lost or set aside.
+    ChainRecovered = "chain.recovered",
+    /// A configuration took effect.
+    ConfigurationLoaded = "configuration.loaded",
+    /// A configuration was refused; the one before stays.
+    ConfigurationRefused = "configuration.refused",
+    /// A question was answered.
+    ConsentAnswered = "consent.answered",
+    /// A question was put to the user.
+    ConsentAsked = "consent.asked",
+    /// A request was answered.
+    Decision = "decision",
+    /// Equal denials in a row, counted instead of written one by one.
+    DecisionsFolded = "decision.folded",
+    /// A grant was given.
+    GrantAdded = "grant.added",
+    /// A grant ended by itself.
+    GrantExpired = "grant.expired",
+    /// A grant was taken away.
+    GrantRevoked = "grant.revoked",
+    /// The provider's keys were fetched.
+    KeysLoaded = "keys.loaded",
+    /// The provider's keys could not be fetched or were refused.
+    KeysRefused = "keys.refused",
+    /// Everything was paused.
+    Lock = "lock",
+    /// A user logged in.
+    Login = "login",
+    /// A login failed or was refused.
+    LoginRefused = "login.refused",
+    /// A login was begun.
+    LoginStarted = "login.started",
+    /// A user logged out.
+    Logout = "logout",
+    /// An operation was refused to a caller who may not ask for it.
+    OperationRefused = "operation.refused",
+    /// An agent said what became of an allowed action.
+    Outcome = "outcome",
+    /// A policy set took effect.
+    PolicyLoaded = "policy.loaded",
+    /// A policy set was refused; the one before stays.
+    PolicyRefused = "policy.refused",
+    /// An admin locked device or agent.
+    Quarantine = "quarantine",
+    /// The session was refreshed.
+    Refresh = "refresh",
+    /// A refresh failed.
+    RefreshFailed = "refresh.failed",
+    /// The daemon serves.
+    ServiceStart = "service.start",
+    /// The daemon stops.
+    ServiceStop = "service.stop",
+    /// A session ended other than by logout.
+    SessionOver = "session.over",
+    /// A stored session was taken up again.
+    SessionResumed = "session.resumed",
+    /// What was paused goes on.
+    Unlock = "unlock",
+}
+
+/// Text in a record: written up to `LIMIT` bytes, then cut at a character and marked with `…`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Text<'a, const LIMIT: usize = 1024>(Cow<'a, str>);
+
+impl<const LIMIT: usize> Text<'_, LIMIT> {
+    /// What is written.
+    fn capped(&self) -> Cow<'_, str> {
+        if self.0.len() <= LIMIT {
+            return Cow::Borrowed(&self.0);
+        }
+        let mark = "…";
+        let kept = self.0.floor_char_boundary(LIMIT.saturating_sub(mark.len()));
+        let (kept, _) = self.0.split_at(kept);
+        Cow::Owned([kept, mark].concat())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'a, const LIMIT: usize> From<&'a str> for Text<'a, LIMIT> {
+    fn from(text: &'a str) -> Self {
+        Text(Cow::Borrowed(text))
+    }
+}
+
+impl<'a, const LIMIT: usize> From<&'a String> for Text<'a, LIMIT> {
+    fn from(text: &'a String) -> Self {
+        Text(Cow::Borrowed(text))
+    }
+}
+
+impl<const LIMIT: usize> From<String> for Text<'_, LIMIT> {
+    fn from(text: String) -> Self {
+        Text(Cow::Owned(text))
+    }
+}
+
+impl<const LIMIT: usize> fmt::Debug for Text<'_, LIMIT> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl<const LIMIT: usize> Serialize for Text<'_, LIMIT> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.capped())
+    }
+}
+
+impl<'de, const LIMIT: usize> Deserialize<'de> for Text<'_, LIMIT> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Text(Cow::Owned(text)))
+    }
+}
+
+/// RFC 3339 in UTC with six digits: one instant has one spelling, and lines sort as text.
+fn microseconds<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{time:.6}"))
+}

@@ -1,0 +1,73 @@
+//! JSON in which nothing acts on a terminal: what serde_json leaves as it is and a terminal or a reader's eye does
+//! not (DEL, C1 controls, bidirectional and invisible characters) is escaped too.
+
+use std::io;
+
+use serde::Serialize;
+use serde_json::ser::{Formatter, Serializer};
+
+/// Appends `value` to `buffer`.
+pub(crate) fn append(buffer: &mut Vec<u8>, value: &impl Serialize) -> serde_json::Result<()> {
+    value.serialize(&mut Serializer::with_formatter(buffer, Harmless))
+}
+
+struct Harmless;
+
+impl Formatter for Harmless {
+    fn write_string_fragment<W: io::Write + ?Sized>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        if fragment.bytes().all(|byte| byte < 0x7f) {
+            return writer.write_all(fragment.as_bytes());
+        }
+        let mut units = [0; 2];
+        let mut utf8 = [0; 4];
+        for character in fragment.chars() {
+            if acts(character) {
+                for unit in character.encode_utf16(&mut units) {
+                    write!(writer, "\\u{unit:04x}")?;
+                }
+            } else {
+                writer.write_all(character.encode_utf8(&mut utf8).as_bytes())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a character does something else than being seen.
+fn acts(character: char) -> bool {
+    matches!(character,
+        '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(text: &str) -> String {
+        let mut buffer = Vec::new();
+        append(&mut buffer, &text).unwrap();
+        String::from_utf8(buffer).unwrap()
+    }
+
+    #[test]
+    fn harmless_text_stays_and_the_rest_is_escaped() {
+        assert_eq!(json("plain \"quoted\" ünï 漢"), r#""plain \"quoted\" ünï 漢""#);
+        assert_eq!(json("\u{1b}[2J\n\u{7f}"), r#""\u001b[2J\n\u007f""#);
+        assert_eq!(json("a\u{202e}b\u{9b}c\u{200b}"), "\"a\\u202eb\\u009bc\\u200b\"");
+        assert_eq!(json("\u{e0041}"), "\"\\udb40\\udc41\"");
+    }
+
+    #[test]
+    fn what_is_escaped_reads_back_as_it_was() {
+        for code in 0..=0x2_0000_u32 {
+            let Some(character) = char::from_u32(code) else { continue };
+            let text = json(&character.to_string());
+            assert_eq!(serde_json::from_str::<String>(&text).unwrap(), character.to_string());
+        }
+    }
+}

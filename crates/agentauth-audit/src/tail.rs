@@ -1,0 +1,46 @@
+//! Where a log ends: the last record that proves itself, and what comes after it.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+
+use crate::chain::{Frame, MAX_LINE};
+
+/// How far back the last good record is looked for.
+const WINDOW: u64 = 4 * MAX_LINE as u64;
+
+/// The end of a log file.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    /// The last good record; `None` if there is none within reach.
+    pub(crate) last: Option<Frame>,
+    /// The file's length up to and with that record.
+    pub(crate) good: u64,
+    /// What follows it: a line cut short by a crash, or lines that are none.
+    pub(crate) rest: Vec<u8>,
+}
+
+impl Tail {
+    /// Reads the end of `file`.
+    pub(crate) fn read(file: &mut File) -> io::Result<Tail> {
+        let length = file.seek(SeekFrom::End(0))?;
+        let start = length.saturating_sub(WINDOW);
+        file.seek(SeekFrom::Start(start))?;
+        let mut window = Vec::new();
+        file.take(WINDOW).read_to_end(&mut window)?;
+
+        let mut end = window.len();
+        while let Some(lf) = window.get(..end).and_then(|bytes| bytes.iter().rposition(|byte| *byte == b'\n'))
+        {
+            let before = window.get(..lf).unwrap_or_default();
+            let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            let line = before.get(line_start..).unwrap_or_default();
+            // The window's first line may be a piece of one; a piece proves nothing.
+            if let Ok(frame) = Frame::parse(line) {
+                let rest = window.split_off(lf + 1);
+                return Ok(Tail { last: Some(frame), good: start + lf as u64 + 1, rest });
+            }
+            end = lf;
+        }
+        Ok(Tail { last: None, good: 0, rest: window })
+    }
+}
