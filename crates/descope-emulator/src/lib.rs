@@ -1,1 +1,58 @@
-//! A stand-in Descope for tests and the demonstration.
+//! A stand-in Descope for tests and the demonstration: discovery, keys, authorization with a sign-in page, tokens,
+//! refresh with every way in which rotation may behave, logout — and faults on purpose.
+//!
+//! It follows what is known of the service; what is not known can be set either way ([`Settings`]). It listens on
+//! loopback only and is never linked into the daemon.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use descope_emulator::{Emulator, Fault, FaultAction};
+//!
+//! let emulator = Emulator::builder().auto_approve("alice@acme.test").start().await?;
+//! let control = emulator.control();
+//! control.update_settings(|settings| settings.refresh.rotate = true);
+//! control.inject(Fault::on("/oauth2/v1/token", FaultAction::AnswerLost).grant("refresh_token").once());
+//! // … point a client at `emulator.base_url()` and `emulator.project_id()` …
+//! assert!(control.live_families().len() <= 1);
+//! emulator.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+
+mod admin;
+mod clock;
+mod control;
+mod doors;
+mod emulator;
+mod errors;
+mod families;
+mod faults;
+mod fixture;
+mod forge;
+mod keys;
+mod ledger;
+mod params;
+mod random;
+mod redirects;
+mod renew;
+mod server;
+mod settings;
+mod state;
+mod tokens;
+mod traffic;
+
+pub use control::{Control, ControlFault, KeyView, SignedIn, UserChange, UserView};
+pub use emulator::{Builder, Config, DEFAULT_PROJECT_ID, Emulator, StartFault};
+pub use families::{FamilyEnd, FamilyView};
+pub use faults::{Fault, FaultAction, FaultBody, FaultView, HeldRequest, HoldStage};
+pub use fixture::{ACME, Fixture, FixtureFault, FixtureProject, FixtureUser, Tenant, TestPassword};
+pub use forge::{Signing, TokenKind, TokenOverride};
+pub use keys::{Algorithm, KeyFault};
+pub use ledger::{Secret, SecretKind};
+pub use settings::{
+    Approval, AudienceForm, AuthorizationSchema, Delivery, EmptyClaims, ErrorShape, IssuerForm, Lifetimes,
+    OauthSettings, RedirectSettings, RefreshSettings, ReusePolicy, ScopeForm, Settings, SettingsFault,
+    TokenShape, UnrotatedAnswer,
+};
+pub use traffic::{PathCount, RequestRecord};

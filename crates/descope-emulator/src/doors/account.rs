@@ -1,0 +1,141 @@
+//! What the service says about the user: `/v1/auth/me…` and userinfo (sheet 4.2, 4.4, 5.6).
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use http::HeaderMap;
+use serde_json::{Map, Value, json};
+
+use crate::doors::bearer::{bearer, need_token};
+use crate::errors::Refusal;
+use crate::families::Family;
+use crate::fixture::User;
+use crate::ledger::SecretKind;
+use crate::renew::enabled_user;
+use crate::state::{Shared, World};
+use crate::tokens::{current_tenant, profile, subject};
+
+/// `GET /v1/auth/me`
+pub(crate) async fn me(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Refusal> {
+    with_refresh(&shared, &headers, |world, _, user| user_object(world, user)).map(Json)
+}
+
+/// `POST /v1/auth/me/tenants`
+pub(crate) async fn tenants(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Value>, Refusal> {
+    let wanted: Value = serde_json::from_slice(&body).unwrap_or_default();
+    with_refresh(&shared, &headers, |world, family, user| {
+        let current = current_tenant(world, family, user);
+        let named = |id: &String| {
+            wanted.get("ids").and_then(Value::as_array).is_some_and(|ids| ids.contains(&json!(id)))
+                || wanted.get("dct") == Some(&Value::Bool(true)) && current.as_ref() == Some(id)
+        };
+        let all = user.tenants.keys().filter(|id| named(id));
+        let tenant = |id: &String| {
+            let name = world.tenants.get(id).map(|tenant| tenant.name.as_str()).unwrap_or_default();
+            json!({"id": id, "name": name, "customAttributes": {}})
+        };
+        json!({"tenants": all.map(tenant).collect::<Vec<_>>()})
+    })
+    .map(Json)
+}
+
+/// `GET /v1/auth/me/history`: a bare array, as the SDKs parse it.
+pub(crate) async fn history(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Refusal> {
+    with_refresh(&shared, &headers, |world, _, user| {
+        let logins = world.families.iter().filter(|family| family.user_id == user.id);
+        let line = |family: &Family| {
+            json!({"userId": user.id, "loginTime": family.auth_time.as_second(), "city": "", "country": "",
+                   "ip": "127.0.0.1", "selectedTenant": family.tenant})
+        };
+        Value::Array(logins.map(line).collect())
+    })
+    .map(Json)
+}
+
+/// `GET|POST /oauth2/v1/userinfo`, with a bare access token.
+pub(crate) async fn userinfo(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Refusal> {
+    let token =
+        bearer(&headers).ok_or_else(|| Refusal::invalid_token("The Authorization header is missing"))?;
+    let mut world = shared.world();
+    world.ledger.note(SecretKind::Received, token);
+    let session = world.session(token, shared.clock.now())?;
+    let family =
+        world.families.get(session.family).ok_or_else(|| Refusal::invalid_token("The session is gone"))?;
+    if family.ended.is_some() {
+        return Err(Refusal::logged_out());
+    }
+    let user = enabled_user(&world, &family.user_id)?;
+    let asked = |scope: &str| family.scope.iter().any(|asked| asked == scope);
+    let mut claims = Map::from_iter([("sub".to_owned(), json!(subject(&world, &user)))]);
+    claims.extend(profile(&user, asked("profile"), asked("email")));
+    Ok(Json(Value::Object(claims)))
+}
+
+/// Answers for the user of the refresh token in the bearer.
+fn with_refresh(
+    shared: &Shared,
+    headers: &HeaderMap,
+    answer: impl FnOnce(&World, &Family, &User) -> Value,
+) -> Result<Value, Refusal> {
+    let token = need_token(&shared.site, headers)?;
+    let mut world = shared.world();
+    world.ledger.note(SecretKind::Received, &token);
+    let (_, family, spent) = world.families.check(&token, &world.ring, shared.clock.now())?;
+    if spent {
+        return Err(Refusal::invalid_token("The refresh token was already used"));
+    }
+    let family = world.families.get(family).ok_or_else(|| Refusal::internal("the family is gone"))?;
+    let user = enabled_user(&world, &family.user_id)?;
+    Ok(answer(&world, family, &user))
+}
+
+/// The user object of 4.4.
+pub(crate) fn user_object(world: &World, user: &User) -> Value {
+    let tenant = |(id, roles): (&String, &Vec<String>)| {
+        let name = world.tenants.get(id).map(|tenant| tenant.name.as_str()).unwrap_or_default();
+        json!({"tenantId": id, "tenantName": name, "roleNames": roles, "permissions": world.permissions(roles)})
+    };
+    let (given, family) = user.name.as_deref().and_then(|name| name.split_once(' ')).unwrap_or_default();
+    json!({
+        "loginIds": user.login_ids,
+        "userId": user.id,
+        "name": user.name,
+        "givenName": given,
+        "familyName": family,
+        "email": user.email,
+        "verifiedEmail": true,
+        "phone": "",
+        "verifiedPhone": false,
+        "roleNames": user.roles,
+        "permissions": world.permissions(&user.roles),
+        "userTenants": user.tenants.iter().map(tenant).collect::<Vec<_>>(),
+        "status": if user.disabled { "disabled" } else { "enabled" },
+        "externalIds": user.login_ids,
+        "picture": "",
+        "test": false,
+        "customAttributes": {},
+        "createdTime": 0,
+        "TOTP": false,
+        "SAML": false,
+        "OAuth": {},
+        "webauthn": user.factors.iter().any(|factor| factor == "webauthn"),
+        "password": true,
+        "ssoAppIds": [],
+        "editable": true,
+    })
+}

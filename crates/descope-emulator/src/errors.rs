@@ -1,0 +1,150 @@
+//! Errors as the service words them (sheet 4.5), and in RFC 6749's shape where that is asked for.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde_json::json;
+
+use crate::settings::ErrorShape;
+
+/// A refusal, in both vocabularies.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{code}: {message}")]
+pub(crate) struct Refusal {
+    status: StatusCode,
+    code: &'static str,
+    description: &'static str,
+    /// The RFC 6749 / RFC 7009 word.
+    oauth: &'static str,
+    message: String,
+}
+
+impl Refusal {
+    fn new(
+        status: StatusCode,
+        code: &'static str,
+        description: &'static str,
+        oauth: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
+        Self { status, code, description, oauth, message: message.into() }
+    }
+
+    /// `E011001`: the request cannot be read.
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "E011001", "Bad request", "invalid_request", message)
+    }
+
+    /// `E011002`: something required is missing.
+    pub(crate) fn missing(name: &str) -> Self {
+        let message = format!("The {name} field is required");
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "E011002",
+            "Request is missing required arguments",
+            "invalid_request",
+            message,
+        )
+    }
+
+    /// `E011002` again: this is how a missing client secret is reported.
+    pub(crate) fn missing_secret() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "E011002",
+            "Request is missing required arguments",
+            "invalid_client",
+            "missing secret",
+        )
+    }
+
+    /// `E011003` for a grant type that is not offered.
+    pub(crate) fn unsupported_grant(grant: &str) -> Self {
+        let message = format!(
+            "The grant_type field must be one of authorization_code, refresh_token, client_credentials: {grant}"
+        );
+        Self::new(StatusCode::BAD_REQUEST, "E011003", "Request is invalid", "unsupported_grant_type", message)
+    }
+
+    /// `E011004`: the arguments do not fit each other or the state.
+    pub(crate) fn mismatch(message: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "E011004",
+            "Request arguments are invalid",
+            "invalid_grant",
+            message,
+        )
+    }
+
+    /// `E011008`: no such project or client.
+    pub(crate) fn no_project() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "E011008",
+            "Project not found",
+            "invalid_client",
+            "Project not found",
+        )
+    }
+
+    /// `E061005`: expired, spent, malformed or somebody else's token.
+    pub(crate) fn invalid_token(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "E061005", "Invalid token", "invalid_grant", message)
+    }
+
+    /// `E064001`: the session was logged out or revoked.
+    pub(crate) fn logged_out() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "E064001",
+            "Token expired due to logout",
+            "invalid_grant",
+            "The session was logged out",
+        )
+    }
+
+    /// `E062108`: no such user.
+    pub(crate) fn no_user() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "E062108", "User not found", "invalid_grant", "User not found")
+    }
+
+    /// HTTP 500, for faults of the emulator itself.
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "E011000", "Internal error", "server_error", message)
+    }
+
+    /// The Descope code.
+    #[cfg(test)]
+    pub(crate) fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The answer in `shape`.
+    pub(crate) fn respond(&self, shape: ErrorShape) -> Response {
+        let body = match shape {
+            ErrorShape::Descope => json!({"errorCode": self.code, "errorDescription": self.description,
+                                          "errorMessage": self.message, "message": self.message}),
+            ErrorShape::Rfc => json!({"error": self.oauth, "error_description": self.message}),
+        };
+        // RFC 6749, 5.2: 400 unless the client itself failed to authenticate.
+        let status = match shape {
+            ErrorShape::Rfc if self.oauth == "invalid_client" => StatusCode::UNAUTHORIZED,
+            ErrorShape::Rfc if self.status.is_client_error() => StatusCode::BAD_REQUEST,
+            _ => self.status,
+        };
+        (status, [("cache-control", "no-store")], Json(body)).into_response()
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        self.respond(ErrorShape::Descope)
+    }
+}
+
+impl From<crate::keys::KeyFault> for Refusal {
+    fn from(fault: crate::keys::KeyFault) -> Self {
+        Self::internal(fault.to_string())
+    }
+}

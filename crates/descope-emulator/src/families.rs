@@ -1,0 +1,247 @@
+//! Families of refresh tokens: each sign-in starts one, each refresh continues it, a logout or a detected replay ends
+//! it.
+
+use std::collections::HashMap;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::errors::Refusal;
+use crate::keys::KeyRing;
+use crate::settings::{RefreshSettings, ReusePolicy};
+
+/// A family as tests see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FamilyView {
+    /// Its number, counting sign-ins from 1.
+    pub id: u64,
+    /// The user's first login id (an e-mail address).
+    pub user: String,
+    /// The user's id.
+    pub user_id: String,
+    /// The client that signed in.
+    pub client_id: String,
+    /// The current tenant, if one is selected.
+    pub tenant: Option<String>,
+    /// Whether a token of the family can still refresh.
+    pub alive: bool,
+    /// Why it is over.
+    pub ended: Option<FamilyEnd>,
+    /// Refresh tokens that are neither spent nor expired.
+    pub live_tokens: usize,
+    /// Successful refreshes.
+    pub refreshes: u64,
+    /// Times that a spent token came again, whatever the answer was.
+    pub reuses: u64,
+    /// When the user signed in.
+    pub signed_in_at: Timestamp,
+}
+
+/// Why a family is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FamilyEnd {
+    /// `/v1/auth/logout`.
+    LoggedOut,
+    /// `/v1/auth/logoutall`.
+    LoggedOutEverywhere,
+    /// The revocation endpoint (RFC 7009).
+    Revoked,
+    /// An administrator.
+    RevokedByAdmin,
+    /// A spent token came again.
+    ReuseDetected,
+}
+
+/// One sign-in and everything that followed from it.
+#[derive(Debug, Clone)]
+pub(crate) struct Family {
+    pub(crate) id: u64,
+    pub(crate) user_id: String,
+    pub(crate) client_id: String,
+    pub(crate) scope: Vec<String>,
+    pub(crate) tenant: Option<String>,
+    pub(crate) auth_time: Timestamp,
+    pub(crate) ends_at: Timestamp,
+    pub(crate) stepped_up_until: Option<Timestamp>,
+    pub(crate) ended: Option<FamilyEnd>,
+    pub(crate) refreshes: u64,
+    pub(crate) reuses: u64,
+    tokens: Vec<RefreshToken>,
+}
+
+#[derive(Debug, Clone)]
+struct RefreshToken {
+    kid: String,
+    expires_at: Timestamp,
+    spent_at: Option<Timestamp>,
+}
+
+/// What a new family starts with.
+pub(crate) struct NewFamily {
+    pub(crate) user_id: String,
+    pub(crate) client_id: String,
+    pub(crate) scope: Vec<String>,
+    pub(crate) tenant: Option<String>,
+    pub(crate) auth_time: Timestamp,
+    pub(crate) ends_at: Timestamp,
+    pub(crate) stepped_up_until: Option<Timestamp>,
+}
+
+/// Every family so far.
+#[derive(Debug, Default)]
+pub(crate) struct Families {
+    families: Vec<Family>,
+    by_token: HashMap<String, (usize, usize)>,
+}
+
+/// Where a good refresh token was found.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found {
+    family: usize,
+    token: usize,
+}
+
+impl Family {
+    pub(crate) fn alive(&self, now: Timestamp) -> bool {
+        self.ended.is_none() && self.live_tokens(now) > 0
+    }
+
+    pub(crate) fn live_tokens(&self, now: Timestamp) -> usize {
+        if self.ended.is_some() {
+            return 0;
+        }
+        self.tokens.iter().filter(|token| token.spent_at.is_none() && now < token.expires_at).count()
+    }
+}
+
+impl Families {
+    /// Starts a family that has no token yet.
+    pub(crate) fn start(&mut self, new: NewFamily) -> u64 {
+        let id = self.families.len() as u64 + 1;
+        self.families.push(Family {
+            id,
+            user_id: new.user_id,
+            client_id: new.client_id,
+            scope: new.scope,
+            tenant: new.tenant,
+            auth_time: new.auth_time,
+            ends_at: new.ends_at,
+            stepped_up_until: new.stepped_up_until,
+            ended: None,
+            refreshes: 0,
+            reuses: 0,
+            tokens: Vec::new(),
+        });
+        id
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Family> {
+        self.families.iter()
+    }
+
+    pub(crate) fn get(&self, id: u64) -> Option<&Family> {
+        self.families.iter().find(|family| family.id == id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: u64) -> Option<&mut Family> {
+        self.families.iter_mut().find(|family| family.id == id)
+    }
+
+    /// Adds a refresh token to a family.
+    pub(crate) fn add_token(&mut self, id: u64, text: &str, kid: &str, expires_at: Timestamp) {
+        let Some(index) = self.families.iter().position(|family| family.id == id) else { return };
+        let Some(family) = self.families.get_mut(index) else { return };
+        family.tokens.push(RefreshToken { kid: kid.to_owned(), expires_at, spent_at: None });
+        self.by_token.insert(text.to_owned(), (index, family.tokens.len() - 1));
+    }
+
+    /// Ends one family; true when it was not over before.
+    pub(crate) fn end(&mut self, id: u64, why: FamilyEnd) -> bool {
+        match self.get_mut(id) {
+            Some(family) if family.ended.is_none() => {
+                family.ended = Some(why);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Ends every family of a user and returns how many that were.
+    pub(crate) fn end_all(&mut self, user_id: &str, why: FamilyEnd) -> usize {
+        let open =
+            self.families.iter_mut().filter(|family| family.user_id == user_id && family.ended.is_none());
+        open.map(|family| family.ended = Some(why)).count()
+    }
+
+    /// The family id that a token ever belonged to, whatever its state.
+    pub(crate) fn owner(&self, text: &str) -> Option<u64> {
+        let (family, _) = self.by_token.get(text)?;
+        self.families.get(*family).map(|family| family.id)
+    }
+
+    /// Looks at a presented refresh token without consequences: where it is, its family's id, and whether it is spent.
+    pub(crate) fn check(
+        &self,
+        text: &str,
+        keys: &KeyRing,
+        now: Timestamp,
+    ) -> Result<(Found, u64, bool), Refusal> {
+        let unknown = || Refusal::invalid_token("The refresh token is not valid");
+        let (at, token_at) = *self.by_token.get(text).ok_or_else(unknown)?;
+        let family = self.families.get(at).ok_or_else(unknown)?;
+        let token = family.tokens.get(token_at).ok_or_else(unknown)?;
+        if family.ended.is_some() {
+            return Err(Refusal::logged_out());
+        }
+        if !keys.knows(&token.kid) {
+            return Err(Refusal::invalid_token("The refresh token was signed by a revoked key"));
+        }
+        if now >= token.expires_at {
+            return Err(Refusal::invalid_token("The refresh token is expired"));
+        }
+        Ok((Found { family: at, token: token_at }, family.id, token.spent_at.is_some()))
+    }
+
+    /// Judges a refresh token that wants to be exchanged. A replay has its consequences here.
+    pub(crate) fn judge(
+        &mut self,
+        text: &str,
+        keys: &KeyRing,
+        settings: &RefreshSettings,
+        now: Timestamp,
+    ) -> Result<Found, Refusal> {
+        let (found, id, spent) = self.check(text, keys, now)?;
+        if !spent {
+            return Ok(found);
+        }
+        let gone = || Refusal::internal("the family is gone");
+        let family = self.families.get_mut(found.family).ok_or_else(gone)?;
+        family.reuses += 1;
+        let spent_at = family.tokens.get(found.token).and_then(|token| token.spent_at).unwrap_or(now);
+        let in_grace =
+            now.duration_since(spent_at) <= SignedDuration::from_secs(settings.grace_seconds.into());
+        match settings.on_reuse {
+            ReusePolicy::Accept => Ok(found),
+            ReusePolicy::Grace if in_grace => Ok(found),
+            ReusePolicy::Refuse => Err(Refusal::invalid_token("The refresh token was already used")),
+            ReusePolicy::Kill | ReusePolicy::Grace => {
+                self.end(id, FamilyEnd::ReuseDetected);
+                Err(Refusal::logged_out())
+            }
+        }
+    }
+
+    /// The family of a judged token.
+    pub(crate) fn of(&self, found: Found) -> Option<&Family> {
+        self.families.get(found.family)
+    }
+
+    /// Marks a judged token as used up.
+    pub(crate) fn spend(&mut self, found: Found, now: Timestamp) {
+        let token = self.families.get_mut(found.family).and_then(|family| family.tokens.get_mut(found.token));
+        if let Some(token) = token {
+            token.spent_at.get_or_insert(now);
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! The listener: hyper driven by hand, so that a fault can end a connection instead of answering.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::{Html, IntoResponse, Response};
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::{Frame, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+use crate::faults::{Facts, FaultAction, FaultBody, HoldStage, Plan, Verdict};
+use crate::params::Params;
+use crate::state::Shared;
+use crate::traffic::RequestRecord;
+
+/// No request of a client is bigger.
+const BODY_LIMIT: usize = 1024 * 1024;
+
+/// A listener with its connections.
+#[derive(Debug)]
+pub(crate) struct Server {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Server {
+    /// Serves `router` on `listener` until stopped.
+    pub(crate) fn start(listener: TcpListener, shared: Arc<Shared>, router: Router) -> Self {
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let serving = accept(listener, shared, router, stop.clone(), tasks.clone());
+        tasks.spawn(serving);
+        Self { stop, tasks }
+    }
+
+    /// Ends the listener, every connection and every held request, and waits for them.
+    pub(crate) async fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    router: Router,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+) {
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let stop = stop.clone();
+                let talk =
+                    converse(stream, peer, shared.clone(), router.clone(), stop.clone(), tasks.clone());
+                tasks.spawn(async move {
+                    tokio::select! { () = stop.cancelled() => {}, () = talk => {} }
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
+
+async fn converse(
+    stream: TcpStream,
+    peer: SocketAddr,
+    shared: Arc<Shared>,
+    router: Router,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+) {
+    let reset = Arc::new(AtomicBool::new(false));
+    let line = Line { stream, reset: reset.clone() };
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (shared, router, reset) = (shared.clone(), router.clone(), reset.clone());
+        // A task of its own: a client that goes away does not undo what it asked for, as with a real server.
+        let (stop, work) = (stop.clone(), answer(shared, router, request));
+        let work = tasks.spawn(async move {
+            tokio::select! { () = stop.cancelled() => Err(Dropped { reset: false }), result = work => result }
+        });
+        async move {
+            let result = work.await.unwrap_or(Err(Dropped { reset: false }));
+            if let Err(dropped) = &result {
+                reset.store(dropped.reset, Ordering::Relaxed);
+            }
+            result
+        }
+    });
+    // An error of the service ends the connection without a byte of answer.
+    if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(line), service).await {
+        tracing::debug!(%peer, %error, "connection over");
+    }
+}
+
+/// The connection ends here, without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection is dropped on purpose")]
+struct Dropped {
+    reset: bool,
+}
+
+async fn answer(
+    shared: Arc<Shared>,
+    router: Router,
+    request: Request<Incoming>,
+) -> Result<Response, Dropped> {
+    let (parts, body) = request.into_parts();
+    let body = match Limited::new(body, BODY_LIMIT).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(_) => return Ok(StatusCode::PAYLOAD_TOO_LARGE.into_response()),
+    };
+    let path = parts.uri.path().to_owned();
+    if path.starts_with("/emulator/") {
+        return Ok(call(router, Request::from_parts(parts, Body::from(body))).await);
+    }
+    let text = |name: header::HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let grant_type = Params::from_body(text(header::CONTENT_TYPE), &body)
+        .ok()
+        .and_then(|params| params.get("grant_type").map(str::to_owned));
+    let facts = Facts { method: parts.method.to_string(), path: path.clone(), grant_type };
+    let number = shared.traffic.came(RequestRecord {
+        at: shared.clock.now(),
+        method: facts.method.clone(),
+        path: path.clone(),
+        grant_type: facts.grant_type.clone(),
+        user_agent: text(header::USER_AGENT).map(str::to_owned),
+        status: None,
+    });
+    let plan = shared.gate.plan(&facts);
+    let process = call(router, Request::from_parts(parts, Body::from(body)));
+    let result = play(&shared, &facts, plan, process).await;
+    shared.traffic.left(number, &path, result.as_ref().ok().map(|response| response.status().as_u16()));
+    result
+}
+
+/// Processes a request with its faults around it.
+async fn play(
+    shared: &Shared,
+    facts: &Facts,
+    plan: Plan,
+    process: impl Future<Output = Response>,
+) -> Result<Response, Dropped> {
+    tokio::time::sleep(plan.delay_before).await;
+    if plan.hold_before && shared.gate.hold(facts, HoldStage::Before).await == Verdict::Drop {
+        return Err(Dropped { reset: true });
+    }
+    if plan.reset {
+        return Err(Dropped { reset: true });
+    }
+    let response = match plan.answer {
+        Some((action, processed)) => {
+            if processed {
+                process.await;
+            }
+            injected(&action)
+        }
+        None => process.await,
+    };
+    tokio::time::sleep(plan.delay_after).await;
+    if plan.hold_after && shared.gate.hold(facts, HoldStage::After).await == Verdict::Drop || plan.lost {
+        return Err(Dropped { reset: false });
+    }
+    Ok(if plan.truncated { truncated(response).await } else { response })
+}
+
+async fn call(router: Router, request: Request<Body>) -> Response {
+    match router.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+fn injected(action: &FaultAction) -> Response {
+    let FaultAction::Status { status, retry_after, body, .. } = action else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let limited = status == StatusCode::TOO_MANY_REQUESTS;
+    let (code, words) =
+        if limited { ("E130429", "Rate limit exceeded") } else { ("E011000", "Internal error") };
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    let mut response = match body {
+        FaultBody::Descope => {
+            let body = serde_json::json!({"errorCode": code, "errorDescription": words, "errorMessage": words});
+            (json, body.to_string()).into_response()
+        }
+        FaultBody::Rfc => {
+            let error = if limited { "slow_down" } else { "temporarily_unavailable" };
+            (json, serde_json::json!({"error": error, "error_description": words}).to_string()).into_response()
+        }
+        FaultBody::Html => Html(format!(
+            "<!DOCTYPE html><html><head><title>{status}</title></head><body><h1>{status}</h1><hr>cloudflare</body></html>"
+        ))
+        .into_response(),
+        FaultBody::Empty => ().into_response(),
+        FaultBody::Garbage => (json, "{\"errorCode\": ").into_response(),
+    };
+    *response.status_mut() = status;
+    if let Some(seconds) = retry_after {
+        response.headers_mut().insert(header::RETRY_AFTER, (*seconds).into());
+    }
+    response
+}
+
+/// The head and half of the body; then the connection breaks.
+async fn truncated(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let Ok(body) = body.collect().await else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
+    let body = body.to_bytes();
+    parts.headers.insert(header::CONTENT_LENGTH, body.len().into());
+    let half: Bytes = body.slice(..body.len() / 2);
+    Response::from_parts(parts, Body::new(Broken { half: Some(half) }))
+}
+
+/// A body that breaks after its first half.
+struct Broken {
+    half: Option<Bytes>,
+}
+
+impl hyper::body::Body for Broken {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let broken = || io::Error::from(io::ErrorKind::ConnectionAborted);
+        Poll::Ready(Some(self.half.take().map(Frame::data).ok_or_else(broken)))
+    }
+}
+
+/// A connection that, when told so, ends with a reset instead of an orderly close.
+struct Line {
+    stream: TcpStream,
+    reset: Arc<AtomicBool>,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if self.reset.load(Ordering::Relaxed) {
+            // Best effort: the connection ends either way.
+            drop(self.stream.set_zero_linger());
+        }
+    }
+}
+
+impl AsyncRead for Line {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Line {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, octets)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
