@@ -1,1 +1,14 @@
 //! The user's machine: clock, browser, process hardening, service notices.
+//!
+//! Invariants:
+//! - Here, and nowhere else, the clocks are read.
+//! - Nothing here decides anything: each module does one thing to the machine, or says what it found.
+//! - Nothing here prints.
+
+#![forbid(unsafe_code)]
+
+pub mod browser;
+pub mod clock;
+pub mod device;
+pub mod harden;
+pub mod service;
