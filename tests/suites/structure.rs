@@ -22,14 +22,35 @@ const BESIDE: &[&str] = &["descope-emulator", "e2e"];
 
 /// What the core may depend on. A crate is added here only if it does no input or output and needs no runtime.
 const CORE_MAY_USE: &[&str] = &[
-    "base64", "cedar-policy", "hex", "imbl", "jiff", "quick_cache", "secrecy", "serde", "serde_json", "sha2",
-    "thiserror", "toml", "url",
+    "base64",
+    "cedar-policy",
+    "hex",
+    "imbl",
+    "jiff",
+    "quick_cache",
+    "secrecy",
+    "serde",
+    "serde_json",
+    "sha2",
+    "thiserror",
+    "toml",
+    "url",
 ];
 
 /// Words that would mean the core does input or output, keeps time or is asynchronous.
 const CORE_MAY_NOT_SAY: &[&str] = &[
-    "std::fs", "std::net", "std::env", "std::process", "std::io", "std::thread", "tokio", "SystemTime", "Instant",
-    "::now()", "async fn", ".await",
+    "std::fs",
+    "std::net",
+    "std::env",
+    "std::process",
+    "std::io",
+    "std::thread",
+    "tokio",
+    "SystemTime",
+    "Instant",
+    "::now()",
+    "async fn",
+    ".await",
 ];
 
 #[test]

@@ -1,0 +1,95 @@
+//! Finding, and where needed building, the programs that take part.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Why a program is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum BinaryError {
+    /// The path of this program is unknown.
+    #[error("cannot tell where this program is, so its neighbours cannot be found")]
+    Own(#[source] io::Error),
+    /// Cargo could not be started.
+    #[error(
+        "cannot start `{cargo}` to build the daemon; build it with `cargo build -p agentauthd` and pass --daemon PATH"
+    )]
+    Cargo {
+        /// What was started.
+        cargo: String,
+        /// Why that failed.
+        #[source]
+        cause: io::Error,
+    },
+    /// Cargo could not build it.
+    #[error("building the daemon failed; what the compiler said stands above")]
+    Build,
+    /// It was built, but is not where it should be.
+    #[error("there is no daemon at `{}`; build it with `cargo build -p agentauthd` or pass --daemon PATH", path.display())]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+}
+
+/// The daemon that belongs to this program: beside it, in the same build profile. Under `cargo run` it is built first,
+/// so that it is never older than the sources.
+///
+/// # Errors
+/// When it cannot be built or found.
+pub fn daemon() -> Result<PathBuf, BinaryError> {
+    let path = neighbour("agentauthd")?;
+    if let Some(cargo) = run_by_cargo() {
+        let mut build = program(&cargo);
+        build.args(["build", "--package", "agentauthd"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        if !cfg!(debug_assertions) {
+            build.arg("--release");
+        }
+        let status = build.status().map_err(|cause| BinaryError::Cargo { cargo, cause })?;
+        if !status.success() {
+            return Err(BinaryError::Build);
+        }
+    }
+    if path.is_file() { Ok(path) } else { Err(BinaryError::Missing { path }) }
+}
+
+/// A program in the same directory as this one.
+///
+/// # Errors
+/// When the path of this program is unknown.
+pub fn neighbour(name: &str) -> Result<PathBuf, BinaryError> {
+    let own = std::env::current_exe().map_err(BinaryError::Own)?;
+    Ok(own.with_file_name(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
+}
+
+/// The real Python 3 interpreter, not a launcher script that stands in for it; nothing where there is none.
+#[must_use]
+pub fn python() -> Option<PathBuf> {
+    let ask = "import os, sys; print(os.path.realpath(sys.executable))";
+    // The system's own first: it lies where nobody but root can change it.
+    ["/usr/bin/python3", "python3"].into_iter().find_map(|candidate| {
+        let output = program(candidate).args(["-I", "-c", ask]).stderr(Stdio::null()).output().ok()?;
+        let path = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
+        (output.status.success() && path.is_file()).then_some(path)
+    })
+}
+
+/// The root of the checkout that this program was built from, if it is still there.
+#[must_use]
+pub fn checkout() -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2)?;
+    root.join("docs").is_dir().then(|| root.to_owned())
+}
+
+/// A command for this program.
+#[must_use]
+#[allow(clippy::disallowed_methods, reason = "the one place of the demonstration that starts programs")]
+pub fn program(name: impl AsRef<std::ffi::OsStr>) -> Command {
+    Command::new(name)
+}
+
+/// The Cargo that runs this program, if one does.
+#[allow(clippy::disallowed_methods, reason = "`cargo run` says in the environment which Cargo it is")]
+fn run_by_cargo() -> Option<String> {
+    std::env::var("CARGO").ok()
+}

@@ -1,0 +1,87 @@
+//! Registered agents: the JSON files that the daemon reads.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::binaries;
+
+/// An agent to register.
+#[derive(Clone, Debug)]
+pub struct AgentSpec {
+    /// Its name.
+    pub name: String,
+    /// Its executable.
+    pub executable: PathBuf,
+    /// Whether the executable's SHA-256 is a selector, too.
+    pub pinned: bool,
+    /// Its script, where the executable is an interpreter.
+    pub script: Option<PathBuf>,
+    /// What its manifest asks for.
+    pub scopes: Vec<String>,
+    /// What it is granted until that is revoked.
+    pub grants: Vec<String>,
+}
+
+impl AgentSpec {
+    /// The test agent, recognised by path and SHA-256, granted what it asks for.
+    pub fn probe() -> Self {
+        let scopes =
+            ["payments.execute:currency=EUR", "payments.read", "admin.manage", "files.read:/projects"];
+        let scopes: Vec<String> = scopes.map(str::to_owned).to_vec();
+        Self {
+            name: "probe-agent".to_owned(),
+            executable: binaries::program("probe-agent"),
+            pinned: true,
+            script: None,
+            grants: scopes.clone(),
+            scopes,
+        }
+    }
+
+    /// The sample payment agent, run by Python; nothing where there is no Python.
+    pub fn payment() -> Option<Self> {
+        Some(Self {
+            name: "payment-agent".to_owned(),
+            executable: binaries::python()?,
+            pinned: false,
+            script: Some(binaries::root().join("docs/examples/payment_agent.py")),
+            scopes: vec!["payments.execute:currency=EUR".to_owned()],
+            grants: vec!["payments.execute:currency=EUR".to_owned()],
+        })
+    }
+
+    /// The file that registers it.
+    pub fn file(&self) -> Value {
+        let mut selectors = json!({"executable": self.executable});
+        if self.pinned {
+            selectors["sha256"] = sha256(&self.executable).into();
+        }
+        if let Some(script) = &self.script {
+            selectors["script"] = json!(script);
+        }
+        let scopes: Vec<Value> = self
+            .scopes
+            .iter()
+            .map(|scope| json!({"scope": scope, "purpose": "do what the test asks for"}))
+            .collect();
+        let grants: Vec<Value> =
+            self.grants.iter().map(|scope| json!({"scope": scope, "lifetime": "until_revoked"})).collect();
+        json!({
+            "manifest": {"name": self.name, "version": "1.0.0", "scopes": scopes},
+            "selectors": selectors,
+            "grants": grants,
+        })
+    }
+
+    /// Writes the file into a directory.
+    pub fn write_to(&self, directory: &Path) {
+        std::fs::write(directory.join(format!("{}.json", self.name)), self.file().to_string()).unwrap();
+    }
+}
+
+/// SHA-256 of a file, in lower-case hexadecimal.
+pub fn sha256(path: &Path) -> String {
+    hex::encode(Sha256::digest(std::fs::read(path).unwrap()))
+}

@@ -1,0 +1,489 @@
+//! The main path: log in, ask, be answered, log out, restart; as different users, agents and strangers.
+
+use agentauth_api::{SessionPhase, Status};
+use e2e::{ALICE, AgentSpec, BOB, Provider, Store, World, WorldOptions, binaries, wait};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+const PAY: &str = "payments.execute:currency=EUR";
+
+#[test]
+fn a_payment_processor_may_pay_and_it_is_written_down() {
+    let world = World::start();
+    world.login(ALICE);
+
+    let decision = world.check(PAY);
+    assert_eq!(decision["http_status"], 200, "{decision}");
+    assert_eq!(decision["decision"], "allow", "{decision}");
+    assert_eq!(decision["reason"], "granted", "{decision}");
+    assert_eq!(decision["agents"], json!(["probe-agent"]), "{decision}");
+    assert_eq!(decision["assurance"], "pinned", "{decision}");
+    assert_eq!(decision["scopes"], json!([PAY]), "{decision}");
+    assert!(!decision["grants"].as_array().unwrap().is_empty(), "{decision}");
+    assert!(decision["remedy"].is_null(), "{decision}");
+
+    // What the role does not cover is denied for that reason, with words for the person and for the model.
+    let decision = world.check("admin.manage");
+    assert_eq!(decision["http_status"], 200, "a deny is no error: {decision}");
+    assert_eq!(
+        (&decision["decision"], &decision["reason"]),
+        (&json!("deny"), &json!("role_required")),
+        "{decision}"
+    );
+    assert!(decision["message"].as_str().unwrap().contains("admin"), "{decision}");
+    assert!(!decision["model_message"].as_str().unwrap().is_empty(), "{decision}");
+
+    // What the manifest does not ask for is not even a question of roles.
+    let decision = world.check("email.send:domain=example.com");
+    assert_eq!(decision["reason"], "not_in_manifest", "{decision}");
+    let decision = world.check("payments.execute:currency=USD");
+    assert_eq!(decision["reason"], "not_in_manifest", "{decision}");
+
+    // Every decision is in the record, by its id.
+    let audit = world.audit().iter().map(Value::to_string).collect::<Vec<_>>();
+    for decision in [world.check(PAY), world.check("admin.manage")] {
+        let id = decision["id"].as_str().unwrap();
+        let found = world.audit().iter().filter(|record| record.to_string().contains(id)).count();
+        assert_eq!(found, 1, "records of decision {id}");
+    }
+    assert!(audit.iter().any(|record| record.contains("login")), "{audit:#?}");
+}
+
+#[test]
+fn two_people_two_daemons_one_provider() {
+    let provider = Provider::start();
+    let mut agents = vec![AgentSpec::probe()];
+    agents.extend(AgentSpec::payment());
+    let options = WorldOptions { agents, ..WorldOptions::default() };
+    let (alice, bob) = (World::with(&provider, options.clone()), World::with(&provider, options));
+    alice.login(ALICE);
+    bob.login(BOB);
+    assert_eq!(alice.check(PAY)["decision"], "allow");
+    let decision = bob.check(PAY);
+    assert_eq!(
+        (&decision["decision"], &decision["reason"]),
+        (&json!("deny"), &json!("role_required")),
+        "{decision}"
+    );
+    assert!(decision["message"].as_str().unwrap().contains("payment_processor"), "{decision}");
+    // What both may do, both may do.
+    assert_eq!(bob.check("payments.read")["decision"], "allow");
+    assert_eq!(alice.status().session.user.unwrap().email.as_deref(), Some(ALICE.email));
+    assert_eq!(bob.status().session.user.unwrap().email.as_deref(), Some(BOB.email));
+
+    // The sample agent agrees, by its exit code.
+    let Some(python) = binaries::python() else { return };
+    let script = binaries::root().join("docs/examples/payment_agent.py");
+    for (world, code) in [(&alice, 0), (&bob, 2)] {
+        let mut command = std::process::Command::new(&python);
+        command.arg(&script).args(["--json", "--socket"]).arg(world.socket());
+        let outcome = e2e::cli::run(command);
+        assert_eq!(outcome.code, Some(code), "{outcome:?}");
+        let decision = outcome.json();
+        assert_eq!(decision["agents"], json!(["payment-agent"]), "{decision}");
+        // An interpreter's arguments are its own claim.
+        assert_eq!(decision["assurance"], "path", "{decision}");
+    }
+
+    // A copy of the script elsewhere is another program.
+    let copy = alice.home().join("payment_agent.py");
+    std::fs::copy(&script, &copy).unwrap();
+    let mut command = std::process::Command::new(&python);
+    command.arg(&copy).args(["--json", "--socket"]).arg(alice.socket());
+    let outcome = e2e::cli::run(command);
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
+    assert_eq!(outcome.json()["reason"], "agent_unknown", "{outcome:?}");
+}
+
+#[test]
+fn nobody_logged_in_and_nobody_known() {
+    let world = World::start();
+    let decision = world.check(PAY);
+    assert_eq!(
+        (&decision["decision"], &decision["reason"]),
+        (&json!("deny"), &json!("not_logged_in")),
+        "{decision}"
+    );
+    assert_eq!(decision["remedy"], "login", "{decision}");
+
+    world.login(ALICE);
+    let stranger = binaries::program("attacker");
+    let mut command = std::process::Command::new(&stranger);
+    command.arg("ask").arg(world.socket()).arg(PAY);
+    let decision = &world.lines_of(command)[0];
+    assert_eq!(
+        (&decision["decision"], &decision["reason"]),
+        (&json!("deny"), &json!("agent_unknown")),
+        "{decision}"
+    );
+    assert_eq!(decision["remedy"], "register", "{decision}");
+    assert_eq!(decision["agents"], json!([]), "{decision}");
+}
+
+#[test]
+fn a_changed_program_is_not_the_agent_any_more() {
+    let provider = Provider::start();
+    let home = tempfile::tempdir().unwrap();
+    let agent = home.path().join("agent");
+    std::fs::copy(binaries::program("probe-agent"), &agent).unwrap();
+    let spec = AgentSpec { executable: agent.clone(), ..AgentSpec::probe() };
+    let world = World::with(&provider, WorldOptions { agents: vec![spec], ..WorldOptions::default() });
+    world.login(ALICE);
+    let ask = || {
+        let mut command = std::process::Command::new(&agent);
+        command.arg("--socket").arg(world.socket()).arg(PAY);
+        world.lines_of(command).remove(0)
+    };
+    assert_eq!(ask()["decision"], "allow");
+    // Another program at the same path: here the same one with a byte after its end.
+    let mut bytes = std::fs::read(&agent).unwrap();
+    bytes.push(0);
+    std::fs::remove_file(&agent).unwrap();
+    std::fs::write(&agent, bytes).unwrap();
+    std::fs::set_permissions(&agent, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let decision = ask();
+    assert_eq!(
+        (&decision["decision"], &decision["reason"]),
+        (&json!("deny"), &json!("agent_changed")),
+        "{decision}"
+    );
+}
+
+#[test]
+fn rights_are_those_that_all_agents_above_have() {
+    let provider = Provider::start();
+    let home = tempfile::tempdir().unwrap();
+    let outer = home.path().join("outer");
+    std::fs::copy(binaries::program("probe-agent"), &outer).unwrap();
+    let outer = AgentSpec {
+        name: "outer".to_owned(),
+        executable: outer,
+        scopes: vec!["payments.read".to_owned()],
+        grants: vec!["payments.read".to_owned()],
+        ..AgentSpec::probe()
+    };
+    let path = outer.executable.clone();
+    let world = World::with(
+        &provider,
+        WorldOptions { agents: vec![AgentSpec::probe(), outer], ..WorldOptions::default() },
+    );
+    world.login(ALICE);
+    let mut command = std::process::Command::new(&path);
+    command.arg("--run").arg(binaries::program("probe-agent")).arg("--socket").arg(world.socket());
+    command.args([PAY, "payments.read"]);
+    let decisions = world.lines_of(command);
+    assert_eq!(decisions[0]["decision"], "deny", "{decisions:?}");
+    assert_eq!(decisions[0]["agents"], json!(["probe-agent", "outer"]), "{decisions:?}");
+    assert_eq!(decisions[1]["decision"], "allow", "{decisions:?}");
+}
+
+#[test]
+fn logging_out_ends_everything_and_stays() {
+    let mut world = World::start();
+    world.login(ALICE);
+    assert_eq!(world.check(PAY)["decision"], "allow");
+    assert!(world.provider.families()[0].alive);
+
+    let outcome = world.cli(&["logout"]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert_eq!(world.check(PAY)["reason"], "not_logged_in");
+    assert_eq!(world.status().session.phase, SessionPhase::LoggedOut);
+    assert!(!world.provider.families()[0].alive, "the provider was told");
+
+    world.restart_daemon();
+    assert_eq!(world.wait_for_phase(SessionPhase::LoggedOut).session.user, None);
+    assert_eq!(world.check(PAY)["reason"], "not_logged_in");
+
+    // Logging out twice is fine, and so is logging in again.
+    assert_eq!(world.cli(&["logout"]).code, Some(0));
+    world.login(ALICE);
+    assert_eq!(world.check(PAY)["decision"], "allow");
+}
+
+#[test]
+fn logging_out_works_without_the_provider_and_says_what_it_could_not_do() {
+    let mut world = World::start();
+    world.login(ALICE);
+    world.provider.down();
+    let outcome = world.cli(&["logout"]);
+    assert_eq!(world.check(PAY)["reason"], "not_logged_in");
+    assert!(outcome.all().to_lowercase().contains("provider"), "{outcome:?}");
+    world.provider.up();
+    world.restart_daemon();
+    assert_eq!(world.wait_for_phase(SessionPhase::LoggedOut).session.user, None);
+}
+
+#[test]
+fn an_agent_can_neither_log_out_nor_in_nor_try_for_others() {
+    let world = World::start();
+    world.login(ALICE);
+    for request in [
+        vec!["DELETE", "/v1/session"],
+        vec!["POST", "/v1/login", "{}"],
+        vec!["POST", "/v1/check", r#"{"scope":"payments.read","as":"probe-agent"}"#],
+    ] {
+        let answer = &world.probe(&[vec!["--request"], request.clone()].concat())[0];
+        assert_eq!(answer["http_status"], 403, "{request:?}: {answer}");
+        assert_eq!(answer["code"], "forbidden", "{request:?}: {answer}");
+    }
+    assert_eq!(world.check(PAY)["decision"], "allow");
+
+    // Not by way of our own command line as its child, either.
+    let mut command = std::process::Command::new(binaries::program("probe-agent"));
+    command.arg("--run").arg(binaries::program("agentauthd")).arg("logout");
+    command.env_clear().envs(world.environment());
+    let outcome = e2e::cli::run(command);
+    assert_ne!(outcome.code, Some(0), "{outcome:?}");
+    assert_eq!(world.check(PAY)["decision"], "allow");
+}
+
+#[test]
+fn a_restart_resumes_the_session() {
+    let mut world = World::start();
+    world.login(ALICE);
+    let before = world.status().session;
+    world.restart_daemon();
+    let after = world.wait_for_phase(SessionPhase::Active).session;
+    assert_eq!(after.user, before.user);
+    assert_eq!(after.roles, before.roles);
+    assert_eq!(after.logged_in_at, before.logged_in_at);
+    assert_eq!(world.check(PAY)["decision"], "allow");
+    assert_eq!(world.provider.families().len(), 1, "no second login");
+}
+
+#[test]
+fn without_the_provider_a_restart_waits_and_then_goes_on_without_a_login() {
+    let mut world = World::start();
+    world.login(ALICE);
+    world.provider.down();
+    world.restart_daemon();
+    let status = world.wait_for_phase(SessionPhase::Unverified);
+    assert_eq!(status.session.user.unwrap().email.as_deref(), Some(ALICE.email));
+    let decision = world.check(PAY);
+    assert_eq!(
+        (&decision["decision"], &decision["reason"], &decision["remedy"]),
+        (&json!("deny"), &json!("session_unverified"), &json!("wait")),
+        "{decision}"
+    );
+    wait::until_true("the status to say that the provider is not there", || {
+        world.status().provider.reachable == Some(false)
+    });
+    world.provider.up();
+    world.wait_for_phase(SessionPhase::Active);
+    assert_eq!(world.check(PAY)["decision"], "allow");
+    assert_eq!(world.provider.families().len(), 1, "no second login");
+}
+
+#[test]
+fn a_role_taken_away_at_the_provider_is_noticed_at_the_next_refresh() {
+    let world = World::start();
+    world.login(ALICE);
+    assert_eq!(world.check(PAY)["decision"], "allow");
+    world.provider.patch(json!({"lifetimes": {"session": 4}}));
+    world.provider.set_roles(ALICE.email, &["viewer"]);
+    // The session in force was issued for long: a new login is one way to a refresh.
+    let mut world = world;
+    world.restart_daemon();
+    world.wait_for_phase(SessionPhase::Active);
+    wait::until_true("the role to be gone", || world.check(PAY)["reason"] == "role_required");
+    // And given back, without a restart.
+    world.provider.set_roles(ALICE.email, &["payment_processor"]);
+    wait::until_true("the role to be back", || world.check(PAY)["decision"] == "allow");
+}
+
+#[test]
+fn a_session_revoked_at_the_provider_is_over() {
+    let world = World::start();
+    world.provider.patch(json!({"lifetimes": {"session": 4}}));
+    world.login(ALICE);
+    world.provider.revoke(ALICE.email);
+    wait::until_true("the session to be over", || world.status().session.phase == SessionPhase::Over);
+    let decision = world.check(PAY);
+    assert_eq!(decision["decision"], "deny");
+    assert!(
+        ["session_revoked", "session_expired"].contains(&decision["reason"].as_str().unwrap()),
+        "{decision}"
+    );
+    assert_eq!(decision["remedy"], "login", "{decision}");
+    world.login(ALICE);
+    assert_eq!(world.check(PAY)["decision"], "allow");
+}
+
+#[test]
+fn the_command_line_tells_by_its_exit_code() {
+    let mut world = World::start();
+    let code = |world: &World, arguments: &[&str]| {
+        let outcome = world.cli(arguments);
+        outcome.code.unwrap_or_else(|| panic!("{arguments:?}: {outcome:?}"))
+    };
+    assert_eq!(code(&world, &["status"]), 0);
+    assert_eq!(code(&world, &["--version"]), 0);
+    assert_eq!(code(&world, &["no-such-command"]), 64);
+    assert_eq!(code(&world, &["check"]), 64);
+    // This process is no agent.
+    assert_eq!(code(&world, &["check", PAY]), 2);
+    assert_eq!(code(&world, &["check", "not a scope"]), 1);
+    assert_eq!(code(&world, &["config", "validate"]), 0);
+    assert_eq!(code(&world, &["config", "show"]), 0);
+    for shell in ["bash", "zsh", "fish"] {
+        let outcome = world.cli(&["completions", shell]);
+        assert!(outcome.code == Some(0) && outcome.stdout.contains("agentauthd"), "{shell}: {outcome:?}");
+    }
+    world.stop_daemon();
+    for arguments in [vec!["status"], vec!["check", PAY], vec!["logout"], vec!["whoami"]] {
+        let outcome = world.cli(&arguments);
+        assert_eq!(outcome.code, Some(3), "{arguments:?}: {outcome:?}");
+        assert!(outcome.stderr.contains("agentauthd run"), "what to do: {outcome:?}");
+        assert_eq!(outcome.stdout, "", "talk is on standard error: {outcome:?}");
+    }
+}
+
+#[test]
+fn status_tells_who_and_until_when() {
+    let world = World::start();
+    world.login(ALICE);
+    let outcome = world.cli(&["status", "--json"]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let status: Status = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(status.session.phase, SessionPhase::Active);
+    assert_eq!(status.session.roles, ["payment_processor"]);
+    assert_eq!(status.session.user.as_ref().unwrap().name.as_deref(), Some(ALICE.name));
+    assert!(status.session.expires_at.is_some() && status.session.next_refresh_at.is_some());
+    assert!(status.keys.count > 0 && status.keys.fetched_at.is_some());
+    assert!(status.secret_store.usable && status.audit.writable && status.policy.count > 0);
+    assert_eq!(status.agents[0].name, "probe-agent");
+    assert_eq!(status.provider.reachable, Some(true));
+    assert_eq!(status.problems, Vec::<String>::new());
+    assert_eq!(status.caller.executable.as_deref(), Some(binaries::program("agentauthd").to_str().unwrap()));
+    assert_eq!((status.caller.agent, status.caller.greeted), (None, true));
+
+    let outcome = world.cli(&["status"]);
+    assert!(outcome.stdout.contains(ALICE.email), "{outcome:?}");
+    assert!(!outcome.stdout.contains('\u{1b}'), "no colour without a terminal: {outcome:?}");
+    let outcome = world.cli(&["whoami"]);
+    assert!(outcome.code == Some(0) && outcome.stdout.contains(ALICE.email), "{outcome:?}");
+}
+
+#[test]
+fn trying_for_an_agent_takes_a_persons_terminal() {
+    let world = World::start();
+    world.login(ALICE);
+    // From here it is refused, with the reason and what to do.
+    let outcome = world.cli(&["check", PAY, "--as", "probe-agent"]);
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert!(outcome.stderr.contains("terminal"), "{outcome:?}");
+
+    // A real login shell on a real terminal may. Making one takes root.
+    if !rustix::process::geteuid().is_root() || !std::path::Path::new("/usr/bin/script").exists() {
+        eprintln!("skipped the other half: it needs root and script(1)");
+        return;
+    }
+    let script = world.home().join("dry-run.sh");
+    let agentauthd = binaries::program("agentauthd");
+    let mut text = String::from("#!/bin/sh\n");
+    for (name, value) in world.environment() {
+        text += &format!("export {}='{}'\n", name.display(), value.display());
+    }
+    let (out, home) = (world.home().join("dry-run.json"), world.home().display());
+    text += &format!("{} check {PAY} --as probe-agent --json > {}\n", agentauthd.display(), out.display());
+    text += &format!("echo $? > {home}/dry-run.rc.part; mv {home}/dry-run.rc.part {home}/dry-run.rc\n");
+    std::fs::write(&script, text).unwrap();
+    let mut command = std::process::Command::new("script");
+    command.args(["--quiet", "--return", "--command", "exec login -p -f root", "/dev/null"]);
+    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut terminal = world.spawn(command);
+    let mut keyboard = terminal.child().stdin.take().unwrap();
+    let typed = format!("exec /bin/sh {}\n", script.display());
+    std::io::Write::write_all(&mut keyboard, typed.as_bytes()).unwrap();
+    let rc = wait::until("the dry run in a terminal", || {
+        std::fs::read_to_string(world.home().join("dry-run.rc")).ok()
+    });
+    let decision: Value = serde_json::from_str(&std::fs::read_to_string(&out).unwrap()).unwrap_or_default();
+    assert_eq!(rc.trim(), "0", "{decision}");
+    assert_eq!((&decision["decision"], &decision["dry_run"]), (&json!("allow"), &json!(true)), "{decision}");
+    drop(keyboard);
+}
+
+#[test]
+fn malformed_questions_are_refused_before_anything_is_decided() {
+    let world = World::start();
+    world.login(ALICE);
+    let records = world.audit().len();
+    for (body, status, code) in [
+        (r#"{"scope":"nonsense"}"#, 400, "scope_invalid"),
+        (r#"{"scope":"files.read:/a/../b"}"#, 400, "scope_invalid"),
+        (r#"{"scope":"payments.read","unknown":1}"#, 400, "request_invalid"),
+        (r#"{}"#, 400, "request_invalid"),
+        (r#"{"scope":"payments.read","scopes":["payments.read"]}"#, 400, "request_invalid"),
+        (r#"[]"#, 400, "request_invalid"),
+    ] {
+        let answer = &world.probe(&["--request", "POST", "/v1/check", body])[0];
+        assert_eq!(
+            (&answer["http_status"], &answer["code"]),
+            (&json!(status), &json!(code)),
+            "{body}: {answer}"
+        );
+    }
+    for (method, path, status) in
+        [("GET", "/v1/nothing", 404), ("PUT", "/v1/check", 405), ("GET", "/v1/check", 405)]
+    {
+        let answer = &world.probe(&["--request", method, path])[0];
+        assert_eq!(answer["http_status"], status, "{method} {path}: {answer}");
+    }
+    assert_eq!(world.audit().len(), records, "nothing was decided");
+}
+
+#[test]
+fn a_second_daemon_does_not_take_the_socket() {
+    let world = World::start();
+    world.login(ALICE);
+    let outcome = world.cli(&["run"]);
+    assert!(!matches!(outcome.code, Some(0) | None), "{outcome:?}");
+    assert_eq!(world.check(PAY)["decision"], "allow", "the first goes on");
+}
+
+#[test]
+fn it_drains_on_sigterm_and_leaves_no_socket() {
+    let mut world = World::start();
+    assert!(world.socket().exists());
+    world.daemon().signal(Signal::TERM);
+    wait::until_true("the daemon to end", || world.daemon().exited().is_some());
+    assert_eq!(world.daemon().exited().unwrap().code(), Some(0));
+    assert!(!world.socket().exists());
+    // A socket that a killed daemon left behind is no obstacle.
+    let mut world = World::start();
+    world.kill_daemon();
+    assert!(world.socket().exists());
+    world.start_daemon();
+    assert_eq!(world.cli(&["status"]).code, Some(0));
+}
+
+#[test]
+fn another_uid_is_refused_and_root_may_look() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: it takes root to be two users");
+        return;
+    }
+    let provider = Provider::start();
+    let options = WorldOptions { uid: Some(65534), store: Store::Memory, ..WorldOptions::default() };
+    let world = World::with(&provider, options);
+    // This process is root, the daemon's owner is nobody.
+    assert_eq!(world.status().session.phase, SessionPhase::LoggedOut);
+    let answer = &world.probe(&["--request", "POST", "/v1/check", r#"{"scope":"payments.read"}"#])[0];
+    assert_eq!(answer["http_status"], 403, "{answer}");
+    // A third user does not even get in.
+    for path in [world.home(), &world.home().join("run"), &world.home().join("run/agentauthd")] {
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
+    }
+    std::fs::set_permissions(world.socket(), std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    let copy = world.home().join("stranger");
+    std::fs::copy(binaries::program("probe-agent"), &copy).unwrap();
+    let mut command = std::process::Command::new("setpriv");
+    command.args(["--reuid=12345", "--regid=12345", "--clear-groups"]).arg(&copy);
+    command.arg("--socket").arg(world.socket()).args(["--request", "GET", "/v1/status"]);
+    let answers = world.lines_of(command);
+    assert!(
+        answers.iter().all(|answer| answer["io_error"].is_string() || answer["http_status"] == 403),
+        "{answers:?}"
+    );
+}
