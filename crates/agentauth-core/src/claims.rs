@@ -13,6 +13,8 @@ mod refusal;
 mod rights;
 mod session_token;
 mod strict;
+#[cfg(test)]
+mod tests;
 
 pub use id_token::{IdTokenClaims, IdTokenExpectation, access_token_hash, judge_id_token};
 pub use jws::{JwsHeader, MAX_TOKEN_BYTES, split_jws};

@@ -331,3 +331,6 @@ impl fmt::Display for Operation {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

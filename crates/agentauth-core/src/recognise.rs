@@ -333,3 +333,6 @@ fn session_scope<'f>(facts: &'f PersonFacts, known: &Recogniser) -> Option<&'f s
     let plain = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
     plain.then_some(id)
 }
+
+#[cfg(test)]
+mod tests;

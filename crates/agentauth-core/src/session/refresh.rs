@@ -261,3 +261,6 @@ fn fraction(duration: SignedDuration, share: f64) -> SignedDuration {
 fn later(instant: Timestamp, by: SignedDuration) -> Timestamp {
     instant.checked_add(by).unwrap_or(Timestamp::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,191 @@
+//! Every operation against every asker.
+
+use super::*;
+
+const ASKERS: [Asker; 6] = [
+    Asker::Agent,
+    Asker::Person(Grade::None),
+    Asker::Person(Grade::Terminal),
+    Asker::Person(Grade::Login),
+    Asker::Root,
+    Asker::Other,
+];
+const EVIDENCE: [Option<Strength>; 4] =
+    [None, Some(Strength::Prompt), Some(Strength::Passkey), Some(Strength::Reauth)];
+
+/// Per operation, what each of [`ASKERS`] gets: `+` yes, `p` with an answer on the page or more, `e` with a passkey
+/// or a fresh login, `-` never. This table is the specification; the code above is the implementation.
+const TABLE: &[(Operation, &str)] = &[
+    //                                        agent, person without grade, at a terminal, in a login, root, other
+    (Operation::Hello, "+++++-"),
+    (Operation::Health, "+++++-"),
+    (Operation::Status, "+++++-"),
+    (Operation::Whoami, "-+++--"),
+    (Operation::Check, "++++--"),
+    (Operation::DryRun, "--++--"),
+    (Operation::Outcome, "+-----"),
+    (Operation::Token, "+-----"),
+    (Operation::Proof, "+-----"),
+    (Operation::Introspect, "+-----"),
+    (Operation::RevokeToken(Reach::Own), "++++--"),
+    (Operation::RevokeToken(Reach::All), "-+++--"),
+    (Operation::Keys, "++++--"),
+    (Operation::Login, "-+++--"),
+    (Operation::LoginAsAnother, "-eee--"),
+    (Operation::Logout, "-+++--"),
+    (Operation::Lock, "-+++--"),
+    (Operation::Unlock, "-eee--"),
+    (Operation::ListAgents(Reach::Own), "++++--"),
+    (Operation::ListAgents(Reach::All), "-+++--"),
+    (Operation::RegisterAgent, "-eee--"),
+    (Operation::RemoveAgent, "-p++--"),
+    (Operation::ListGrants(Reach::Own), "++++--"),
+    (Operation::ListGrants(Reach::All), "-+++--"),
+    (Operation::RevokeGrant(Reach::Own), "++++--"),
+    (Operation::RevokeGrant(Reach::All), "-+++--"),
+    (Operation::ListConsents(Reach::Own), "++++--"),
+    (Operation::ListConsents(Reach::All), "-+++--"),
+    (Operation::Deny(Reach::Own), "++++--"),
+    (Operation::Deny(Reach::All), "-+++--"),
+    (Operation::Approve(Widening::Expiring), "-p++--"),
+    (Operation::Approve(Widening::Standing), "-eee--"),
+    (Operation::Apply, "-eee--"),
+    (Operation::ManagePasskeys, "-eee--"),
+    (Operation::ReadAudit, "-+++--"),
+    (Operation::Events(Reach::Own), "++++--"),
+    (Operation::Events(Reach::All), "-+++--"),
+    (Operation::Metrics, "-+++--"),
+];
+
+#[test]
+fn every_operation_and_asker_is_as_the_table_says() {
+    for (operation, row) in TABLE {
+        assert_eq!(row.len(), ASKERS.len(), "{operation:?}");
+        for (asker, mark) in ASKERS.into_iter().zip(row.chars()) {
+            for evidence in EVIDENCE {
+                let expected = match mark {
+                    '+' => true,
+                    'p' => evidence.is_some(),
+                    'e' => evidence >= Some(Strength::Passkey),
+                    _ => false,
+                };
+                let verdict = may_with(*operation, asker, evidence);
+                assert_eq!(verdict.is_ok(), expected, "{operation:?} {asker:?} {evidence:?}: {verdict:?}");
+            }
+            assert_eq!(may(*operation, asker), may_with(*operation, asker, None));
+        }
+    }
+}
+
+#[test]
+fn the_table_names_every_operation_once() {
+    // A new operation does not compile here until it has a row above.
+    let number = |operation: &Operation| match operation {
+        Operation::Hello => 0,
+        Operation::Health => 1,
+        Operation::Status => 2,
+        Operation::Whoami => 3,
+        Operation::Check => 4,
+        Operation::DryRun => 5,
+        Operation::Outcome => 6,
+        Operation::Token => 7,
+        Operation::Proof => 8,
+        Operation::Introspect => 9,
+        Operation::RevokeToken(Reach::Own) => 10,
+        Operation::RevokeToken(Reach::All) => 11,
+        Operation::Keys => 12,
+        Operation::Login => 13,
+        Operation::LoginAsAnother => 14,
+        Operation::Logout => 15,
+        Operation::Lock => 16,
+        Operation::Unlock => 17,
+        Operation::ListAgents(Reach::Own) => 18,
+        Operation::ListAgents(Reach::All) => 19,
+        Operation::RegisterAgent => 20,
+        Operation::RemoveAgent => 21,
+        Operation::ListGrants(Reach::Own) => 22,
+        Operation::ListGrants(Reach::All) => 23,
+        Operation::RevokeGrant(Reach::Own) => 24,
+        Operation::RevokeGrant(Reach::All) => 25,
+        Operation::ListConsents(Reach::Own) => 26,
+        Operation::ListConsents(Reach::All) => 27,
+        Operation::Deny(Reach::Own) => 28,
+        Operation::Deny(Reach::All) => 29,
+        Operation::Approve(Widening::Expiring) => 30,
+        Operation::Approve(Widening::Standing) => 31,
+        Operation::Apply => 32,
+        Operation::ManagePasskeys => 33,
+        Operation::ReadAudit => 34,
+        Operation::Events(Reach::Own) => 35,
+        Operation::Events(Reach::All) => 36,
+        Operation::Metrics => 37,
+    };
+    let numbers: Vec<usize> = TABLE.iter().map(|(operation, _)| number(operation)).collect();
+    assert_eq!(numbers, (0..38).collect::<Vec<_>>());
+}
+
+#[test]
+fn more_grade_or_evidence_never_takes_anything_away() {
+    for (operation, _) in TABLE {
+        for evidence in EVIDENCE {
+            let at = |grade| may_with(*operation, Asker::Person(grade), evidence).is_ok();
+            assert!(at(Grade::None) <= at(Grade::Terminal) && at(Grade::Terminal) <= at(Grade::Login));
+        }
+        for asker in ASKERS {
+            let with = |evidence| may_with(*operation, asker, evidence).is_ok();
+            assert!(
+                EVIDENCE.windows(2).all(|pair| with(pair[0]) <= with(pair[1])),
+                "{operation:?} {asker:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn nothing_widens_on_the_word_of_an_agent() {
+    let widening = [
+        Operation::LoginAsAnother,
+        Operation::Unlock,
+        Operation::RegisterAgent,
+        Operation::RemoveAgent,
+        Operation::Approve(Widening::Expiring),
+        Operation::Approve(Widening::Standing),
+        Operation::Apply,
+        Operation::ManagePasskeys,
+    ];
+    for operation in widening {
+        for evidence in EVIDENCE {
+            let refusal = may_with(operation, Asker::Agent, evidence).unwrap_err();
+            assert_eq!(refusal.kind(), RefusalKind::AgentAsked);
+        }
+    }
+}
+
+#[test]
+fn a_refusal_says_what_why_and_what_to_do() {
+    let refusal = may(Operation::DryRun, Asker::Person(Grade::None))
+        .unwrap_err()
+        .because(&[Shortfall::NoTerminal, Shortfall::LoaderVariables]);
+    assert_eq!(
+        refusal.to_string(),
+        "trying a decision for another agent was refused: the asking process is not shown to be the person at a \
+         terminal (it has no terminal; loader variables such as LD_PRELOAD are set; unset them); run it in the \
+         foreground of a terminal window, a console or an SSH login"
+    );
+    assert_eq!((refusal.operation(), refusal.kind().code()), (Operation::DryRun, "grade_too_low"));
+    let refusal = may(Operation::RegisterAgent, Asker::Person(Grade::Login)).unwrap_err();
+    assert!(refusal.remedy().contains("passkey"));
+    assert_eq!(
+        refusal.clone().because(&[Shortfall::NoTerminal]),
+        refusal,
+        "the grade is not what is missing"
+    );
+    for (operation, _) in TABLE {
+        for asker in ASKERS {
+            if let Err(refusal) = may(*operation, asker) {
+                let text = refusal.to_string();
+                assert!(text.starts_with(&operation.to_string()) && !text.ends_with('.'), "{text}");
+            }
+        }
+    }
+}
