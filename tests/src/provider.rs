@@ -3,11 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use agentauth_demo::form::Form;
 use agentauth_demo::signin::{Landed, sign_in};
 use descope_emulator::{Control, Emulator, FamilyView, Fault, HeldRequest, Secret, TokenOverride};
 use serde_json::Value;
 use tokio::runtime::{Builder, Handle, Runtime};
 
+use crate::Person;
 use crate::wait::PATIENCE;
 
 /// Where the daemon refreshes: the token endpoint, with this grant type.
@@ -151,6 +153,27 @@ impl Provider {
         self.block_on(async { tokio::time::timeout(PATIENCE, sign_in(url, login, password)).await })
             .expect("the sign-in ends")
             .unwrap_or_else(|error| panic!("{error}: {:?}", std::error::Error::source(&error)))
+    }
+
+    /// Signs in at the page behind a login URL and keeps the code, as somebody does who intercepts the redirect.
+    pub fn code_of(&self, url: &str, person: Person) -> String {
+        self.block_on(async {
+            let stay = reqwest::redirect::Policy::none();
+            let client = reqwest::Client::builder().no_proxy().redirect(stay).build().unwrap();
+            let page = client.get(url).send().await.unwrap();
+            let page = if page.status().is_redirection() {
+                let next = page.url().join(page.headers()["location"].to_str().unwrap()).unwrap();
+                client.get(next).send().await.unwrap()
+            } else {
+                page
+            };
+            let base = page.url().clone();
+            let form = Form::all_of(&page.text().await.unwrap()).remove(0);
+            let filled_in = form.filled_in(person.email, person.password);
+            let sent = client.post(base.join(&form.action).unwrap()).form(&filled_in).send().await.unwrap();
+            let back = reqwest::Url::parse(sent.headers()["location"].to_str().unwrap()).unwrap();
+            back.query_pairs().find(|(name, _)| name == "code").expect("a code").1.into_owned()
+        })
     }
 
     /// Fetches a page as a browser would, following redirects.

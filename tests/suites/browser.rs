@@ -1,1 +1,143 @@
-//! To come.
+//! A login through a real browser: Chromium, headless, driven through chromedriver.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use agentauth_api::SessionPhase;
+use e2e::process::Owned;
+use e2e::{ALICE, World};
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::json;
+
+/// Chromium behind chromedriver; both end with the test.
+struct Browser {
+    _driver: Owned,
+    port: u16,
+    profile: tempfile::TempDir,
+}
+
+impl Browser {
+    fn start() -> Self {
+        let profile = tempfile::tempdir().unwrap();
+        let mut command = Command::new("chromedriver");
+        command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
+        command.env("HOME", profile.path()).env_remove("DBUS_SESSION_BUS_ADDRESS");
+        let mut driver = Owned::start(&mut command);
+        let said = BufReader::new(driver.child().stdout.take().unwrap()).lines().map_while(Result::ok);
+        let port = said
+            .filter_map(|line| {
+                line.rsplit_once("on port ").map(|(_, port)| port.trim_end_matches('.').to_owned())
+            })
+            .find_map(|port| port.parse().ok().filter(|&port| port != 0))
+            .expect("chromedriver says on which port it listens");
+        Self { _driver: driver, port, profile }
+    }
+
+    async fn open(&self) -> Client {
+        let profile = format!("--user-data-dir={}", self.profile.path().display());
+        let flags = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--no-proxy-server",
+            &profile,
+        ];
+        let mut capabilities = serde_json::Map::new();
+        capabilities.insert("goog:chromeOptions".to_owned(), json!({"args": flags}));
+        ClientBuilder::new(HttpConnector::new())
+            .capabilities(capabilities)
+            .connect(&format!("http://127.0.0.1:{}", self.port))
+            .await
+            .expect("a browser session")
+    }
+}
+
+async fn fill_in(browser: &Client, email: &str, password: &str, button: &str) {
+    let field = browser.wait().for_element(Locator::Css("input[type=email]")).await.unwrap();
+    field.clear().await.unwrap();
+    field.send_keys(email).await.unwrap();
+    browser.find(Locator::Css("input[type=password]")).await.unwrap().send_keys(password).await.unwrap();
+    browser.find(Locator::Css(button)).await.unwrap().click().await.unwrap();
+}
+
+#[test]
+fn a_person_signs_in_after_a_wrong_password() {
+    let world = World::start();
+    let browser = Browser::start();
+    let login = world.begin_login();
+    let (url, html, seen) = world.provider.block_on(async {
+        let client = browser.open().await;
+        client.goto(&login.url).await.unwrap();
+        fill_in(&client, ALICE.email, "wrong", "button#sign-in").await;
+        let trouble = client.wait().for_element(Locator::Css("[role=alert]")).await.unwrap();
+        assert!(!trouble.text().await.unwrap().is_empty());
+        assert!(client.current_url().await.unwrap().as_str().starts_with(world.provider.base_url()));
+        fill_in(&client, ALICE.email, ALICE.password, "button#sign-in").await;
+        let expected = login.redirect_uri().port();
+        let mut landed = client.current_url().await.unwrap();
+        for _ in 0..400 {
+            if landed.port() == expected {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+            landed = client.current_url().await.unwrap();
+        }
+        assert_eq!(landed.port(), expected, "the browser came back: {landed}");
+        client.wait().for_element(Locator::Css("h1")).await.unwrap();
+        let html = client.source().await.unwrap();
+        let seen = client.find(Locator::Css("body")).await.unwrap().text().await.unwrap();
+        let address = client.execute("return document.location.href", vec![]).await.unwrap();
+        client.close().await.unwrap();
+        (address.as_str().unwrap().to_owned(), html, seen)
+    });
+    let outcome = login.finish();
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(
+        seen.contains(ALICE.name) || seen.contains(ALICE.email),
+        "the page says who is logged in: {seen}"
+    );
+    assert!(seen.contains("agentauthd"), "and what comes next: {seen}");
+    for secret in world.provider.issued() {
+        assert!(!html.contains(&secret.value), "a {:?} is on the page", secret.kind);
+    }
+    eprintln!("landed at {}", url.split('?').next().unwrap_or_default());
+    assert_eq!(world.status().session.phase, SessionPhase::Active);
+    assert_eq!(world.check("payments.execute:currency=EUR")["decision"], "allow");
+}
+
+#[test]
+fn a_person_cancels() {
+    let world = World::start();
+    let browser = Browser::start();
+    let login = world.begin_login();
+    let seen = world.provider.block_on(async {
+        let client = browser.open().await;
+        client.goto(&login.url).await.unwrap();
+        client.wait().for_element(Locator::Css("button#cancel")).await.unwrap().click().await.unwrap();
+        let port = login.redirect_uri().port();
+        for _ in 0..400 {
+            if client.current_url().await.unwrap().port() == port {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+        }
+        let seen = client.wait().for_element(Locator::Css("body")).await.unwrap().text().await.unwrap();
+        client.close().await.unwrap();
+        seen
+    });
+    let outcome = login.finish();
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert!(outcome.stderr.contains("access_denied"), "{outcome:?}");
+    assert!(
+        seen.contains("access_denied") && seen.contains("agentauthd login"),
+        "what happened, what to do: {seen}"
+    );
+    assert_eq!(world.status().session.phase, SessionPhase::LoggedOut);
+}
