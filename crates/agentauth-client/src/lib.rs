@@ -1,1 +1,37 @@
 //! A typed client for the agentauthd socket.
+//!
+//! [`Client`] keeps one connection. It greets once per connection and sends the greeting's nonce with every later
+//! request, so that the daemon can prove that the process which asks is the one that connected. When the daemon has
+//! closed an idle connection, the next request connects and greets anew.
+//!
+//! ```no_run
+//! # async fn example(uid: u32, socket: std::path::PathBuf) -> Result<(), agentauth_client::ClientError> {
+//! use agentauth_client::{CheckRequest, Client, Verdict};
+//!
+//! let mut client = Client::new(socket, uid);
+//! let request = CheckRequest { scope: Some("payments.execute:currency=EUR".to_owned()), ..CheckRequest::default() };
+//! let decision = client.check(&request).await?;
+//! if decision.decision != Verdict::Allow {
+//!     eprintln!("{}", decision.message);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! An error is never an allow: whatever [`Client::check`] returns except [`Verdict::Allow`] means do not.
+//!
+//! Runs on any tokio runtime with the I/O and time drivers, the current-thread one included, and spawns nothing.
+//! Architecture invariant: this crate reads no environment variable and starts no daemon.
+#![forbid(unsafe_code)]
+
+mod client;
+mod connection;
+mod error;
+
+pub use agentauth_api::{
+    Account, CheckRequest, CheckResponse, ErrorCode, Health, Hello, LoginProgress, LoginRequest,
+    LoginStarted, LogoutRequest, LogoutResponse, Problem, Status, Verdict,
+};
+pub use agentauth_ipc::location::{Location, LocationError, socket_path};
+pub use client::Client;
+pub use error::ClientError;

@@ -1,0 +1,330 @@
+//! The typed client.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use agentauth_api::{
+    CheckRequest, CheckResponse, ErrorCode, HOST, Health, Hello, LoginProgress, LoginRequest, LoginStarted,
+    LogoutRequest, LogoutResponse, NONCE_HEADER, PROTOCOL, Problem, Status, paths,
+};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::connection::{Connection, ExchangeError, RESPONSE_LIMIT};
+use crate::error::ClientError;
+
+/// How long an answer may take, beyond what the request itself asks to wait.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The longest wait that the daemon grants.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// A client of one daemon. Not for use across `fork`: the greeting proves the process that made it.
+pub struct Client {
+    socket: PathBuf,
+    owner: u32,
+    patience: Duration,
+    connection: Option<Connection>,
+}
+
+impl Client {
+    /// A client for the daemon of user `owner_uid` at `socket`. Connects at the first request.
+    pub fn new(socket: impl Into<PathBuf>, owner_uid: u32) -> Self {
+        Self { socket: socket.into(), owner: owner_uid, patience: PATIENCE, connection: None }
+    }
+
+    /// How long an answer may take (10 s by default), beyond what the request itself asks to wait.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// The socket that this client talks to.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Greets on a fresh connection, and says what the daemon answered.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn hello(&mut self) -> Result<Hello, ClientError> {
+        self.connection = None;
+        within(self.patience, &describe(&Method::GET, paths::HELLO), self.greeted()).await?.1.ok_or_else(
+            || ClientError::Protocol {
+                request: describe(&Method::GET, paths::HELLO),
+                what: "is missing".to_owned(),
+                source: None,
+            },
+        )
+    }
+
+    /// The state of everything, without secrets.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn status(&mut self) -> Result<Status, ClientError> {
+        self.ask(Method::GET, paths::STATUS, None::<&()>, Duration::ZERO).await
+    }
+
+    /// May this process do that? Anything except [`agentauth_api::Verdict::Allow`] means no, an error too.
+    ///
+    /// # Errors
+    /// See [`ClientError`]. A deny is not an error.
+    pub async fn check(&mut self, request: &CheckRequest) -> Result<CheckResponse, ClientError> {
+        let wait = Duration::from_millis(request.wait_ms.unwrap_or(0)).min(LONGEST_WAIT);
+        self.ask(Method::POST, paths::CHECK, Some(request), wait).await
+    }
+
+    /// Starts a login: the daemon listens for the browser, and says which address to open.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn login_start(&mut self, request: &LoginRequest) -> Result<LoginStarted, ClientError> {
+        // The daemon may have to fetch the provider's discovery document first.
+        self.ask(Method::POST, paths::LOGIN, Some(request), LONGEST_WAIT).await
+    }
+
+    /// Where a login stands. Waits at most `wait` (30 s) for a change.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn login_progress(&mut self, id: &str, wait: Duration) -> Result<LoginProgress, ClientError> {
+        let wait = wait.min(LONGEST_WAIT);
+        if id.is_empty()
+            || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b':'))
+        {
+            return Err(ClientError::Protocol {
+                request: describe(&Method::POST, paths::LOGIN),
+                what: "names a login by something that is no identifier".to_owned(),
+                source: None,
+            });
+        }
+        let path = format!("{}/{id}?wait_ms={}", paths::LOGIN, wait.as_millis());
+        self.ask(Method::GET, &path, None::<&()>, wait).await
+    }
+
+    /// Ends the session.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn logout(&mut self, request: &LogoutRequest) -> Result<LogoutResponse, ClientError> {
+        // The daemon tells the provider before it answers.
+        self.ask(Method::DELETE, paths::SESSION, Some(request), LONGEST_WAIT).await
+    }
+
+    /// Whether the daemon is up.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn health(&mut self) -> Result<Health, ClientError> {
+        self.ask(Method::GET, paths::HEALTHZ, None::<&()>, Duration::ZERO).await
+    }
+
+    /// Whether decisions can be made; what keeps them from being made is in [`Health::missing`].
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn ready(&mut self) -> Result<Health, ClientError> {
+        self.ask(Method::GET, paths::READYZ, None::<&()>, Duration::ZERO).await
+    }
+
+    async fn ask<A: DeserializeOwned>(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+        wait: Duration,
+    ) -> Result<A, ClientError> {
+        let request = describe(&method, path);
+        let body = match body {
+            None => Bytes::new(),
+            Some(body) => {
+                serde_json::to_vec(body).map(Bytes::from).map_err(|source| ClientError::Protocol {
+                    request: request.clone(),
+                    what: "was not waited for, because the request cannot be written as JSON".to_owned(),
+                    source: Some(Box::new(source)),
+                })?
+            }
+        };
+        let answer = within(wait + self.patience, &request, self.deliver(&method, path, &body)).await;
+        match answer {
+            Ok(response) => self.judge(request, &response),
+            Err(error) => {
+                // An unfinished exchange leaves a connection that nobody can say anything about.
+                self.connection = None;
+                Err(error)
+            }
+        }
+    }
+
+    /// Sends a request over a greeted connection, over a fresh one if the kept one turns out to be closed.
+    async fn deliver(
+        &mut self,
+        method: &Method,
+        path: &str,
+        body: &Bytes,
+    ) -> Result<Response<Bytes>, ClientError> {
+        loop {
+            let kept = self.connection.is_some();
+            let connection = self.greeted().await?.0;
+            let nonce = connection.nonce.clone();
+            let request = compose(method, path, nonce, body.clone())?;
+            match connection.exchange(request).await {
+                Ok(response) => return Ok(response),
+                Err(ExchangeError::NotSent) if kept => self.connection = None,
+                // The daemon closed the kept connection just as the request was on its way. Only what changes nothing
+                // is asked twice.
+                Err(ExchangeError::Broken(_)) if kept && *method == Method::GET => self.connection = None,
+                Err(error) => {
+                    self.connection = None;
+                    return Err(failure(describe(method, path), error));
+                }
+            }
+        }
+    }
+
+    /// The kept connection, or a fresh one that has greeted, with what the daemon answered to that.
+    async fn greeted(&mut self) -> Result<(&mut Connection, Option<Hello>), ClientError> {
+        let mut answered = None;
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => {
+                let (connection, hello) = greet(&self.socket, self.owner).await?;
+                answered = Some(hello);
+                connection
+            }
+        };
+        Ok((self.connection.insert(connection), answered))
+    }
+
+    fn judge<A: DeserializeOwned>(
+        &mut self,
+        request: String,
+        response: &Response<Bytes>,
+    ) -> Result<A, ClientError> {
+        let status = response.status();
+        let nonsense = |what: String, source: Option<Box<dyn std::error::Error + Send + Sync>>| {
+            ClientError::Protocol { request: request.clone(), what, source }
+        };
+        // `readyz` says 503 with the same body when it is not ready.
+        if status.is_success() || (status == StatusCode::SERVICE_UNAVAILABLE && !is_problem(response)) {
+            return serde_json::from_slice(response.body())
+                .map_err(|source| nonsense("cannot be read".to_owned(), Some(Box::new(source))));
+        }
+        match serde_json::from_slice::<Problem>(response.body()) {
+            Ok(problem) => {
+                // Proven by a greeting that no longer holds: the next request greets anew.
+                if problem.code == ErrorCode::CallerUnproven {
+                    self.connection = None;
+                }
+                Err(ClientError::Refused(Box::new(problem)))
+            }
+            Err(source) => {
+                Err(nonsense(format!("is HTTP {status} without a reason"), Some(Box::new(source))))
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client")
+            .field("socket", &self.socket)
+            .field("owner", &self.owner)
+            .field("connected", &self.connection.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+async fn greet(socket: &Path, owner: u32) -> Result<(Connection, Hello), ClientError> {
+    let stream = agentauth_ipc::connect::connect(socket, owner)
+        .await
+        .map_err(|source| ClientError::connect(socket.to_owned(), source))?;
+    let asked = || describe(&Method::GET, paths::HELLO);
+    let nonsense = |what: String, source| ClientError::Protocol { request: asked(), what, source };
+    let mut connection = Connection::over(stream)
+        .await
+        .map_err(|source| ClientError::Lost { request: asked(), source: Box::new(source) })?;
+    let request = compose(&Method::GET, paths::HELLO, None, Bytes::new())?;
+    let response = connection.exchange(request).await.map_err(|error| failure(asked(), error))?;
+    if let Ok(problem) = serde_json::from_slice::<Problem>(response.body()) {
+        return Err(ClientError::Refused(Box::new(problem)));
+    }
+    if !response.status().is_success() {
+        return Err(nonsense(format!("is HTTP {} without a reason", response.status()), None));
+    }
+    let hello: Hello = serde_json::from_slice(response.body())
+        .map_err(|source| nonsense("cannot be read".to_owned(), Some(Box::new(source))))?;
+    if !hello.protocols.contains(&PROTOCOL) {
+        return Err(nonsense(
+            format!("offers the protocol versions {:?}, and this program speaks {PROTOCOL}", hello.protocols),
+            None,
+        ));
+    }
+    let mut nonce = HeaderValue::from_str(&hello.nonce)
+        .map_err(|source| nonsense("carries no usable nonce".to_owned(), Some(Box::new(source))))?;
+    nonce.set_sensitive(true);
+    connection.nonce = Some(nonce);
+    Ok((connection, hello))
+}
+
+fn compose(
+    method: &Method,
+    path: &str,
+    nonce: Option<HeaderValue>,
+    body: Bytes,
+) -> Result<Request<Full<Bytes>>, ClientError> {
+    let mut request = Request::builder().method(method).uri(path).header(header::HOST, HOST);
+    if let Some(nonce) = nonce {
+        request = request.header(NONCE_HEADER, nonce);
+    }
+    if !body.is_empty() {
+        request = request.header(header::CONTENT_TYPE, "application/json");
+    }
+    request.body(Full::new(body)).map_err(|source| ClientError::Protocol {
+        request: describe(method, path),
+        what: "was not waited for, because the request cannot be written".to_owned(),
+        source: Some(Box::new(source)),
+    })
+}
+
+fn failure(request: String, error: ExchangeError) -> ClientError {
+    match error {
+        ExchangeError::NotSent => ClientError::Lost {
+            request,
+            source: "the connection was closed before the request was sent".into(),
+        },
+        ExchangeError::Broken(source) => ClientError::Lost { request, source },
+        ExchangeError::TooLarge => ClientError::Protocol {
+            request,
+            what: format!("is larger than {RESPONSE_LIMIT} bytes"),
+            source: None,
+        },
+    }
+}
+
+fn is_problem(response: &Response<Bytes>) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| kind.starts_with("application/problem+json"))
+}
+
+async fn within<T>(
+    limit: Duration,
+    request: &str,
+    answer: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, ClientError> {
+    tokio::time::timeout(limit, answer)
+        .await
+        .unwrap_or_else(|_| Err(ClientError::TimedOut { request: request.to_owned(), limit }))
+}
+
+/// A request as an error names it: the query is left out.
+fn describe(method: &Method, path: &str) -> String {
+    format!("{method} {}", path.split('?').next().unwrap_or(path))
+}
