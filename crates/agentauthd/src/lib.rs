@@ -1,1 +1,7 @@
 //! The agentauthd daemon and its command line.
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod config;
+pub mod daemon;
+pub mod environment;

@@ -1,0 +1,39 @@
+//! `agentauthd logout`: end the session.
+
+use agentauth_client::LogoutRequest;
+use agentauth_core::text::display_safe_within;
+use clap::Args;
+
+use super::output::{self, WARN};
+use super::{Context, Exit, Failure};
+
+/// End the session, here and at the provider. Exits with 1 if something of it could not be done.
+#[derive(Debug, Args)]
+pub(super) struct Logout {
+    /// End every session of this user, on all machines.
+    #[arg(long)]
+    everywhere: bool,
+    /// Print the outcome as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Logout {
+    pub(super) async fn run(self, context: &Context<'_>) -> Result<Exit, Failure> {
+        let answer = context.client().logout(&LogoutRequest { everywhere: self.everywhere }).await?;
+        if self.json {
+            output::json(&answer)?;
+        } else {
+            output::data(match (answer.was_logged_in, answer.revoked_at_provider) {
+                (false, _) => "Nobody was logged in.",
+                (true, true) if self.everywhere => "Logged out, on all machines.",
+                (true, true) => "Logged out.",
+                (true, false) => "Logged out on this machine.",
+            })?;
+        }
+        for failure in &answer.failures {
+            output::say(&format!("{WARN}warning:{WARN:#} {}", display_safe_within(failure, 2048)));
+        }
+        Ok(if answer.failures.is_empty() { Exit::Done } else { Exit::Error })
+    }
+}

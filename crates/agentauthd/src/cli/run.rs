@@ -1,0 +1,59 @@
+//! `agentauthd run`: the daemon, in the foreground.
+
+use std::io::IsTerminal;
+
+use clap::Args;
+use tracing_subscriber::EnvFilter;
+
+use super::{Context, Exit, Failure};
+use crate::config::{Flags, Log, LogFormat};
+use crate::daemon;
+
+/// Run the daemon in the foreground until it is told to stop (SIGTERM or Ctrl-C). The log goes to standard error.
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// The provider's project.
+    #[arg(long, value_name = "ID")]
+    project_id: Option<String>,
+    /// The provider's base URL.
+    #[arg(long, value_name = "URL")]
+    base_url: Option<String>,
+    /// What to log, such as `debug` or `info,agentauth_idp=debug`.
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+}
+
+impl Run {
+    /// The settings that its flags make.
+    pub(super) fn flags(&self, flags: Flags) -> Flags {
+        flags
+            .with("--project-id", "provider.project_id", self.project_id.clone())
+            .with("--base-url", "provider.base_url", self.base_url.clone())
+            .with("--log", "log.filter", self.log.clone())
+    }
+
+    pub(super) async fn run(self, context: Context<'_>) -> Result<Exit, Failure> {
+        start_log(&context.loaded.config.log)?;
+        for note in &context.loaded.notes {
+            tracing::warn!("{note}");
+        }
+        daemon::run(context.loaded.config).await?;
+        Ok(Exit::Done)
+    }
+}
+
+fn start_log(log: &Log) -> Result<(), Failure> {
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+        Failure::caused("could not start the log; correct `log.filter` in the configuration", error)
+    };
+    let filter = EnvFilter::builder().parse(&log.filter).map_err(|error| failed(error.into()))?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    match log.format {
+        LogFormat::Json => builder.json().try_init(),
+        LogFormat::Text => builder.with_target(false).try_init(),
+    }
+    .map_err(failed)
+}

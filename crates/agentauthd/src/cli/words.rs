@@ -1,0 +1,83 @@
+//! Times and names as people read them.
+
+use agentauth_client::Account;
+use agentauth_core::text::display_safe;
+use agentauth_core::{SignedDuration, Timestamp};
+
+/// A length of time in one unit, rounded down: `45 s`, `7 min`, `3 h`, `2 days`.
+pub(super) fn span(duration: SignedDuration) -> String {
+    let seconds = duration.as_secs().unsigned_abs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// `in 7 min`, `7 min ago` or `now`.
+pub(super) fn relative(now: Timestamp, then: Timestamp) -> String {
+    let distance = then.duration_since(now);
+    match distance.as_secs() {
+        0 => "now".to_owned(),
+        1.. => format!("in {}", span(distance)),
+        _ => format!("{} ago", span(distance)),
+    }
+}
+
+/// How long ago, without `ago`.
+pub(super) fn age(now: Timestamp, then: Timestamp) -> String {
+    span(now.duration_since(then).max(SignedDuration::ZERO))
+}
+
+/// A user by what people call them: `Ada Lovelace <ada@example.com>`, or as much of it as is known.
+pub(super) fn account(user: &Account) -> String {
+    match (user.name.as_deref(), user.email.as_deref()) {
+        (Some(name), Some(email)) => format!("{} <{}>", display_safe(name), display_safe(email)),
+        (Some(one), None) | (None, Some(one)) => display_safe(one),
+        (None, None) => display_safe(&user.subject),
+    }
+}
+
+/// `1 key`, `2 keys`.
+pub(super) fn count(number: usize, one: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
+}
+
+/// Escaped items joined by commas.
+pub(super) fn joined(items: &[String]) -> String {
+    items.iter().map(|item| display_safe(item)).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_relative_and_rounded_down() {
+        let now: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+        for (then, expected) in [
+            ("2026-03-01T12:00:00Z", "now"),
+            ("2026-03-01T12:00:59Z", "in 59 s"),
+            ("2026-03-01T12:07:59Z", "in 7 min"),
+            ("2026-03-01T11:59:00Z", "1 min ago"),
+            ("2026-03-02T11:59:00Z", "in 23 h"),
+            ("2026-03-03T11:59:00Z", "in 47 h"),
+            ("2026-02-22T12:00:00Z", "7 days ago"),
+        ] {
+            assert_eq!(relative(now, then.parse().unwrap()), expected, "{then}");
+        }
+        assert_eq!(
+            age(now, "2026-03-01T13:00:00Z".parse().unwrap()),
+            "0 s",
+            "a clock set back is no surprise"
+        );
+    }
+
+    #[test]
+    fn a_hostile_name_cannot_drive_the_terminal() {
+        let user =
+            Account { subject: "U1".to_owned(), name: Some("Ada\u{1b}[2J\u{202e}".to_owned()), email: None };
+        assert_eq!(account(&user), "Ada\\u{1b}[2J\\u{202e}");
+    }
+}

@@ -1,0 +1,334 @@
+//! Laying the layers over each other.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use agentauth_ipc::location::LONGEST_PATH;
+
+use super::fault::{ConfigFault, ConfigFaults, closest};
+use super::options::{OPTIONS, OptionSpec, option};
+use super::toml_file::{self, Entry, Origin};
+use super::value::Value;
+use super::{Config, DEFAULT_PROFILE, places, trust};
+use crate::environment::Environment;
+
+/// The administrator's file: what it sets cannot be overridden.
+pub const ADMIN_FILE: &str = "/etc/agentauthd/config.toml";
+
+/// What the command line says about the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// The file to read in place of the user's.
+    pub config: Option<PathBuf>,
+    /// Settings.
+    pub values: Vec<FlagValue>,
+}
+
+impl Flags {
+    /// Adds a setting, if there is one.
+    #[must_use]
+    pub fn with(mut self, flag: &'static str, key: &str, text: Option<String>) -> Self {
+        self.values.extend(text.map(|text| FlagValue { flag, key: key.to_owned(), text }));
+        self
+    }
+}
+
+/// One setting on the command line.
+#[derive(Clone, Debug)]
+pub struct FlagValue {
+    /// The flag, as it is typed.
+    pub flag: &'static str,
+    /// The option that it sets.
+    pub key: String,
+    /// To what.
+    pub text: String,
+}
+
+/// A configuration, and where each value came from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The values in force.
+    pub config: Config,
+    /// Where they came from.
+    pub origins: Origins,
+    /// The files that were read, lowest layer first.
+    pub files: Vec<PathBuf>,
+    /// The user's file, whether or not it exists.
+    pub user_file: PathBuf,
+    /// What is not wrong but worth saying.
+    pub notes: Vec<String>,
+}
+
+/// For each option that is set at all: every place that sets it, the one in force last.
+#[derive(Clone, Debug, Default)]
+pub struct Origins(BTreeMap<&'static str, Vec<Origin>>);
+
+/// An option as `config show` prints it.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// The option.
+    pub key: &'static str,
+    /// Its value as TOML would write it.
+    pub text: String,
+    /// Its value as JSON.
+    pub json: serde_json::Value,
+    /// Where the value came from.
+    pub origin: Origin,
+    /// Where it was set too, without effect.
+    pub overridden: Vec<Origin>,
+}
+
+impl Origins {
+    /// Where an option's value came from.
+    #[must_use]
+    pub fn of(&self, key: &str) -> &Origin {
+        self.0.get(key).and_then(|origins| origins.last()).unwrap_or(&Origin::Default)
+    }
+}
+
+impl Loaded {
+    /// Every option with its value and where that came from.
+    #[must_use]
+    pub fn settings(&self) -> Vec<Setting> {
+        OPTIONS
+            .iter()
+            .map(|option| {
+                let value = (option.show)(&self.config);
+                let mut overridden = self.origins.0.get(option.key).cloned().unwrap_or_default();
+                Setting {
+                    key: option.key,
+                    text: value.to_string(),
+                    json: (&value).into(),
+                    origin: overridden.pop().unwrap_or(Origin::Default),
+                    overridden,
+                }
+            })
+            .collect()
+    }
+}
+
+/// Loads the configuration.
+///
+/// # Errors
+/// Everything that is wrong with it, at once.
+pub fn load(environment: &Environment, flags: &Flags) -> Result<Loaded, ConfigFaults> {
+    load_with(environment, flags, Path::new(ADMIN_FILE), 0)
+}
+
+/// [`load`] with the administrator's file elsewhere and of another owner, for tests.
+pub(super) fn load_with(
+    environment: &Environment,
+    flags: &Flags,
+    admin_file: &Path,
+    admin: u32,
+) -> Result<Loaded, ConfigFaults> {
+    let mut layers = Layers::default();
+    let user_file = layers.add_user_file(environment, flags);
+    layers.add_environment(environment);
+    layers.add_flags(flags);
+    layers.add_admin_file(admin_file, admin);
+
+    let Some(first) = places::defaults(environment, DEFAULT_PROFILE) else {
+        layers.faults.push(ConfigFault {
+            origin: Origin::Environment { name: "HOME".to_owned() },
+            key: None,
+            what: "the home directory is not known".to_owned(),
+            remedy: "set HOME to an absolute path, or both XDG_CONFIG_HOME and XDG_STATE_HOME".to_owned(),
+        });
+        return Err(ConfigFaults(layers.faults));
+    };
+    let (mut config, mut origins, faults) = layers.apply(first);
+    layers.faults.extend(faults);
+    // The profile decides where the defaults of some paths are, so the layers go over those defaults.
+    if config.profile != DEFAULT_PROFILE
+        && let Some(defaults) = places::defaults(environment, &config.profile)
+    {
+        (config, origins, _) = layers.apply(defaults);
+    }
+    layers.faults.extend(contradictions(&config, &origins));
+    if !layers.faults.is_empty() {
+        return Err(ConfigFaults(layers.faults));
+    }
+    let notes = environment
+        .needless_credentials()
+        .iter()
+        .map(|name| {
+            format!("{name} is set in the environment; agentauthd never needs it, so unset it where agentauthd is started")
+        })
+        .collect();
+    Ok(Loaded { config, origins, files: layers.files, user_file: user_file.unwrap_or_default(), notes })
+}
+
+/// What no single value shows.
+fn contradictions(config: &Config, origins: &Origins) -> Vec<ConfigFault> {
+    let mut faults = Vec::new();
+    let mut fault = |key: &str, what: &str, remedy: &str| {
+        faults.push(ConfigFault {
+            origin: origins.of(key).clone(),
+            key: Some(key.to_owned()),
+            what: what.to_owned(),
+            remedy: remedy.to_owned(),
+        });
+    };
+    if config.checks.max_connections_per_process > config.checks.max_connections {
+        fault(
+            "checks.max_connections_per_process",
+            "is greater than `checks.max_connections`",
+            "lower it, or raise the other",
+        );
+    }
+    if config.checks.burst < config.checks.requests_per_second {
+        fault(
+            "checks.burst",
+            "is less than `checks.requests_per_second`, which could then never be reached",
+            "raise it, or lower the other",
+        );
+    }
+    if config.paths.socket.as_os_str().len() > LONGEST_PATH {
+        fault(
+            "paths.socket",
+            &format!("is longer than the {LONGEST_PATH} bytes that a socket's path may have"),
+            "set it to a shorter path in a directory of your own",
+        );
+    }
+    faults
+}
+
+/// What is set, lowest layer first.
+#[derive(Default)]
+struct Layers {
+    settings: Vec<(&'static OptionSpec, Value, Origin)>,
+    files: Vec<PathBuf>,
+    faults: Vec<ConfigFault>,
+}
+
+impl Layers {
+    fn apply(&self, mut config: Config) -> (Config, Origins, Vec<ConfigFault>) {
+        let mut origins = Origins::default();
+        let mut faults = Vec::new();
+        for (option, value, origin) in &self.settings {
+            // A wrong value is a fault even where a higher layer overrides it: it would bite the day that one goes.
+            match (option.set)(&mut config, value) {
+                Ok(()) => origins.0.entry(option.key).or_default().push(origin.clone()),
+                Err(wrong) => faults.push(ConfigFault {
+                    origin: origin.clone(),
+                    key: Some(option.key.to_owned()),
+                    what: wrong,
+                    remedy: "correct it or remove it".to_owned(),
+                }),
+            }
+        }
+        (config, origins, faults)
+    }
+
+    fn add_user_file(&mut self, environment: &Environment, flags: &Flags) -> Option<PathBuf> {
+        let named =
+            flags.config.clone().or_else(|| environment.value("AGENTAUTHD_CONFIG").map(PathBuf::from));
+        let path = match &named {
+            Some(path) => path.clone(),
+            None => places::user_file(environment)?,
+        };
+        let origin = toml_file::user(&path);
+        match trust::read_user_file(&path, environment.uid()) {
+            Ok(Some(text)) => self.add_text(&text, &path, origin),
+            Ok(None) if named.is_none() => {}
+            Ok(None) => self.faults.push(ConfigFault {
+                origin: origin(None),
+                key: None,
+                what: "there is no such file".to_owned(),
+                remedy: "correct the path given by --config or AGENTAUTHD_CONFIG, or write the file with `agentauthd setup`"
+                    .to_owned(),
+            }),
+            Err(untrusted) => self.refuse(&untrusted, &path, environment.uid(), origin(None)),
+        }
+        Some(path)
+    }
+
+    fn add_admin_file(&mut self, path: &Path, admin: u32) {
+        let origin = toml_file::admin(path);
+        match trust::read_admin_file(path, admin) {
+            Ok(Some(text)) => self.add_text(&text, path, origin),
+            Ok(None) => {}
+            // To pass over it would drop the organisation's floor; to obey it would obey whoever wrote it.
+            Err(untrusted) => self.refuse(&untrusted, path, admin, origin(None)),
+        }
+    }
+
+    fn refuse(&mut self, untrusted: &trust::Untrusted, path: &Path, owner: u32, origin: Origin) {
+        let cause =
+            std::error::Error::source(untrusted).map(|cause| format!(": {cause}")).unwrap_or_default();
+        self.faults.push(ConfigFault {
+            origin,
+            key: None,
+            what: format!("the file is not used, because {untrusted}{cause}"),
+            remedy: untrusted.remedy(path, owner),
+        });
+    }
+
+    fn add_text(&mut self, text: &str, path: &Path, origin: impl Fn(Option<usize>) -> Origin) {
+        self.files.push(path.to_owned());
+        let entries = match toml_file::entries(text, &origin) {
+            Ok(entries) => entries,
+            Err(faults) => return self.faults.extend(faults),
+        };
+        for Entry { key, value, line } in entries {
+            match option(&key) {
+                Some(option) => self.settings.push((option, value, origin(Some(line)))),
+                None => self.faults.push(unknown(&key, origin(Some(line)))),
+            }
+        }
+    }
+
+    fn add_environment(&mut self, environment: &Environment) {
+        for option in OPTIONS {
+            for name in option.variables {
+                let Some(value) = environment.value(name) else { continue };
+                let origin = Origin::Environment { name: (*name).to_owned() };
+                match value.to_str() {
+                    Some(text) => self.settings.push((option, option.shape.read(text), origin)),
+                    None => self.faults.push(ConfigFault {
+                        origin,
+                        key: Some(option.key.to_owned()),
+                        what: "is not UTF-8 text".to_owned(),
+                        remedy: "correct or unset the variable".to_owned(),
+                    }),
+                }
+            }
+        }
+        for name in environment.unknown() {
+            let known = crate::environment::VARIABLES.iter().map(|variable| variable.name);
+            let remedy = closest(name, known).map_or_else(
+                || "unset it".to_owned(),
+                |known| format!("did you mean {known}? Else unset it"),
+            );
+            self.faults.push(ConfigFault {
+                origin: Origin::Environment { name: name.clone() },
+                key: None,
+                what: "is not a variable of agentauthd".to_owned(),
+                remedy,
+            });
+        }
+    }
+
+    fn add_flags(&mut self, flags: &Flags) {
+        for FlagValue { flag, key, text } in &flags.values {
+            let origin = Origin::Flag { name: (*flag).to_owned() };
+            match option(key) {
+                Some(option) => self.settings.push((option, option.shape.read(text), origin)),
+                None => self.faults.push(unknown(key, origin)),
+            }
+        }
+    }
+}
+
+fn unknown(key: &str, origin: Origin) -> ConfigFault {
+    let remedy = closest(key, OPTIONS.iter().map(|option| option.key)).map_or_else(
+        || "remove it; `agentauthd config show` lists the options".to_owned(),
+        |known| format!("did you mean `{known}`?"),
+    );
+    ConfigFault { origin, key: Some(key.to_owned()), what: "is not an option".to_owned(), remedy }
+}
+
+#[cfg(test)]
+#[path = "load_tests.rs"]
+mod tests;

@@ -1,0 +1,223 @@
+//! Configuration: what can be set, from where, and which setting wins.
+//!
+//! Layers, lowest to highest: defaults, the user's file, environment, flags, the administrator's file. No secret is
+//! configuration. Architecture invariant: values enter only through the one list in `options.rs`, so a file, a
+//! variable and a flag are parsed and bounded alike, and the administrator's file can pin every one of them.
+
+mod fault;
+mod load;
+mod options;
+mod places;
+mod toml_file;
+mod trust;
+mod value;
+
+use std::path::PathBuf;
+
+use agentauth_core::SignedDuration;
+use agentauth_idp::RedirectConfig;
+use url::Url;
+
+pub use fault::{ConfigFault, ConfigFaults};
+pub use load::{ADMIN_FILE, FlagValue, Flags, Loaded, Origins, Setting, load};
+pub use options::judge;
+pub use places::user_file;
+pub use toml_file::Origin;
+
+/// The name of the profile served unless another is asked for.
+pub const DEFAULT_PROFILE: &str = "default";
+
+/// Everything that can be configured. Paths are absolute.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The profile served: it selects the state directory, the socket's name and the keychain entry.
+    pub profile: String,
+    /// Who says who the user is.
+    pub provider: Provider,
+    /// How a login comes back from the browser.
+    pub login: Login,
+    /// Where the refresh token is kept.
+    pub secrets: Secrets,
+    /// Bounds on decisions and on those who ask.
+    pub checks: Checks,
+    /// The daemon's log, on standard error.
+    pub log: Log,
+    /// Where things are.
+    pub paths: Paths,
+}
+
+/// Who says who the user is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Provider {
+    /// The Descope project. Without it nobody can log in.
+    pub project_id: Option<String>,
+    /// The provider's base URL; derived from the project if absent. HTTPS, or HTTP on a loopback host.
+    pub base_url: Option<Url>,
+    /// The OAuth client identifier; the project if absent.
+    pub client_id: Option<String>,
+    /// The sign-in flow to run.
+    pub flow: Option<String>,
+    /// The tenant to sign in to.
+    pub tenant: Option<String>,
+    /// Whom the sign-in page should expect.
+    pub login_hint: Option<String>,
+    /// OAuth scopes to ask for.
+    pub scopes: Vec<String>,
+    /// Issuers accepted beside those that follow from the project and the base URL.
+    pub extra_issuers: Vec<String>,
+    /// Audiences accepted in session tokens that carry any; the project always is.
+    pub audiences: Vec<String>,
+    /// Which of the provider's two ways refreshes a session.
+    pub refresh: RefreshRoute,
+}
+
+/// Which of the provider's two ways refreshes a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefreshRoute {
+    /// Descope's own endpoint, `/v1/auth/refresh`.
+    Descope,
+    /// The OAuth token endpoint (RFC 6749, section 6).
+    Oauth,
+}
+
+impl RefreshRoute {
+    const ALL: [Self; 2] = [Self::Oauth, Self::Descope];
+
+    /// The word in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Descope => "descope",
+            Self::Oauth => "oauth",
+        }
+    }
+}
+
+/// How a login comes back from the browser (RFC 8252, section 7.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// Loopback ports to listen on, in order of preference. Each gives a redirect URL to register.
+    pub ports: Vec<u16>,
+    /// Whether to let the system choose a port when all of `ports` are taken.
+    pub ephemeral_port: bool,
+    /// The path of the redirect URL.
+    pub redirect_path: String,
+    /// How long a login may take.
+    pub time_limit: SignedDuration,
+    /// Whether `agentauthd login` opens the browser.
+    pub open_browser: bool,
+}
+
+impl Login {
+    /// The redirect URLs to register with the provider, in order of preference.
+    #[must_use]
+    pub fn redirect_uris(&self) -> Vec<String> {
+        let redirect = self.redirect();
+        self.ports.iter().map(|port| redirect.uri(*port)).collect()
+    }
+
+    /// Where the browser comes back to, as the provider crate wants it.
+    #[must_use]
+    pub fn redirect(&self) -> RedirectConfig {
+        RedirectConfig {
+            ports: self.ports.clone(),
+            ephemeral: self.ephemeral_port,
+            path: self.redirect_path.clone(),
+        }
+    }
+}
+
+/// Where the refresh token is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Secrets {
+    /// The kind of store.
+    pub store: StoreKind,
+    /// For the file store: a file with the passphrase, for machines where nobody can be asked.
+    pub passphrase_file: Option<PathBuf>,
+}
+
+/// The kind of secret store. None stands in silently for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// A file encrypted with a passphrase.
+    File,
+    /// The operating system's keychain.
+    Keychain,
+    /// Nothing survives the daemon.
+    Memory,
+}
+
+impl StoreKind {
+    const ALL: [Self; 3] = [Self::Keychain, Self::File, Self::Memory];
+
+    /// The word in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Keychain => "keychain",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+/// Bounds on decisions and on those who ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checks {
+    /// How old the provider's last confirmation of the session may be for a high-risk scope.
+    pub max_confirmation_age: SignedDuration,
+    /// Requests per second that one process may make for long.
+    pub requests_per_second: u32,
+    /// Requests that one process may make at once.
+    pub burst: u32,
+    /// Connections in all.
+    pub max_connections: usize,
+    /// Connections from one process.
+    pub max_connections_per_process: usize,
+}
+
+/// The daemon's log, on standard error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// What is logged, as `tracing`'s filter directives.
+    pub filter: String,
+    /// How it is written.
+    pub format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+impl LogFormat {
+    const ALL: [Self; 2] = [Self::Text, Self::Json];
+
+    /// The word in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Text => "text",
+        }
+    }
+}
+
+/// Where things are. Absolute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paths {
+    /// The directory of the user's configuration.
+    pub config_dir: PathBuf,
+    /// Registered agents, `*.json`.
+    pub agents_dir: PathBuf,
+    /// Policies, `*.cedar`.
+    pub policies_dir: PathBuf,
+    /// What the daemon keeps: the state database and the audit log.
+    pub state_dir: PathBuf,
+    /// The socket.
+    pub socket: PathBuf,
+}

@@ -1,0 +1,397 @@
+//! The one list of options: name, variables, bounds, and where each goes in [`Config`].
+
+use agentauth_core::SignedDuration;
+use agentauth_idp::{ProviderConfig, ProviderSettings, RedirectConfig};
+use tracing_subscriber::EnvFilter;
+use url::Url;
+
+use super::value::{self, Shape, Value, Wrong};
+use super::{Config, DEFAULT_PROFILE, LogFormat, RefreshRoute, StoreKind, places};
+use crate::environment::Environment;
+
+/// One option.
+pub(super) struct OptionSpec {
+    /// `section.key`, or `key` at the top of the file.
+    pub(super) key: &'static str,
+    /// The environment variables that set it, weakest first.
+    pub(super) variables: &'static [&'static str],
+    /// How text from a variable or a flag is read.
+    pub(super) shape: Shape,
+    /// Parses, bounds and stores a value.
+    pub(super) set: fn(&mut Config, &Value) -> Result<(), Wrong>,
+    /// The value in force. What is not set shows as empty text, which in a file means the same.
+    pub(super) show: fn(&Config) -> Value,
+}
+
+/// The option of this name.
+pub(super) fn option(key: &str) -> Option<&'static OptionSpec> {
+    OPTIONS.iter().find(|option| option.key == key)
+}
+
+/// Every option, in the order of `config/agentauthd.toml`.
+pub(super) const OPTIONS: &[OptionSpec] = &[
+    OptionSpec {
+        key: "profile",
+        variables: &["AGENTAUTHD_PROFILE"],
+        shape: Shape::Text,
+        set: |config, value| value::profile(value).map(|parsed| config.profile = parsed),
+        show: |config| text(&config.profile),
+    },
+    OptionSpec {
+        key: "provider.project_id",
+        variables: &["DESCOPE_PROJECT_ID", "AGENTAUTHD_PROVIDER_PROJECT_ID"],
+        shape: Shape::Text,
+        set: |config, value| {
+            config.provider.project_id = judged_text(value, |settings, text| settings.project_id = text)?;
+            Ok(())
+        },
+        show: |config| maybe(config.provider.project_id.as_deref()),
+    },
+    OptionSpec {
+        key: "provider.base_url",
+        variables: &["DESCOPE_BASE_URI", "DESCOPE_BASE_URL", "AGENTAUTHD_PROVIDER_BASE_URL"],
+        shape: Shape::Text,
+        set: |config, value| {
+            let text = judged_text(value, |settings, text| settings.base_url = Some(text))?;
+            config.provider.base_url = text
+                .map(|text| Url::parse(&text))
+                .transpose()
+                .map_err(|error| format!("is not a URL: {error}"))?;
+            Ok(())
+        },
+        show: |config| maybe(config.provider.base_url.as_ref().map(Url::as_str)),
+    },
+    OptionSpec {
+        key: "provider.client_id",
+        variables: &["AGENTAUTHD_PROVIDER_CLIENT_ID"],
+        shape: Shape::Text,
+        set: |config, value| {
+            config.provider.client_id = judged_text(value, |settings, text| settings.client_id = Some(text))?;
+            Ok(())
+        },
+        show: |config| maybe(config.provider.client_id.as_deref()),
+    },
+    OptionSpec {
+        key: "provider.flow",
+        variables: &["AGENTAUTHD_PROVIDER_FLOW"],
+        shape: Shape::Text,
+        set: |config, value| {
+            config.provider.flow = judged_text(value, |settings, text| settings.flow = Some(text))?;
+            Ok(())
+        },
+        show: |config| maybe(config.provider.flow.as_deref()),
+    },
+    OptionSpec {
+        key: "provider.tenant",
+        variables: &["AGENTAUTHD_PROVIDER_TENANT"],
+        shape: Shape::Text,
+        set: |config, value| {
+            config.provider.tenant = judged_text(value, |settings, text| settings.tenant = Some(text))?;
+            Ok(())
+        },
+        show: |config| maybe(config.provider.tenant.as_deref()),
+    },
+    OptionSpec {
+        key: "provider.login_hint",
+        variables: &["AGENTAUTHD_PROVIDER_LOGIN_HINT"],
+        shape: Shape::Text,
+        set: |config, value| {
+            config.provider.login_hint =
+                judged_text(value, |settings, text| settings.login_hint = Some(text))?;
+            Ok(())
+        },
+        show: |config| maybe(config.provider.login_hint.as_deref()),
+    },
+    OptionSpec {
+        key: "provider.scopes",
+        variables: &["AGENTAUTHD_PROVIDER_SCOPES"],
+        shape: Shape::Texts,
+        set: |config, value| {
+            config.provider.scopes = judged_list(value, |settings, items| settings.scopes = Some(items))?;
+            Ok(())
+        },
+        show: |config| texts(&config.provider.scopes),
+    },
+    OptionSpec {
+        key: "provider.extra_issuers",
+        variables: &["AGENTAUTHD_PROVIDER_EXTRA_ISSUERS"],
+        shape: Shape::Texts,
+        set: |config, value| {
+            config.provider.extra_issuers =
+                judged_list(value, |settings, items| settings.extra_issuers = items)?;
+            Ok(())
+        },
+        show: |config| texts(&config.provider.extra_issuers),
+    },
+    OptionSpec {
+        key: "provider.audiences",
+        variables: &["AGENTAUTHD_PROVIDER_AUDIENCES"],
+        shape: Shape::Texts,
+        set: |config, value| {
+            config.provider.audiences = judged_list(value, |settings, items| settings.audiences = items)?;
+            Ok(())
+        },
+        show: |config| texts(&config.provider.audiences),
+    },
+    OptionSpec {
+        key: "provider.refresh",
+        variables: &["AGENTAUTHD_PROVIDER_REFRESH"],
+        shape: Shape::Text,
+        set: |config, value| {
+            value::choice(value, &RefreshRoute::ALL, RefreshRoute::as_str)
+                .map(|parsed| config.provider.refresh = parsed)
+        },
+        show: |config| text(config.provider.refresh.as_str()),
+    },
+    OptionSpec {
+        key: "login.ports",
+        variables: &["AGENTAUTHD_LOGIN_PORTS"],
+        shape: Shape::Integers,
+        set: |config, value| {
+            let ports = value::list(value, |item| value::number(item, 0, u16::MAX))?;
+            provider_accepts(|settings| {
+                settings.redirect =
+                    Some(RedirectConfig { ports: ports.clone(), ..RedirectConfig::default() });
+            })?;
+            config.login.ports = ports;
+            Ok(())
+        },
+        show: |config| {
+            Value::List(config.login.ports.iter().map(|port| Value::Integer((*port).into())).collect())
+        },
+    },
+    OptionSpec {
+        key: "login.ephemeral_port",
+        variables: &["AGENTAUTHD_LOGIN_EPHEMERAL_PORT"],
+        shape: Shape::Switch,
+        set: |config, value| value::switch(value).map(|parsed| config.login.ephemeral_port = parsed),
+        show: |config| Value::Switch(config.login.ephemeral_port),
+    },
+    OptionSpec {
+        key: "login.redirect_path",
+        variables: &["AGENTAUTHD_LOGIN_REDIRECT_PATH"],
+        shape: Shape::Text,
+        set: |config, value| {
+            let path = value::text(value)?;
+            provider_accepts(|settings| {
+                settings.redirect = Some(RedirectConfig { path: path.clone(), ..RedirectConfig::default() });
+            })?;
+            config.login.redirect_path = path;
+            Ok(())
+        },
+        show: |config| text(&config.login.redirect_path),
+    },
+    OptionSpec {
+        key: "login.time_limit",
+        variables: &["AGENTAUTHD_LOGIN_TIME_LIMIT"],
+        shape: Shape::Text,
+        set: |config, value| {
+            value::duration(value, SignedDuration::from_secs(30), SignedDuration::from_mins(30))
+                .map(|parsed| config.login.time_limit = parsed)
+        },
+        show: |config| span(config.login.time_limit),
+    },
+    OptionSpec {
+        key: "login.open_browser",
+        variables: &["AGENTAUTHD_LOGIN_OPEN_BROWSER"],
+        shape: Shape::Switch,
+        set: |config, value| value::switch(value).map(|parsed| config.login.open_browser = parsed),
+        show: |config| Value::Switch(config.login.open_browser),
+    },
+    OptionSpec {
+        key: "secrets.store",
+        variables: &["AGENTAUTHD_SECRETS_STORE"],
+        shape: Shape::Text,
+        set: |config, value| {
+            value::choice(value, &StoreKind::ALL, StoreKind::as_str)
+                .map(|parsed| config.secrets.store = parsed)
+        },
+        show: |config| text(config.secrets.store.as_str()),
+    },
+    OptionSpec {
+        key: "secrets.passphrase_file",
+        variables: &["AGENTAUTHD_SECRETS_PASSPHRASE_FILE"],
+        shape: Shape::Text,
+        set: |config, value| {
+            value::optional(value, value::path).map(|parsed| config.secrets.passphrase_file = parsed)
+        },
+        show: |config| config.secrets.passphrase_file.as_deref().map_or_else(|| text(""), place),
+    },
+    OptionSpec {
+        key: "checks.max_confirmation_age",
+        variables: &["AGENTAUTHD_CHECKS_MAX_CONFIRMATION_AGE"],
+        shape: Shape::Text,
+        set: |config, value| {
+            value::duration(value, SignedDuration::from_secs(1), SignedDuration::from_hours(24))
+                .map(|parsed| config.checks.max_confirmation_age = parsed)
+        },
+        show: |config| span(config.checks.max_confirmation_age),
+    },
+    OptionSpec {
+        key: "checks.requests_per_second",
+        variables: &["AGENTAUTHD_CHECKS_REQUESTS_PER_SECOND"],
+        shape: Shape::Integer,
+        set: |config, value| {
+            value::number(value, 1, 1_000_000).map(|parsed| config.checks.requests_per_second = parsed)
+        },
+        show: |config| Value::Integer(config.checks.requests_per_second.into()),
+    },
+    OptionSpec {
+        key: "checks.burst",
+        variables: &["AGENTAUTHD_CHECKS_BURST"],
+        shape: Shape::Integer,
+        set: |config, value| value::number(value, 1, 1_000_000).map(|parsed| config.checks.burst = parsed),
+        show: |config| Value::Integer(config.checks.burst.into()),
+    },
+    OptionSpec {
+        key: "checks.max_connections",
+        variables: &["AGENTAUTHD_CHECKS_MAX_CONNECTIONS"],
+        shape: Shape::Integer,
+        set: |config, value| {
+            value::number(value, 1, 10_000).map(|parsed| config.checks.max_connections = parsed)
+        },
+        show: |config| count(config.checks.max_connections),
+    },
+    OptionSpec {
+        key: "checks.max_connections_per_process",
+        variables: &["AGENTAUTHD_CHECKS_MAX_CONNECTIONS_PER_PROCESS"],
+        shape: Shape::Integer,
+        set: |config, value| {
+            value::number(value, 1, 10_000).map(|parsed| config.checks.max_connections_per_process = parsed)
+        },
+        show: |config| count(config.checks.max_connections_per_process),
+    },
+    OptionSpec {
+        key: "log.filter",
+        variables: &["AGENTAUTHD_LOG_FILTER"],
+        shape: Shape::Text,
+        set: |config, value| {
+            let filter = value::text(value)?;
+            EnvFilter::builder().parse(&filter).map_err(|error| {
+                format!("must be filter directives such as \"info\" ({error}), not {value}")
+            })?;
+            config.log.filter = filter;
+            Ok(())
+        },
+        show: |config| text(&config.log.filter),
+    },
+    OptionSpec {
+        key: "log.format",
+        variables: &["AGENTAUTHD_LOG_FORMAT"],
+        shape: Shape::Text,
+        set: |config, value| {
+            value::choice(value, &LogFormat::ALL, LogFormat::as_str).map(|parsed| config.log.format = parsed)
+        },
+        show: |config| text(config.log.format.as_str()),
+    },
+    OptionSpec {
+        key: "paths.agents_dir",
+        variables: &["AGENTAUTHD_AGENTS_DIR"],
+        shape: Shape::Text,
+        set: |config, value| value::path(value).map(|parsed| config.paths.agents_dir = parsed),
+        show: |config| place(&config.paths.agents_dir),
+    },
+    OptionSpec {
+        key: "paths.policies_dir",
+        variables: &["AGENTAUTHD_POLICIES_DIR"],
+        shape: Shape::Text,
+        set: |config, value| value::path(value).map(|parsed| config.paths.policies_dir = parsed),
+        show: |config| place(&config.paths.policies_dir),
+    },
+    OptionSpec {
+        key: "paths.state_dir",
+        variables: &["AGENTAUTHD_STATE_DIR"],
+        shape: Shape::Text,
+        set: |config, value| value::path(value).map(|parsed| config.paths.state_dir = parsed),
+        show: |config| place(&config.paths.state_dir),
+    },
+    OptionSpec {
+        key: "paths.socket",
+        variables: &["AGENTAUTHD_SOCKET"],
+        shape: Shape::Text,
+        set: |config, value| value::path(value).map(|parsed| config.paths.socket = parsed),
+        show: |config| place(&config.paths.socket),
+    },
+];
+
+/// Whether an option may have this value, written as text.
+///
+/// # Errors
+/// What is wrong with it, as the rest of a sentence that begins with the option's name.
+pub fn judge(key: &str, text: &str) -> Result<(), String> {
+    let option = option(key).ok_or("is not an option")?;
+    let environment = Environment::new(0, [("HOME", "/")]);
+    let mut scratch = places::defaults(&environment, DEFAULT_PROFILE).ok_or("cannot be judged")?;
+    (option.set)(&mut scratch, &option.shape.read(text))
+}
+
+/// What the crate that uses a provider setting thinks of it. Its rules are the only ones.
+fn provider_accepts(fill: impl FnOnce(&mut ProviderSettings)) -> Result<(), Wrong> {
+    // Well-shaped, so that only what is filled in can be at fault.
+    let mut settings = ProviderSettings { project_id: format!("P{:027}", 0), ..ProviderSettings::default() };
+    fill(&mut settings);
+    ProviderConfig::new(settings).map(|_| ()).map_err(|faults| faults.to_string())
+}
+
+fn judged_text(
+    value: &Value,
+    fill: impl FnOnce(&mut ProviderSettings, String),
+) -> Result<Option<String>, Wrong> {
+    let text = value::optional(value, value::text)?;
+    if let Some(text) = text.clone() {
+        provider_accepts(|settings| fill(settings, text))?;
+    }
+    Ok(text)
+}
+
+fn judged_list(
+    value: &Value,
+    fill: impl FnOnce(&mut ProviderSettings, Vec<String>),
+) -> Result<Vec<String>, Wrong> {
+    let items = value::list(value, value::text)?;
+    provider_accepts(|settings| fill(settings, items.clone()))?;
+    Ok(items)
+}
+
+fn text(text: &str) -> Value {
+    Value::Text(text.to_owned())
+}
+
+fn maybe(value: Option<&str>) -> Value {
+    text(value.unwrap_or_default())
+}
+
+fn texts(items: &[String]) -> Value {
+    Value::List(items.iter().map(|item| text(item)).collect())
+}
+
+fn span(duration: SignedDuration) -> Value {
+    Value::Text(format!("{duration:#}"))
+}
+
+fn count(count: usize) -> Value {
+    Value::Integer(i64::try_from(count).unwrap_or(i64::MAX))
+}
+
+fn place(path: &std::path::Path) -> Value {
+    Value::Text(path.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::VARIABLES;
+
+    #[test]
+    fn each_variable_of_an_option_is_listed_and_each_listed_one_sets_an_option() {
+        let used: Vec<_> = OPTIONS.iter().flat_map(|option| option.variables).copied().collect();
+        for name in &used {
+            assert!(VARIABLES.iter().any(|variable| variable.name == *name), "{name} is not listed");
+        }
+        for variable in VARIABLES.iter().filter(|variable| variable.meaning.starts_with('`')) {
+            let key = variable.meaning.split('`').nth(1).unwrap();
+            let option = option(key).unwrap_or_else(|| panic!("{} names no option", variable.name));
+            assert!(option.variables.contains(&variable.name), "{} does not set {key}", variable.name);
+        }
+    }
+}

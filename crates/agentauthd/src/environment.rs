@@ -1,0 +1,207 @@
+//! The process environment: the one list of variables that agentauthd reads, and the one place that reads them.
+//!
+//! Everything else takes an [`Environment`] as an argument, so that tests bring their own.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// A variable that agentauthd looks at.
+#[derive(Clone, Copy, Debug)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does.
+    pub meaning: &'static str,
+    /// Whether the value is read. Of a credential only the presence is noted, never the value.
+    pub value_is_read: bool,
+}
+
+const fn read(name: &'static str, meaning: &'static str) -> Variable {
+    Variable { name, meaning, value_is_read: true }
+}
+
+const fn noticed(name: &'static str, meaning: &'static str) -> Variable {
+    Variable { name, meaning, value_is_read: false }
+}
+
+/// Every variable that agentauthd looks at. Libraries read further ones of their own: `NO_COLOR` and `CLICOLOR`
+/// (colour), `NOTIFY_SOCKET` and `LISTEN_FDS` (systemd), `DBUS_SESSION_BUS_ADDRESS` (keychain), `BROWSER`,
+/// `DISPLAY` and `WAYLAND_DISPLAY` (opening the browser), `HTTPS_PROXY` and `NO_PROXY` (reaching the provider).
+pub const VARIABLES: &[Variable] = &[
+    // Where things are.
+    read("HOME", "base of the default directories"),
+    read("XDG_CONFIG_HOME", "where `agentauthd/config.toml` is looked for; ignored unless absolute"),
+    read("XDG_STATE_HOME", "where the state directory is made; ignored unless absolute"),
+    read("XDG_RUNTIME_DIR", "where the socket is made; ignored unless absolute"),
+    read("TMPDIR", "on macOS, where the socket is made if there is no XDG_RUNTIME_DIR"),
+    read(
+        "CREDENTIALS_DIRECTORY",
+        "systemd credentials; `agentauthd.passphrase` there unlocks the secrets file",
+    ),
+    read("AGENTAUTHD_CONFIG", "the configuration file to read, like `--config`"),
+    // The provider, by the names that Descope's own SDKs use.
+    read("DESCOPE_PROJECT_ID", "`provider.project_id`"),
+    read("DESCOPE_BASE_URI", "`provider.base_url`, as the Python SDK calls it"),
+    read("DESCOPE_BASE_URL", "`provider.base_url`, as the Go SDK calls it"),
+    noticed("DESCOPE_MANAGEMENT_KEY", "never needed; reported, because it should not lie in an environment"),
+    noticed(
+        "DESCOPE_AUTH_MANAGEMENT_KEY",
+        "never needed; reported, because it should not lie in an environment",
+    ),
+    // One for each option of the configuration file.
+    read("AGENTAUTHD_PROFILE", "`profile`"),
+    read("AGENTAUTHD_PROVIDER_PROJECT_ID", "`provider.project_id`"),
+    read("AGENTAUTHD_PROVIDER_BASE_URL", "`provider.base_url`"),
+    read("AGENTAUTHD_PROVIDER_CLIENT_ID", "`provider.client_id`"),
+    read("AGENTAUTHD_PROVIDER_FLOW", "`provider.flow`"),
+    read("AGENTAUTHD_PROVIDER_TENANT", "`provider.tenant`"),
+    read("AGENTAUTHD_PROVIDER_LOGIN_HINT", "`provider.login_hint`"),
+    read("AGENTAUTHD_PROVIDER_SCOPES", "`provider.scopes`, separated by spaces or commas"),
+    read("AGENTAUTHD_PROVIDER_EXTRA_ISSUERS", "`provider.extra_issuers`, separated by spaces or commas"),
+    read("AGENTAUTHD_PROVIDER_AUDIENCES", "`provider.audiences`, separated by spaces or commas"),
+    read("AGENTAUTHD_PROVIDER_REFRESH", "`provider.refresh`"),
+    read("AGENTAUTHD_LOGIN_PORTS", "`login.ports`, separated by spaces or commas"),
+    read("AGENTAUTHD_LOGIN_EPHEMERAL_PORT", "`login.ephemeral_port`"),
+    read("AGENTAUTHD_LOGIN_REDIRECT_PATH", "`login.redirect_path`"),
+    read("AGENTAUTHD_LOGIN_TIME_LIMIT", "`login.time_limit`"),
+    read("AGENTAUTHD_LOGIN_OPEN_BROWSER", "`login.open_browser`"),
+    read("AGENTAUTHD_SECRETS_STORE", "`secrets.store`"),
+    read("AGENTAUTHD_SECRETS_PASSPHRASE_FILE", "`secrets.passphrase_file`"),
+    read("AGENTAUTHD_CHECKS_MAX_CONFIRMATION_AGE", "`checks.max_confirmation_age`"),
+    read("AGENTAUTHD_CHECKS_REQUESTS_PER_SECOND", "`checks.requests_per_second`"),
+    read("AGENTAUTHD_CHECKS_BURST", "`checks.burst`"),
+    read("AGENTAUTHD_CHECKS_MAX_CONNECTIONS", "`checks.max_connections`"),
+    read("AGENTAUTHD_CHECKS_MAX_CONNECTIONS_PER_PROCESS", "`checks.max_connections_per_process`"),
+    read("AGENTAUTHD_LOG_FILTER", "`log.filter`"),
+    read("AGENTAUTHD_LOG_FORMAT", "`log.format`"),
+    read("AGENTAUTHD_AGENTS_DIR", "`paths.agents_dir`"),
+    read("AGENTAUTHD_POLICIES_DIR", "`paths.policies_dir`"),
+    read("AGENTAUTHD_STATE_DIR", "`paths.state_dir`"),
+    read("AGENTAUTHD_SOCKET", "`paths.socket`"),
+];
+
+/// What the environment said when the process started.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    uid: u32,
+    values: BTreeMap<&'static str, OsString>,
+    noticed: Vec<&'static str>,
+    unknown: Vec<String>,
+}
+
+impl Environment {
+    /// Reads the process environment, once.
+    #[must_use]
+    #[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    pub fn of_process() -> Self {
+        Self::new(rustix::process::getuid().as_raw(), std::env::vars_os())
+    }
+
+    /// An environment of these variables, for the user `uid`.
+    #[must_use]
+    pub fn new<N, V>(uid: u32, variables: impl IntoIterator<Item = (N, V)>) -> Self
+    where
+        N: Into<OsString>,
+        V: Into<OsString>,
+    {
+        let mut environment = Self { uid, ..Self::default() };
+        for (name, value) in variables {
+            let (name, value) = (name.into(), value.into());
+            // An empty variable is an unset one, as everywhere.
+            if value.is_empty() {
+                continue;
+            }
+            let Some(name) = name.to_str() else { continue };
+            match VARIABLES.iter().find(|variable| variable.name == name) {
+                Some(variable) if variable.value_is_read => {
+                    environment.values.insert(variable.name, value);
+                }
+                Some(variable) => environment.noticed.push(variable.name),
+                None if name.starts_with("AGENTAUTHD_") => environment.unknown.push(name.to_owned()),
+                None => {}
+            }
+        }
+        environment.unknown.sort();
+        environment
+    }
+
+    /// The user the process runs as.
+    #[must_use]
+    pub fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    /// The value of a variable of [`VARIABLES`].
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&OsString> {
+        self.values.get(name)
+    }
+
+    /// A variable that names a directory by an absolute path; others are ignored, as the XDG base directory
+    /// specification asks.
+    #[must_use]
+    pub fn absolute_path(&self, name: &str) -> Option<PathBuf> {
+        self.value(name).map(PathBuf::from).filter(|path| path.is_absolute())
+    }
+
+    /// The home directory, if it is an absolute path.
+    #[must_use]
+    pub fn home(&self) -> Option<PathBuf> {
+        self.absolute_path("HOME")
+    }
+
+    /// A file among the service manager's credentials (systemd `LoadCredential=`), whether or not it exists.
+    #[must_use]
+    pub fn credential(&self, name: impl AsRef<Path>) -> Option<PathBuf> {
+        self.absolute_path("CREDENTIALS_DIRECTORY").map(|directory| directory.join(name))
+    }
+
+    /// Credentials that lie in the environment without being needed; names only.
+    #[must_use]
+    pub fn needless_credentials(&self) -> &[&'static str] {
+        &self.noticed
+    }
+
+    /// Variables that look like ours but are not: most likely misspelt.
+    #[must_use]
+    pub fn unknown(&self) -> &[String] {
+        &self.unknown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_listed_variables_are_kept_and_misspelt_ones_noticed() {
+        let environment = Environment::new(
+            1000,
+            [
+                ("HOME", "/home/ada"),
+                ("PATH", "/bin"),
+                ("AGENTAUTHD_SOKET", "/x"),
+                ("DESCOPE_MANAGEMENT_KEY", "K3secret"),
+                ("XDG_STATE_HOME", "relative"),
+                ("AGENTAUTHD_PROFILE", ""),
+            ],
+        );
+        assert_eq!(environment.home(), Some(PathBuf::from("/home/ada")));
+        assert_eq!(environment.value("PATH"), None);
+        assert_eq!(environment.value("AGENTAUTHD_PROFILE"), None, "empty is unset");
+        assert_eq!(environment.absolute_path("XDG_STATE_HOME"), None, "relative is ignored");
+        assert_eq!(environment.unknown(), ["AGENTAUTHD_SOKET"]);
+        assert_eq!(environment.needless_credentials(), ["DESCOPE_MANAGEMENT_KEY"]);
+        assert!(!format!("{environment:?}").contains("K3secret"), "a credential's value is never kept");
+    }
+
+    #[test]
+    fn each_variable_is_listed_once_and_explained() {
+        let mut names: Vec<_> = VARIABLES.iter().map(|variable| variable.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), VARIABLES.len());
+        assert!(VARIABLES.iter().all(|variable| !variable.meaning.is_empty()));
+    }
+}
