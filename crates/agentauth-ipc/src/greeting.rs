@@ -78,7 +78,8 @@ impl Nonce {
         hex::encode(self.0)
     }
 
-    fn matches(&self, text: &str) -> bool {
+    /// Whether `text` is this nonce, in constant time.
+    pub fn matches(&self, text: &str) -> bool {
         let mut bytes = [0; NONCE_BYTES];
         hex::decode_to_slice(text, &mut bytes).is_ok() && bool::from(bytes.ct_eq(&self.0))
     }

@@ -74,6 +74,8 @@ struct Entries {
 struct Entry {
     cell: Arc<OnceCell<Digest>>,
     last_use: u64,
+    /// Whether the file had been left alone when it was hashed.
+    settled: bool,
 }
 
 impl HashCache {
@@ -88,14 +90,10 @@ impl HashCache {
         Self { inner: Arc::new(Inner { entries: Mutex::default(), capacity, largest, workers }) }
     }
 
-    /// The digest if it is known already.
+    /// The digest as last computed. Ask [`digest`](Self::digest) first, which computes it anew where the file was
+    /// touched too lately to be sure.
     pub fn known(&self, id: &FileId) -> Option<Digest> {
-        let mut entries = self.inner.entries();
-        entries.uses += 1;
-        let uses = entries.uses;
-        let entry = entries.by_file.get_mut(id)?;
-        entry.last_use = uses;
-        entry.cell.get().copied()
+        self.inner.used(id)?.0.get().copied()
     }
 
     /// The digest of the file `id`, which `path` must lead to (for a program, use [`executable_path`]: it works even
@@ -105,14 +103,18 @@ impl HashCache {
     /// # Errors
     /// See [`HashError`]; failures are not remembered.
     pub async fn digest(&self, path: &Path, id: FileId, now: SystemTime) -> Result<Digest, HashError> {
-        if let Some(digest) = self.known(&id) {
-            return Ok(digest);
+        let settled = is_settled(&id, now);
+        if settled
+            && let Some((cell, true)) = self.inner.used(&id)
+            && let Some(digest) = cell.get()
+        {
+            return Ok(*digest);
         }
-        let cell = self.inner.cell(id);
+        let cell = self.inner.cell(id, settled);
         let (inner, path) = (Arc::clone(&self.inner), path.to_owned());
         let task = tokio::spawn(async move {
             let outcome = cell.get_or_try_init(|| inner.compute(path, id)).await.copied();
-            if outcome.is_err() || !is_settled(&id, now) {
+            if outcome.is_err() {
                 inner.forget(&id, &cell);
             }
             outcome
@@ -131,24 +133,32 @@ impl Inner {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn cell(&self, id: FileId) -> Arc<OnceCell<Digest>> {
+    /// The place of a file's digest and whether it is settled; counts as a use.
+    fn used(&self, id: &FileId) -> Option<(Arc<OnceCell<Digest>>, bool)> {
         let mut entries = self.entries();
         entries.uses += 1;
-        let last_use = entries.uses;
-        if let Some(entry) = entries.by_file.get_mut(&id) {
-            entry.last_use = last_use;
-            return Arc::clone(&entry.cell);
+        let uses = entries.uses;
+        let entry = entries.by_file.get_mut(id)?;
+        entry.last_use = uses;
+        Some((Arc::clone(&entry.cell), entry.settled))
+    }
+
+    /// The place where the file's digest is or will be. Only a settled one is shared: the file may have been written
+    /// since an unsettled computation began, and show the same state.
+    fn cell(&self, id: FileId, settled: bool) -> Arc<OnceCell<Digest>> {
+        if settled && let Some((cell, true)) = self.used(&id) {
+            return cell;
         }
-        while entries.by_file.len() >= self.capacity {
-            let Some(oldest) =
-                entries.by_file.iter().min_by_key(|(_, entry)| entry.last_use).map(|(id, _)| *id)
-            else {
-                break;
-            };
+        let mut entries = self.entries();
+        while entries.by_file.len() >= self.capacity && !entries.by_file.contains_key(&id) {
+            let oldest = entries.by_file.iter().min_by_key(|(_, entry)| entry.last_use).map(|(id, _)| *id);
+            let Some(oldest) = oldest else { break };
             entries.by_file.remove(&oldest);
         }
+        entries.uses += 1;
+        let last_use = entries.uses;
         let cell = Arc::new(OnceCell::new());
-        entries.by_file.insert(id, Entry { cell: Arc::clone(&cell), last_use });
+        entries.by_file.insert(id, Entry { cell: Arc::clone(&cell), last_use, settled });
         cell
     }
 
@@ -293,17 +303,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_touched_just_now_is_not_remembered() {
+    async fn a_file_touched_just_now_is_hashed_anew() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("x");
         std::fs::write(&path, "one").unwrap();
         let changed = u64::try_from(id(&path).changed_ns).unwrap();
         let cache = HashCache::new(4);
+        let cell = |id| Arc::clone(&cache.inner.entries().by_file.get(id).unwrap().cell);
+        let id = id(&path);
         let now = SystemTime::UNIX_EPOCH + Duration::from_nanos(changed) + Duration::from_millis(4);
-        cache.digest(&path, id(&path), now).await.unwrap();
-        assert_eq!(cache.known(&id(&path)), None);
-        cache.digest(&path, id(&path), now + Duration::from_secs(1)).await.unwrap();
-        assert!(cache.known(&id(&path)).is_some());
+        let digest = cache.digest(&path, id, now).await.unwrap();
+        assert_eq!(cache.known(&id), Some(digest), "for whoever has just asked");
+        let first = cell(&id);
+        cache.digest(&path, id, now).await.unwrap();
+        assert!(!Arc::ptr_eq(&first, &cell(&id)), "still young");
+        let settled = now + Duration::from_secs(1);
+        let young = cell(&id);
+        cache.digest(&path, id, settled).await.unwrap();
+        let old = cell(&id);
+        assert!(!Arc::ptr_eq(&young, &old), "what was computed while it was young is not believed later");
+        cache.digest(&path, id, settled).await.unwrap();
+        assert!(Arc::ptr_eq(&old, &cell(&id)));
     }
 
     #[tokio::test]

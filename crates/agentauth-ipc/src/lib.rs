@@ -66,8 +66,8 @@ pub use self::{
 
 #[cfg(all(target_os = "linux", feature = "identify"))]
 pub use self::{
-    greeting::{Greeting, Nonce, NoteError, Noted, ReproofError, reprove},
-    hashes::{Digest, HashCache, HashError},
+    greeting::{Greeting, NONCE_BYTES, Nonce, NoteError, Noted, ReproofError, reprove},
+    hashes::{Digest, HashCache, HashError, executable_path},
     identify::{
         AncestryEnd, ExecutableFacts, FakeIdentifier, FileId, Hop, Identify, IdentifyError, Identity,
         LogindRecord, PersonProbe, ProcIdentifier, ProcessFacts, ScriptFacts,

@@ -50,6 +50,12 @@ pub(super) fn loader_variables(records: &[u8]) -> Vec<String> {
     found
 }
 
+/// Of such names, those that steer the loader of every program, and not only an interpreter.
+pub(super) fn loader_only(mut names: Vec<String>) -> Vec<String> {
+    names.retain(|name| ["LD_", "DYLD_", "GCONV_", "GLIBC_"].iter().any(|prefix| name.starts_with(prefix)));
+    names
+}
+
 fn loads_code(name: &[u8]) -> bool {
     PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || NAMES.binary_search(&name).is_ok()
 }
@@ -68,6 +74,7 @@ mod tests {
         let records =
             b"HOME=/h\0LD_PRELOAD=/evil.so\0PYTHONPATH=/x\0LD_PRELOAD=/again\0NODE_OPTIONS=\0odd\0BASH_ENV=e";
         assert_eq!(loader_variables(records), ["BASH_ENV", "LD_PRELOAD", "PYTHONPATH"]);
+        assert_eq!(loader_only(loader_variables(records)), ["LD_PRELOAD"]);
         assert!(loader_variables(b"").is_empty());
         assert!(loader_variables(b"PATH=LD_PRELOAD=x\0PYTHONPATHS=1\0").is_empty());
     }

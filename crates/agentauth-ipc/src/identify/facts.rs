@@ -64,15 +64,16 @@ pub struct ProcessFacts {
     pub uid: u32,
     /// The program it runs; `None` when hidden from us (another user's, non-dumpable) or a kernel thread.
     pub executable: Option<ExecutableFacts>,
-    /// Command line, its bytes made UTF-8; at most 64 KiB of it. The process's own claim.
+    /// Command line, its bytes made UTF-8; at most 64 KiB of it. The process's own claim. Read of the caller, and of
+    /// ancestors that are interpreters.
     pub arguments: Vec<String>,
     /// Whether `arguments` was cut off.
     pub arguments_truncated: bool,
-    /// Its working directory; `None` when hidden from us.
+    /// Its working directory; `None` when hidden from us, and for ancestors.
     pub working_directory: Option<PathBuf>,
     /// For interpreters: the script, from the command line, so a claim. `None` when the command line leaves any doubt.
     pub script: Option<ScriptFacts>,
-    /// Control group (of the unified hierarchy, or else systemd's).
+    /// Control group (of the unified hierarchy, or else systemd's); `None` for ancestors.
     pub cgroup: Option<String>,
     /// Controlling terminal's device number; 0 for none.
     pub terminal: i32,
@@ -109,6 +110,8 @@ pub struct ExecutableFacts {
     pub modified_ns: i128,
     /// The file's owner.
     pub owner: u32,
+    /// The file is root's and nobody else may write it.
+    pub root_owned: bool,
     /// The file was removed, or replaced by an upgrade, while the program runs.
     pub deleted: bool,
     /// `path` does not lead *us* to this very file: removed, replaced, or seen from another mount namespace. A rule

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     AncestryEnd, ExecutableFacts, IdentifyError, ProcIdentifier,
+    environment::loader_only,
     proc::{ProcDir, ProcError, file_id},
     process::{Reader, cgroup, read_loader_variables, read_stat, read_status},
     stat::Stat,
@@ -29,7 +30,8 @@ pub struct PersonProbe {
     pub seccomp: u8,
     /// The process that traces the caller, if any.
     pub tracer: Option<u32>,
-    /// Names of environment variables that change which code runs; `None` when hidden from us.
+    /// Names of environment variables that steer the loader of every program (`LD_*`, `GLIBC_TUNABLES`, ...); `None`
+    /// when hidden from us.
     pub loader_variables: Option<Vec<String>>,
     /// Whether the caller's user namespace is ours; `None` when hidden from us.
     pub same_user_namespace: Option<bool>,
@@ -67,12 +69,16 @@ pub struct Hop {
     pub real_uid: u32,
     /// Effective user id.
     pub effective_uid: u32,
+    /// Saved user id.
+    pub saved_uid: u32,
     /// Session id: the session leader's pid.
     pub session: i32,
     /// Process group id.
     pub group: i32,
     /// The program; `None` when hidden from us, as another user's are.
     pub executable: Option<ExecutableFacts>,
+    /// Control group; a service manager's own ends in `/init.scope`.
+    pub cgroup: Option<String>,
 }
 
 /// A login session as logind recorded it in `/run/systemd/sessions`.
@@ -110,21 +116,21 @@ impl PersonProbe {
         let pid = peer.pid();
         let fail = |file| move |error| IdentifyError::of(pid, file, error);
         let directory = identifier.directory(peer)?;
-        let reader = Reader::default();
+        let mut reader = Reader::default();
         let mut buffer = Vec::with_capacity(4096);
 
         let stat = read_stat(&directory).map_err(fail("stat"))?;
-        let caller = hop(&directory, &stat, &reader).map_err(fail("status"))?;
+        let caller = hop(&directory, &stat, &mut reader).map_err(fail("status"))?;
         let executable = caller.executable.as_ref().map(|executable| executable.id);
         let status = read_status(&directory, &mut buffer).map_err(fail("status"))?;
-        let loader_variables = read_loader_variables(&directory, &mut buffer);
+        let loader_variables = read_loader_variables(&directory, &mut buffer).map(loader_only);
         let [same_user_namespace, same_pid_namespace, same_mount_namespace] =
             identifier.namespaces(&directory);
         directory.read_piece("cgroup", &mut buffer).map_err(fail("cgroup"))?;
         let cgroup = cgroup(&buffer);
         let logind =
             cgroup.as_deref().and_then(login_session).and_then(|(uid, id)| identifier.record(uid, id));
-        let (hops, hops_end) = identifier.hops(caller, &reader);
+        let (hops, hops_end) = identifier.hops(caller, &mut reader);
         let session_leader = hops.iter().position(|hop| u32::try_from(stat.session) == Ok(hop.pid));
 
         if directory.stat("exe").ok().map(|stat| file_id(&stat)) != executable {
@@ -153,7 +159,7 @@ impl PersonProbe {
 }
 
 impl ProcIdentifier {
-    fn hops(&self, caller: Hop, reader: &Reader) -> (Vec<Hop>, AncestryEnd) {
+    fn hops(&self, caller: Hop, reader: &mut Reader) -> (Vec<Hop>, AncestryEnd) {
         let (mut pid, mut parent, mut start_time) = (caller.pid, caller.parent, caller.start_time);
         let mut hops = vec![caller];
         loop {
@@ -218,17 +224,21 @@ impl LogindRecord {
     }
 }
 
-fn hop(directory: &ProcDir, stat: &Stat, reader: &Reader) -> Result<Hop, ProcError> {
-    let status = read_status(directory, &mut Vec::with_capacity(4096))?;
+fn hop(directory: &ProcDir, stat: &Stat, reader: &mut Reader) -> Result<Hop, ProcError> {
+    let mut buffer = Vec::with_capacity(4096);
+    let status = read_status(directory, &mut buffer)?;
+    let cgroup = directory.read_piece("cgroup", &mut buffer).ok().and_then(|()| cgroup(&buffer));
     Ok(Hop {
         pid: stat.pid,
         parent: stat.parent,
         start_time: stat.start_time,
         real_uid: status.real_uid,
         effective_uid: status.effective_uid,
+        saved_uid: status.saved_uid,
         session: stat.session,
         group: stat.group,
         executable: reader.executable(directory, status.effective_uid),
+        cgroup,
     })
 }
 

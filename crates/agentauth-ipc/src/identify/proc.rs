@@ -4,10 +4,10 @@ use std::{
     ffi::OsString,
     io,
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
         unix::ffi::OsStringExt as _,
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use rustix::{
@@ -35,6 +35,14 @@ impl Proc {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let directory = openat(&self.0, pid.to_string().as_str(), flags, Mode::empty())?;
         Ok(ProcDir { directory })
+    }
+
+    /// Follows `path` to its end, without opening what is there: the final path, and which file it is.
+    pub(crate) fn locate(&self, path: &Path) -> Result<(PathBuf, Stat), ProcError> {
+        let file = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let link = format!("self/fd/{}", file.as_raw_fd());
+        let target = readlinkat(&self.0, link.as_str(), Vec::with_capacity(256))?;
+        Ok((OsString::from_vec(target.into_bytes()).into(), rustix::fs::fstat(&file)?))
     }
 
     pub(crate) fn own(&self, file: &str) -> Result<Stat, ProcError> {

@@ -1,7 +1,6 @@
 //! The real identifier: reads `/proc`, through directories held open so that no later process slips in.
 
 use std::{
-    cell::RefCell,
     collections::HashMap,
     ffi::OsStr,
     os::unix::{
@@ -48,6 +47,13 @@ pub struct ProcIdentifier {
     pub(super) sessions: PathBuf,
     /// Who must own logind's records.
     pub(super) sessions_owner: u32,
+}
+
+/// How much is asked of a process.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Ancestor,
+    Caller,
 }
 
 /// Device and inode: names a namespace or a directory.
@@ -99,58 +105,66 @@ impl ProcIdentifier {
         same("ns/mnt", self.mount_namespace) && same("root", self.root)
     }
 
+    /// The facts of one process. Of an ancestor only what selectors look at: fewer files to read for each of many.
     fn facts(
         &self,
-        pid: u32,
+        whose: Whose,
         directory: &ProcDir,
         stat: &Stat,
-        reader: &Reader,
+        reader: &mut Reader,
     ) -> Result<ProcessFacts, ProcError> {
         let uid = directory.uid()?;
         let executable = reader.executable(directory, uid);
-        let truncated =
-            directory.read_capped("cmdline", LONGEST_COMMAND_LINE, &mut reader.buffer.borrow_mut());
-        let words = if truncated.is_ok() { reader.buffer.borrow().clone() } else { Vec::new() };
-        let words = words.strip_suffix(b"\0").unwrap_or(&words);
-        let words: Vec<&[u8]> =
-            if words.is_empty() { vec![] } else { words.split(|byte| *byte == 0).collect() };
-        let working_directory = directory.link("cwd").ok();
         let interpreter = executable.as_ref().and_then(|executable| {
             executable.path.file_name().and_then(OsStr::to_str).and_then(Interpreter::of)
         });
-        let script = match (interpreter, words.split_first(), &working_directory) {
-            // A script that was cut off, or is named by a path of another world, is not named at all.
-            (Some(interpreter), Some((_, rest)), Some(from)) if truncated.as_ref().is_ok_and(|cut| !cut) => {
-                interpreter
-                    .script(rest)
-                    .filter(|_| self.shares_paths(directory))
-                    .and_then(|word| reader.script(&from.join(OsStr::from_bytes(word)), uid))
-            }
-            _ => None,
-        };
-        let cgroup = match directory.read_piece("cgroup", &mut reader.buffer.borrow_mut()) {
-            Ok(()) => cgroup(&reader.buffer.borrow()),
-            Err(_) => None,
-        };
-        Ok(ProcessFacts {
-            pid,
+        let mut facts = ProcessFacts {
+            pid: stat.pid,
             parent: stat.parent,
             start_time: stat.start_time,
             uid,
             executable,
-            arguments: words.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect(),
-            arguments_truncated: truncated.unwrap_or(false),
-            working_directory,
-            script,
-            cgroup,
+            arguments: Vec::new(),
+            arguments_truncated: false,
+            working_directory: None,
+            script: None,
+            cgroup: None,
             terminal: stat.terminal,
             session: stat.session,
             group: stat.group,
             foreground_group: stat.foreground_group,
-        })
+        };
+        if whose == Whose::Caller {
+            let read = directory.read_piece("cgroup", &mut reader.buffer);
+            facts.cgroup = read.ok().and_then(|()| cgroup(&reader.buffer));
+            facts.working_directory = directory.link("cwd").ok();
+        }
+        if whose == Whose::Caller || interpreter.is_some() {
+            let mut line = std::mem::take(&mut reader.buffer);
+            if let Ok(truncated) = directory.read_capped("cmdline", LONGEST_COMMAND_LINE, &mut line) {
+                let words = words(&line);
+                facts.arguments =
+                    words.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+                facts.arguments_truncated = truncated;
+                // A script that was cut off, or that is named in a world of other paths, is not named at all.
+                let script =
+                    interpreter.filter(|_| !truncated).and_then(|found| found.script(words.get(1..)?));
+                facts.script = script.filter(|_| self.shares_paths(directory)).and_then(|word| {
+                    let word = Path::new(OsStr::from_bytes(word));
+                    let path = if word.is_absolute() {
+                        word.to_owned()
+                    } else {
+                        directory.link("cwd").ok()?.join(word)
+                    };
+                    reader.script(&self.proc, &path, uid)
+                });
+            }
+            reader.buffer = line;
+        }
+        Ok(facts)
     }
 
-    fn ancestors(&self, child: &ProcessFacts, reader: &Reader) -> (Vec<ProcessFacts>, AncestryEnd) {
+    fn ancestors(&self, child: &ProcessFacts, reader: &mut Reader) -> (Vec<ProcessFacts>, AncestryEnd) {
         let mut ancestors: Vec<ProcessFacts> = Vec::new();
         loop {
             let child = ancestors.last().unwrap_or(child);
@@ -164,7 +178,7 @@ impl ProcIdentifier {
                 return (ancestors, AncestryEnd::TooDeep);
             }
             let parent = self.parent_of(child.parent, child.start_time, |directory, stat| {
-                self.facts(child.parent, directory, stat, reader)
+                self.facts(Whose::Ancestor, directory, stat, reader)
             });
             match parent {
                 Ok(facts) => ancestors.push(facts),
@@ -194,14 +208,14 @@ impl Identify for ProcIdentifier {
         let pid = peer.pid();
         let fail = |file| move |error| IdentifyError::of(pid, file, error);
         let directory = self.directory(peer)?;
-        let reader = Reader::default();
+        let mut reader = Reader::default();
 
         let stat = read_stat(&directory).map_err(fail("stat"))?;
-        let process = self.facts(pid, &directory, &stat, &reader).map_err(fail("stat"))?;
-        let status = read_status(&directory, &mut reader.buffer.borrow_mut()).map_err(fail("status"))?;
-        let loader_variables = read_loader_variables(&directory, &mut reader.buffer.borrow_mut());
+        let process = self.facts(Whose::Caller, &directory, &stat, &mut reader).map_err(fail("stat"))?;
+        let status = read_status(&directory, &mut reader.buffer).map_err(fail("status"))?;
+        let loader_variables = read_loader_variables(&directory, &mut reader.buffer);
         let [same_user_namespace, same_pid_namespace, same_mount_namespace] = self.namespaces(&directory);
-        let (ancestors, ancestry_end) = self.ancestors(&process, &reader);
+        let (ancestors, ancestry_end) = self.ancestors(&process, &mut reader);
 
         // The facts above are of one program only if the program is still the same.
         let now = directory.stat("exe").ok().map(|stat| file_id(&stat));
@@ -233,14 +247,14 @@ impl Identify for ProcIdentifier {
 /// What one identification shares between the processes it looks at.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
-    buffer: RefCell<Vec<u8>>,
+    buffer: Vec<u8>,
     /// Directories already looked at: whether somebody else than root and the user could change what is in them.
-    directories: RefCell<HashMap<(PathBuf, u32), bool>>,
+    directories: HashMap<(PathBuf, u32), bool>,
 }
 
 impl Reader {
     /// The program that a process of `uid` runs, unless that is hidden from us.
-    pub(super) fn executable(&self, directory: &ProcDir, uid: u32) -> Option<ExecutableFacts> {
+    pub(super) fn executable(&mut self, directory: &ProcDir, uid: u32) -> Option<ExecutableFacts> {
         const DELETED: &[u8] = b" (deleted)";
         let path = directory.link("exe").ok()?;
         let stat = directory.stat("exe").ok()?;
@@ -256,13 +270,13 @@ impl Reader {
             let deleted = stripped.is_some();
             (PathBuf::from(std::ffi::OsString::from_vec(stripped.unwrap_or(bytes))), true, deleted)
         };
-        let writable_by_others = mode_lets_others_write(stat.st_mode, stat.st_uid, stat.st_gid)
-            || !is_trusted(stat.st_uid, uid)
-            || self.others_may_swap(&path, uid);
+        let open = mode_lets_others_write(stat.st_mode, stat.st_uid, stat.st_gid);
+        let writable_by_others = open || !is_trusted(stat.st_uid, uid) || self.others_may_swap(&path, uid);
         Some(ExecutableFacts {
             id: file_id(&stat),
             modified_ns: modified_ns(&stat),
             owner: stat.st_uid,
+            root_owned: stat.st_uid == 0 && !open,
             deleted,
             replaced,
             writable_by_others,
@@ -270,10 +284,10 @@ impl Reader {
         })
     }
 
-    /// The script at `path`, if it is a plain file.
-    fn script(&self, path: &Path, uid: u32) -> Option<ScriptFacts> {
-        let path = path.canonicalize().ok()?;
-        let stat = statat(CWD, &path, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    /// The script at `path`, if it is a plain file. Its final path comes from the opened file, so that path and facts
+    /// are of one file.
+    fn script(&mut self, proc: &Proc, path: &Path, uid: u32) -> Option<ScriptFacts> {
+        let (path, stat) = proc.locate(path).ok()?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return None;
         }
@@ -290,10 +304,10 @@ impl Reader {
     }
 
     /// Whether somebody besides root and `uid` could put another file in the place of `path`. Doubt counts as yes.
-    fn others_may_swap(&self, path: &Path, uid: u32) -> bool {
+    fn others_may_swap(&mut self, path: &Path, uid: u32) -> bool {
         let Some(parent) = path.parent() else { return false };
         let key = (parent.to_owned(), uid);
-        if let Some(known) = self.directories.borrow().get(&key) {
+        if let Some(known) = self.directories.get(&key) {
             return *known;
         }
         let here = std::fs::symlink_metadata(parent).map_or(true, |metadata| {
@@ -301,9 +315,15 @@ impl Reader {
             !is_trusted(metadata.uid(), uid) || (others_may_write(&metadata) && !sticky)
         });
         let open = here || self.others_may_swap(parent, uid);
-        self.directories.borrow_mut().insert(key, open);
+        self.directories.insert(key, open);
         open
     }
+}
+
+/// The words of a command line as the kernel renders it.
+fn words(line: &[u8]) -> Vec<&[u8]> {
+    let line = line.strip_suffix(b"\0").unwrap_or(line);
+    if line.is_empty() { Vec::new() } else { line.split(|byte| *byte == 0).collect() }
 }
 
 pub(super) fn read_stat(directory: &ProcDir) -> Result<Stat, ProcError> {

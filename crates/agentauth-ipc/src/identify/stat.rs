@@ -58,6 +58,8 @@ pub(crate) struct Status {
     pub(crate) real_uid: u32,
     /// Effective user id.
     pub(crate) effective_uid: u32,
+    /// Saved user id.
+    pub(crate) saved_uid: u32,
     pub(crate) tracer: Option<u32>,
     pub(crate) no_new_privs: bool,
     pub(crate) seccomp: u8,
@@ -71,7 +73,7 @@ impl Status {
         for line in text.split(|byte| *byte == b'\n').skip(1) {
             if let Some(rest) = line.strip_prefix(b"Uid:") {
                 let mut ids = rest.split(u8::is_ascii_whitespace).filter(|id| !id.is_empty());
-                uids = Some((number(ids.next()?)?, number(ids.next()?)?));
+                uids = Some((number(ids.next()?)?, number(ids.next()?)?, number(ids.next()?)?));
             } else if let Some(rest) = line.strip_prefix(b"TracerPid:") {
                 tracer = Some(number::<u32>(rest.trim_ascii())?);
             } else if let Some(rest) = line.strip_prefix(b"NoNewPrivs:") {
@@ -81,9 +83,16 @@ impl Status {
                 break;
             }
         }
-        let (real_uid, effective_uid) = uids?;
+        let (real_uid, effective_uid, saved_uid) = uids?;
         let tracer = Some(tracer?).filter(|pid| *pid != 0);
-        Some(Self { real_uid, effective_uid, tracer, no_new_privs: no_new_privs?, seccomp: seccomp? })
+        Some(Self {
+            real_uid,
+            effective_uid,
+            saved_uid,
+            tracer,
+            no_new_privs: no_new_privs?,
+            seccomp: seccomp?,
+        })
     }
 }
 
@@ -129,7 +138,7 @@ mod tests {
     fn a_status_without_what_is_needed_is_refused() {
         let whole = "Name:\tx\nUid:\t1\t2\t3\t4\nTracerPid:\t0\nNoNewPrivs:\t1\nSeccomp:\t2\n";
         let status = Status::parse(whole.as_bytes()).unwrap();
-        assert_eq!((status.real_uid, status.effective_uid, status.tracer), (1, 2, None));
+        assert_eq!((status.real_uid, status.effective_uid, status.saved_uid, status.tracer), (1, 2, 3, None));
         assert!(status.no_new_privs);
         assert_eq!(status.seccomp, 2);
         for missing in ["Uid:", "TracerPid:", "NoNewPrivs:", "Seccomp:"] {
