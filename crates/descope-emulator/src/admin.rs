@@ -1,5 +1,21 @@
 //! The admin API under `/emulator/…`: [`Control`] as JSON, for tests that are other processes. Faults do not touch it
 //! and counts do not count it.
+//!
+//! | request | does |
+//! |---|---|
+//! | `GET state` | everything at once |
+//! | `GET`, `PATCH settings` | [`crate::Settings`]; a patch replaces the members that it names |
+//! | `POST approval` | `{"mode":"page"}`, `{"mode":"as","user":"…"}`, `{"mode":"deny"}` |
+//! | `GET`, `POST clock` | `{"skew_seconds":n}` or `{"advance_seconds":n}` |
+//! | `GET keys`, `POST keys/rotate` | `{"revoke":true}` drops the older keys |
+//! | `GET users`, `GET`, `PATCH users/{login}` | [`UserChange`] |
+//! | `POST users/{login}/revoke`, `…/sign-in`, `…/mint` | end all sessions; tokens without a browser; one forged token |
+//! | `GET families`, `POST families/{id}/revoke` | the sign-ins and what became of them |
+//! | `POST`, `DELETE overrides` | [`TokenOverride`] for the next token |
+//! | `GET`, `DELETE requests` | counts per path and the last requests |
+//! | `GET issued` | every secret so far |
+//! | `GET`, `POST`, `DELETE faults`, `DELETE faults/{id}` | [`Fault`] |
+//! | `GET holds?path=…&wait_ms=…`, `POST holds/release` | held requests; `{"id":n,"drop":true}`, both optional |
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +28,12 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::control::{Control, ControlFault, UserChange};
+use crate::control::{Control, ControlFault};
 use crate::faults::Fault;
 use crate::forge::TokenOverride;
 use crate::settings::Approval;
 use crate::state::Shared;
+use crate::views::UserChange;
 
 /// The routes.
 pub(crate) fn router() -> Router<Arc<Shared>> {

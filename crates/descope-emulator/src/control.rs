@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::emulator::{made, make_key};
 use crate::errors::Refusal;
-use crate::families::{Family, FamilyEnd, FamilyView};
+use crate::families::FamilyEnd;
 use crate::faults::{Fault, FaultView, HeldRequest, Verdict};
 use crate::fixture::User;
 use crate::forge::{TokenKind, TokenOverride};
@@ -20,6 +19,7 @@ use crate::settings::{Approval, Settings, SettingsFault};
 use crate::state::{Shared, World};
 use crate::tokens::{Door, id_claims, refresh_claims, session_claims};
 use crate::traffic::{PathCount, RequestRecord};
+use crate::views::{FamilyView, KeyView, SignedIn, UserChange, UserView, family_view, user_view};
 
 /// A handle on a running emulator. Clones are the same handle.
 #[derive(Debug, Clone)]
@@ -56,71 +56,6 @@ pub enum ControlFault {
 impl From<Refusal> for ControlFault {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal.to_string())
-    }
-}
-
-/// A user as tests see them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UserView {
-    /// The user id, which is `sub`.
-    pub id: String,
-    /// The e-mail address, which is the login id.
-    pub email: String,
-    /// The full name.
-    pub name: Option<String>,
-    /// Project-level roles.
-    pub roles: Vec<String>,
-    /// Tenants with the roles held there.
-    pub tenants: BTreeMap<String, Vec<String>>,
-    /// Can neither sign in nor refresh.
-    pub disabled: bool,
-}
-
-/// A change to a user. What is left out stays.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct UserChange {
-    /// Project-level roles.
-    pub roles: Option<Vec<String>>,
-    /// Tenants with the roles held there.
-    pub tenants: Option<BTreeMap<String, Vec<String>>>,
-    /// Whether the user is disabled.
-    pub disabled: Option<bool>,
-    /// The full name.
-    pub name: Option<String>,
-    /// Custom claims.
-    pub claims: Option<Map<String, Value>>,
-    /// `amr` of sign-ins.
-    pub factors: Option<Vec<String>>,
-}
-
-/// A published key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyView {
-    /// The key id.
-    pub kid: String,
-    /// The algorithm.
-    pub alg: String,
-    /// Whether it signs.
-    pub present: bool,
-}
-
-/// The tokens of a sign-in without a browser.
-#[derive(Clone, Serialize, Deserialize)]
-pub struct SignedIn {
-    /// The family, for [`Control::family`].
-    pub family: u64,
-    /// The session JWT.
-    pub session: String,
-    /// The refresh JWT.
-    pub refresh: String,
-    /// The ID token.
-    pub id_token: Option<String>,
-}
-
-impl std::fmt::Debug for SignedIn {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SignedIn").field("family", &self.family).finish_non_exhaustive()
     }
 }
 
@@ -239,7 +174,7 @@ impl Control {
 
     /// Everybody.
     pub fn users(&self) -> Vec<UserView> {
-        self.shared.world().users.iter().map(view).collect()
+        self.shared.world().users.iter().map(user_view).collect()
     }
 
     /// One user, by login id or user id.
@@ -247,7 +182,7 @@ impl Control {
     /// # Errors
     /// When there is no such user.
     pub fn user(&self, login: &str) -> Result<UserView, ControlFault> {
-        known(&self.shared.world(), login).map(view)
+        known(&self.shared.world(), login).map(user_view)
     }
 
     /// Changes a user. Tokens issued from now on show it; older ones do not.
@@ -274,7 +209,7 @@ impl Control {
         user.name = name.or_else(|| user.name.clone());
         user.claims = claims.unwrap_or_else(|| user.claims.clone());
         user.factors = factors.unwrap_or_else(|| user.factors.clone());
-        Ok(view(user))
+        Ok(user_view(user))
     }
 
     /// Gives a user exactly these project-level roles.
@@ -474,32 +409,4 @@ impl Control {
 
 fn known<'a>(world: &'a World, login: &str) -> Result<&'a User, ControlFault> {
     world.user(login).ok_or_else(|| ControlFault::UnknownUser(login.to_owned()))
-}
-
-fn view(user: &User) -> UserView {
-    UserView {
-        id: user.id.clone(),
-        email: user.email.clone(),
-        name: user.name.clone(),
-        roles: user.roles.clone(),
-        tenants: user.tenants.clone(),
-        disabled: user.disabled,
-    }
-}
-
-fn family_view(world: &World, family: &Family, now: Timestamp) -> FamilyView {
-    let user = world.users.iter().find(|user| user.id == family.user_id);
-    FamilyView {
-        id: family.id,
-        user: user.map(|user| user.email.clone()).unwrap_or_default(),
-        user_id: family.user_id.clone(),
-        client_id: family.client_id.clone(),
-        tenant: family.tenant.clone(),
-        alive: family.alive(now),
-        ended: family.ended,
-        live_tokens: family.live_tokens(now),
-        refreshes: family.refreshes,
-        reuses: family.reuses,
-        signed_in_at: family.auth_time,
-    }
 }

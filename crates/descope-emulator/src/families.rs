@@ -10,33 +10,6 @@ use crate::errors::Refusal;
 use crate::keys::KeyRing;
 use crate::settings::{RefreshSettings, ReusePolicy};
 
-/// A family as tests see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FamilyView {
-    /// Its number, counting sign-ins from 1.
-    pub id: u64,
-    /// The user's first login id (an e-mail address).
-    pub user: String,
-    /// The user's id.
-    pub user_id: String,
-    /// The client that signed in.
-    pub client_id: String,
-    /// The current tenant, if one is selected.
-    pub tenant: Option<String>,
-    /// Whether a token of the family can still refresh.
-    pub alive: bool,
-    /// Why it is over.
-    pub ended: Option<FamilyEnd>,
-    /// Refresh tokens that are neither spent nor expired.
-    pub live_tokens: usize,
-    /// Successful refreshes.
-    pub refreshes: u64,
-    /// Times that a spent token came again, whatever the answer was.
-    pub reuses: u64,
-    /// When the user signed in.
-    pub signed_in_at: Timestamp,
-}
-
 /// Why a family is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

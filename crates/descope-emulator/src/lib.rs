@@ -41,10 +41,11 @@ mod settings;
 mod state;
 mod tokens;
 mod traffic;
+mod views;
 
-pub use control::{Control, ControlFault, KeyView, SignedIn, UserChange, UserView};
+pub use control::{Control, ControlFault};
 pub use emulator::{Builder, Config, DEFAULT_PROJECT_ID, Emulator, StartFault};
-pub use families::{FamilyEnd, FamilyView};
+pub use families::FamilyEnd;
 pub use faults::{Fault, FaultAction, FaultBody, FaultView, HeldRequest, HoldStage};
 pub use fixture::{ACME, Fixture, FixtureFault, FixtureProject, FixtureUser, Tenant, TestPassword};
 pub use forge::{Signing, TokenKind, TokenOverride};
@@ -56,3 +57,4 @@ pub use settings::{
     TokenShape, UnrotatedAnswer,
 };
 pub use traffic::{PathCount, RequestRecord};
+pub use views::{FamilyView, KeyView, SignedIn, UserChange, UserView};

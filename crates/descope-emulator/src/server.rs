@@ -238,12 +238,13 @@ async fn truncated(response: Response) -> Response {
     let body = body.to_bytes();
     parts.headers.insert(header::CONTENT_LENGTH, body.len().into());
     let half: Bytes = body.slice(..body.len() / 2);
-    Response::from_parts(parts, Body::new(Broken { half: Some(half) }))
+    Response::from_parts(parts, Body::new(Broken { half: Some(half), flushed: false }))
 }
 
-/// A body that breaks after its first half.
+/// A body that breaks after its first half. In between it waits for one turn, in which hyper flushes what it has.
 struct Broken {
     half: Option<Bytes>,
+    flushed: bool,
 }
 
 impl hyper::body::Body for Broken {
@@ -252,10 +253,16 @@ impl hyper::body::Body for Broken {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let broken = || io::Error::from(io::ErrorKind::ConnectionAborted);
-        Poll::Ready(Some(self.half.take().map(Frame::data).ok_or_else(broken)))
+        if let Some(half) = self.half.take() {
+            return Poll::Ready(Some(Ok(Frame::data(half))));
+        }
+        if !std::mem::replace(&mut self.flushed, true) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())))
     }
 }
 

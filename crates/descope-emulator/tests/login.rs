@@ -297,6 +297,17 @@ async fn a_remembered_browser_keeps_its_sign_in_time() {
     assert_eq!(id["iat"].as_i64().unwrap() - id["auth_time"].as_i64().unwrap(), 300);
     let forced = tester.http.get(url("login")).header("cookie", &cookie).send().await.unwrap();
     assert_eq!(forced.status(), StatusCode::OK, "prompt=login shows the page");
+
+    let logout = format!("{}/oauth2/v1/logout", tester.base);
+    let back = tester
+        .http
+        .get(format!("{logout}?post_logout_redirect_uri={REDIRECT}&state=s"))
+        .header("cookie", &cookie);
+    assert_eq!(returned(&back.send().await.unwrap())["state"], "s");
+    let silent = tester.http.get(url("none")).header("cookie", &cookie).send().await.unwrap();
+    assert_eq!(returned(&silent)["error"], "login_required", "the browser is forgotten");
+    assert!(tester.http.get(&logout).send().await.unwrap().text().await.unwrap().contains("Signed out"));
+    assert_eq!(emulator.control().live_families().len(), 1, "tokens are not touched");
 }
 
 #[tokio::test]

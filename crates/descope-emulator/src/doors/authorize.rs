@@ -22,7 +22,7 @@ use crate::state::{Shared, World};
 use crate::tokens::later;
 
 /// The cookie of a remembered browser.
-const COOKIE: &str = "emulator_browser";
+pub(crate) const COOKIE: &str = "emulator_browser";
 
 /// A checked authorization request.
 #[derive(Clone)]
@@ -253,12 +253,17 @@ fn remembered(world: &World, headers: &HeaderMap) -> Option<(User, Timestamp)> {
     if !world.settings.oauth.remember_browser {
         return None;
     }
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let (_, cookie) = pairs.find(|(name, _)| *name == COOKIE)?;
+    let cookie = cookie_of(headers)?;
     let (user_id, auth_time) = world.browsers.get(cookie)?;
     let user = world.users.iter().find(|user| user.id == *user_id && !user.disabled)?;
     Some((user.clone(), *auth_time))
+}
+
+/// The cookie by which a browser is remembered.
+pub(crate) fn cookie_of(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == COOKIE).map(|(_, cookie)| cookie)
 }
 
 fn may_enter(user: &User, request: &AuthorizeRequest) -> bool {
@@ -319,7 +324,8 @@ fn send_error(to: &Url, state: Option<&str>, error: &str, why: &str) -> Response
     redirect(&to)
 }
 
-fn redirect(to: &Url) -> Response {
+/// Sends the browser to the client.
+pub(crate) fn redirect(to: &Url) -> Response {
     let headers = [
         (header::LOCATION, to.as_str()),
         (header::CACHE_CONTROL, "no-store"),

@@ -14,6 +14,7 @@ pub(crate) mod account;
 pub(crate) mod authorize;
 pub(crate) mod bearer;
 pub(crate) mod discovery;
+pub(crate) mod end_session;
 pub(crate) mod pages;
 pub(crate) mod revoke;
 pub(crate) mod session;
@@ -32,6 +33,7 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
         .route("/login/{project}", get(authorize::page).post(authorize::answer))
         .route("/oauth2/v1/token", post(token::token))
         .route("/oauth2/v1/revoke", post(revoke::revoke))
+        .route("/oauth2/v1/logout", get(end_session::end_session).post(end_session::end_session))
         .route("/oauth2/v1/userinfo", get(account::userinfo).post(account::userinfo))
         .route("/v1/auth/refresh", post(session::refresh))
         .route("/v1/auth/try-refresh", post(session::try_refresh))

@@ -100,6 +100,11 @@ pub(crate) fn refused_page(why: &str) -> Response {
     )
 }
 
+/// A page after a logout that leads nowhere else.
+pub(crate) fn farewell_page() -> Response {
+    page("Signed out", html! { h1 { "Signed out" } p { "You can close this window." } })
+}
+
 fn page(title: &str, content: Markup) -> Response {
     let markup = html! {
         (DOCTYPE)

@@ -36,7 +36,7 @@ fn exchange(shared: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Map<Str
     let now = shared.clock.now();
     let mut world = shared.world();
     note_secrets(&mut world, &params);
-    let client = client(shared, headers, &params)?;
+    let client = client(&mut world, shared, headers, &params)?;
     let issued = match params.need("grant_type")? {
         "authorization_code" => from_code(&mut world, shared, &params, &client, now)?,
         "refresh_token" => from_refresh(&mut world, shared, &params, &client, now)?,
@@ -63,13 +63,21 @@ struct Client {
     has_secret: bool,
 }
 
-fn client(shared: &Shared, headers: &HeaderMap, params: &Params) -> Result<Client, Refusal> {
+fn client(
+    world: &mut World,
+    shared: &Shared,
+    headers: &HeaderMap,
+    params: &Params,
+) -> Result<Client, Refusal> {
     let basic = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok()?.strip_prefix("Basic ").map(str::to_owned))
         .and_then(|text| String::from_utf8(STANDARD.decode(text).ok()?).ok());
     let client = match basic.as_deref().and_then(|text| text.split_once(':')) {
-        Some((id, secret)) => Client { id: id.to_owned(), has_secret: !secret.is_empty() },
+        Some((id, secret)) => {
+            world.ledger.note(SecretKind::ClientSecret, secret);
+            Client { id: id.to_owned(), has_secret: !secret.is_empty() }
+        }
         None => Client {
             id: params.need("client_id")?.to_owned(),
             has_secret: params.get("client_secret").is_some(),
