@@ -130,6 +130,11 @@ impl Agents {
         self.by_name.values()
     }
 
+    /// The names of all actions that any manifest asks for, with repetitions.
+    pub fn action_names(&self) -> impl Iterator<Item = &str> {
+        self.iter().flat_map(|agent| agent.manifest.scopes.iter()).map(|entry| entry.scope.action_name())
+    }
+
     /// How many agents there are.
     #[must_use]
     pub fn len(&self) -> usize {

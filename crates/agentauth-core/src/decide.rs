@@ -1,0 +1,405 @@
+//! The decision, as one pure call: a snapshot, a request, a caller and a time in; allow or deny, with the reason and
+//! the way forward, out.
+//!
+//! The checks run in a fixed order, each over every scope and every agent concerned, and the first that fails names
+//! the reason. So nobody is asked for a consent that a policy would make worthless. The last check, that the
+//! decision is written down, belongs to the caller of [`decide`]: see [`Decision::audit_unavailable`].
+
+mod identify;
+
+use std::sync::Arc;
+
+use crate::agent::Agent;
+use crate::agents::Assurance;
+use crate::caller::CallerFacts;
+use crate::decision::{Decision, DecisionId, Effect, Obligations, Reason, Remedy};
+use crate::grant::GrantAnswer;
+use crate::messages::{self, Circumstances};
+use crate::policy::{Question, Verdict};
+use crate::scope::Scope;
+use crate::session::{Session, SessionFault};
+use crate::snapshot::Snapshot;
+use crate::text::display_safe_within;
+use crate::time::{SignedDuration, Timestamp};
+
+/// The most scopes of one request.
+pub const MAX_SCOPES_PER_REQUEST: usize = 32;
+
+/// The longest that a cached copy of an allow counts: nobody can call back what is not asked again.
+pub const MAX_CACHED: SignedDuration = SignedDuration::from_secs(60);
+
+/// May the caller do this?
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CheckRequest {
+    /// What for; all must be allowed.
+    pub scopes: Vec<Scope>,
+    /// Why, in the caller's words: only ever shown, and given to policies as a claim.
+    pub purpose: Option<String>,
+    /// What exactly is to be done; an approval is bound to its digest.
+    pub action: Option<serde_json::Value>,
+    /// The agent as which a person tries the question; see [`Subject::DryRun`].
+    pub dry_run_as: Option<String>,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+pub enum Subject<'a> {
+    /// A process.
+    Caller(&'a CallerFacts),
+    /// A person, to see what an agent would be told. The agent is assumed to be proven by its path and to have
+    /// answered the greeting; nothing is spent and nobody is asked.
+    DryRun {
+        /// The agent's name.
+        agent: &'a str,
+    },
+}
+
+/// Decides.
+#[must_use]
+pub fn decide(
+    snapshot: &Snapshot,
+    request: &CheckRequest,
+    subject: Subject<'_>,
+    id: DecisionId,
+    now: Timestamp,
+) -> Decision {
+    let caller = identify::identify(&snapshot.agents, subject);
+    let case = Case {
+        snapshot,
+        request,
+        now,
+        agents: &caller.agents,
+        assurance: caller.assurance,
+        greeted: caller.greeted,
+        tampered: caller.tampered,
+        high_risk: request.scopes.iter().any(|scope| snapshot.catalogue.risk(scope).is_high()),
+    };
+    let outcome = case.check(&caller.suspects, caller.fault);
+    let names: Vec<String> = caller.suspects.iter().map(|name| (**name).to_owned()).collect();
+    let user = snapshot.session.user().map(|user| user.subject.clone());
+    let dry_run = matches!(subject, Subject::DryRun { .. });
+    let about =
+        Circumstances { agents: &names, scopes: &request.scopes, dry_run, ..Circumstances::default() };
+    match outcome {
+        Ok(allowed) => {
+            let (message, model_message) = messages::explain(Reason::Granted, &about);
+            Decision {
+                id,
+                allow: true,
+                reason: Reason::Granted,
+                remedy: None,
+                message,
+                model_message,
+                admin_note: None,
+                agents: names,
+                assurance: caller.assurance,
+                user,
+                scopes: request.scopes.clone(),
+                failed_scope: None,
+                grants: allowed.grants,
+                policies: allowed.policies,
+                obligations: allowed.obligations,
+                expires_at: allowed.expires_at,
+                dry_run,
+                high_risk: case.high_risk,
+                effects: Vec::new(),
+            }
+        }
+        Err(refusal) => {
+            let (message, model_message) = messages::explain(
+                refusal.reason,
+                &Circumstances {
+                    failed: refusal.scope.as_ref(),
+                    detail: refusal.detail.as_deref(),
+                    role: refusal.role.as_deref(),
+                    remedy: refusal.remedy,
+                    ..about
+                },
+            );
+            Decision {
+                id,
+                allow: false,
+                reason: refusal.reason,
+                remedy: refusal.remedy,
+                message,
+                model_message,
+                admin_note: refusal.admin_note,
+                agents: names,
+                assurance: caller.assurance,
+                user,
+                scopes: request.scopes.clone(),
+                failed_scope: refusal.scope,
+                grants: refusal.grants,
+                policies: refusal.policies,
+                obligations: Obligations::default(),
+                expires_at: now,
+                dry_run,
+                high_risk: case.high_risk,
+                effects: if dry_run { Vec::new() } else { refusal.effects },
+            }
+        }
+    }
+}
+
+/// One question with everything that is known of it.
+struct Case<'a> {
+    snapshot: &'a Snapshot,
+    request: &'a CheckRequest,
+    now: Timestamp,
+    /// The caller's agent, and the agents among its ancestors.
+    agents: &'a [Arc<Agent>],
+    assurance: Assurance,
+    greeted: bool,
+    tampered: bool,
+    high_risk: bool,
+}
+
+/// What an allow rests on.
+struct Allowed {
+    grants: Vec<String>,
+    policies: Vec<String>,
+    obligations: Obligations,
+    expires_at: Timestamp,
+}
+
+/// The check that failed.
+#[derive(Debug)]
+struct Refusal {
+    reason: Reason,
+    remedy: Option<Remedy>,
+    detail: Option<String>,
+    admin_note: Option<String>,
+    scope: Option<Scope>,
+    role: Option<String>,
+    grants: Vec<String>,
+    policies: Vec<String>,
+    effects: Vec<Effect>,
+}
+
+impl Case<'_> {
+    fn check(&self, suspects: &[Arc<str>], fault: Option<Box<Refusal>>) -> Result<Allowed, Box<Refusal>> {
+        self.not_locked(suspects)?;
+        fault.map_or(Ok(()), Err)?;
+        if self.agents.is_empty() {
+            return Err(Refusal::new(Reason::AgentUnknown, Some(Remedy::Register)));
+        }
+        let session = self.session()?;
+        self.fresh(session)?;
+        self.in_manifest()?;
+        let permitted = self.permitted(session)?;
+        self.granted(session, permitted)
+    }
+
+    /// Check 1: nobody has locked everything, the device or one of the agents.
+    fn not_locked(&self, suspects: &[Arc<str>]) -> Result<(), Box<Refusal>> {
+        if self.snapshot.locked {
+            return Err(Refusal::new(Reason::Locked, None));
+        }
+        if self.snapshot.quarantined_device {
+            return Err(
+                Refusal::new(Reason::Quarantined, None).saying("an administrator has locked this device")
+            );
+        }
+        let locked = suspects.iter().find(|name| self.snapshot.quarantined_agents.contains(&***name));
+        locked.map_or(Ok(()), |name| {
+            let detail = format!("an administrator has locked the agent `{}`", display_safe_within(name, 64));
+            Err(Refusal::new(Reason::Quarantined, None).saying(detail))
+        })
+    }
+
+    /// Check 3: a verified session that counts now, verified with keys that are fresh.
+    fn session(&self) -> Result<&Arc<Session>, Box<Refusal>> {
+        let session = self.snapshot.session.usable_at(self.now).map_err(|fault| match fault {
+            SessionFault::NotLoggedIn => Refusal::new(Reason::NotLoggedIn, Some(Remedy::Login)),
+            SessionFault::Expired { answer_lost } => {
+                let refusal = Refusal::new(Reason::SessionExpired, Some(Remedy::Login));
+                if answer_lost {
+                    refusal.saying("an answer of the provider was lost, and with it the login")
+                } else {
+                    refusal
+                }
+            }
+            SessionFault::Unverified => Refusal::new(Reason::SessionUnverified, Some(Remedy::Wait)),
+            SessionFault::Revoked => Refusal::new(Reason::SessionRevoked, Some(Remedy::Login)),
+        })?;
+        match self.snapshot.keys_fresh_until {
+            Some(until) if self.now < until => Ok(session),
+            _ => Err(Refusal::new(Reason::SessionUnverified, Some(Remedy::Wait))
+                .saying("the provider's keys could not be refreshed, so the login cannot be verified")),
+        }
+    }
+
+    /// Check 4: for what cannot be undone, the provider has confirmed the session recently.
+    fn fresh(&self, session: &Session) -> Result<(), Box<Refusal>> {
+        let age = self.now.duration_since(session.confirmed_at);
+        if self.high_risk && age > self.snapshot.max_confirmation_age {
+            let scope =
+                self.request.scopes.iter().find(|scope| self.snapshot.catalogue.risk(scope).is_high());
+            let detail = format!(
+                "the provider last confirmed the login {} s ago, and for so risky an action {} s is the most",
+                age.as_secs(),
+                self.snapshot.max_confirmation_age.as_secs()
+            );
+            let mut refusal = Refusal::new(Reason::Stale, Some(Remedy::Wait)).saying(detail);
+            refusal.scope = scope.cloned();
+            return Err(refusal);
+        }
+        Ok(())
+    }
+
+    /// Check 5: every agent's manifest asks for it.
+    fn in_manifest(&self) -> Result<(), Box<Refusal>> {
+        let scopes = &self.request.scopes;
+        if scopes.is_empty() || scopes.len() > MAX_SCOPES_PER_REQUEST {
+            let detail = format!(
+                "a request names 1 to {MAX_SCOPES_PER_REQUEST} scopes, and this one names {}",
+                scopes.len()
+            );
+            return Err(Refusal::new(Reason::NotInManifest, None).saying(detail));
+        }
+        for (scope, agent) in self.each() {
+            if !agent.manifest.covers(scope) {
+                let detail = format!("the manifest of `{}` does not ask for it", agent.name);
+                return Err(Refusal::new(Reason::NotInManifest, None).at(scope).saying(detail));
+            }
+        }
+        Ok(())
+    }
+
+    /// Check 6: the policies permit it to every agent.
+    fn permitted(&self, session: &Arc<Session>) -> Result<Allowed, Box<Refusal>> {
+        let mut policies: Vec<String> = Vec::new();
+        let mut obligations = Obligations::default();
+        let mut expires_at = self.cached_until(session);
+        for (scope, agent) in self.each() {
+            let verdict = self.snapshot.policy.judge(&Question {
+                agent,
+                session,
+                scope,
+                risk: self.snapshot.catalogue.risk(scope),
+                assurance: self.assurance,
+                greeted: self.greeted,
+                tampered: self.tampered,
+                purpose: self.request.purpose.as_deref(),
+                now: self.now,
+            });
+            if !verdict.permitted {
+                return Err(Refusal::of_policy(&verdict).at(scope));
+            }
+            add_names(&mut policies, &verdict.policies);
+            obligations = obligations.and(verdict.obligations);
+            if verdict.depends_on_time {
+                expires_at = self.now;
+            }
+        }
+        if let Some(lifetime) = obligations.max_lifetime {
+            expires_at = expires_at.min(later(self.now, lifetime));
+        }
+        Ok(Allowed { grants: Vec::new(), policies, obligations, expires_at })
+    }
+
+    /// Check 7: every agent has a live grant for it.
+    fn granted(&self, session: &Session, mut allowed: Allowed) -> Result<Allowed, Box<Refusal>> {
+        for (scope, agent) in self.each() {
+            let ask = || vec![Effect::AskConsent { agent: (*agent.name).to_owned(), scope: scope.clone() }];
+            let refusal = |reason, grants, effects| {
+                let mut refusal = Refusal::new(reason, Some(Remedy::Consent)).at(scope);
+                refusal.grants = grants;
+                refusal.effects = effects;
+                Err(refusal)
+            };
+            match self.snapshot.grants.judge(&agent.name, scope, self.now, session.logged_in_at) {
+                GrantAnswer::Live(grant) => {
+                    add_names(&mut allowed.grants, std::slice::from_ref(&grant.id));
+                    if let Some(end) = grant.ends_at() {
+                        allowed.expires_at = allowed.expires_at.min(end);
+                    }
+                }
+                GrantAnswer::Refused(grant) => {
+                    return refusal(Reason::ConsentDenied, vec![(*grant.id).to_owned()], Vec::new());
+                }
+                GrantAnswer::Expired(grant) => {
+                    return refusal(Reason::GrantExpired, vec![(*grant.id).to_owned()], ask());
+                }
+                GrantAnswer::Missing => return refusal(Reason::ConsentRequired, Vec::new(), ask()),
+            }
+        }
+        Ok(allowed)
+    }
+
+    /// Every scope for every agent whose rights count.
+    fn each(&self) -> impl Iterator<Item = (&Scope, &Arc<Agent>)> {
+        self.request.scopes.iter().flat_map(|scope| self.agents.iter().map(move |agent| (scope, agent)))
+    }
+
+    /// Until when an allow stays true as far as session, keys and freshness go.
+    fn cached_until(&self, session: &Session) -> Timestamp {
+        let mut until = later(self.now, MAX_CACHED).min(session.claims.expires_at);
+        if let Some(fresh) = self.snapshot.keys_fresh_until {
+            until = until.min(fresh);
+        }
+        if self.high_risk {
+            until = until.min(later(session.confirmed_at, self.snapshot.max_confirmation_age));
+        }
+        until
+    }
+}
+
+impl Refusal {
+    fn new(reason: Reason, remedy: Option<Remedy>) -> Box<Self> {
+        Box::new(Self {
+            reason,
+            remedy,
+            detail: None,
+            admin_note: None,
+            scope: None,
+            role: None,
+            grants: Vec::new(),
+            policies: Vec::new(),
+            effects: Vec::new(),
+        })
+    }
+
+    fn saying(mut self: Box<Self>, detail: impl Into<String>) -> Box<Self> {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    fn at(mut self: Box<Self>, scope: &Scope) -> Box<Self> {
+        self.scope = Some(scope.clone());
+        self
+    }
+
+    fn of_policy(verdict: &Verdict) -> Box<Self> {
+        let policies: Vec<String> = verdict.policies.iter().map(|id| (**id).to_owned()).collect();
+        let reason = if verdict.role.is_some() { Reason::RoleRequired } else { Reason::PolicyForbids };
+        let said = verdict.reason_user.as_deref().map(str::to_owned);
+        let detail = match (said, verdict.errors.is_empty(), policies.as_slice()) {
+            (_, false, _) => Some("a policy could not be evaluated (evaluation error), and what cannot be evaluated is not permitted".to_owned()),
+            (Some(said), ..) => Some(said),
+            (None, true, []) => Some("no policy permits it".to_owned()),
+            (None, true, _) if verdict.role.is_some() => None,
+            (None, true, ids) => Some(format!("the organisation's policies forbid it ({})", ids.join(", "))),
+        };
+        let admin_note =
+            verdict.errors.first().cloned().or_else(|| verdict.reason_admin.as_deref().map(str::to_owned));
+        let mut refusal = Self::new(reason, verdict.remedy);
+        refusal.detail = detail;
+        refusal.admin_note = admin_note;
+        refusal.role = verdict.role.as_deref().map(str::to_owned);
+        refusal.policies = policies;
+        refusal
+    }
+}
+
+fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+fn add_names(names: &mut Vec<String>, more: &[Arc<str>]) {
+    for name in more {
+        if !names.iter().any(|known| **known == **name) {
+            names.push((**name).to_owned());
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Check 2: which registered agent asks, how well that is proven, and whose rights limit it.
+
+use std::sync::Arc;
+
+use super::{Refusal, Subject};
+use crate::agent::Agent;
+use crate::agents::{Agents, Assurance, Match};
+use crate::caller::CallerFacts;
+use crate::decision::{Reason, Remedy};
+use crate::text::display_safe_within;
+
+/// What is known of who asks.
+#[derive(Default)]
+pub(super) struct Identified {
+    /// The caller's agent, and the agents among its ancestors: the rights that count are those that all have.
+    pub(super) agents: Vec<Arc<Agent>>,
+    /// Every agent that the caller is, seems to be, or descends from, the nearest first.
+    pub(super) suspects: Vec<Arc<str>>,
+    pub(super) assurance: Assurance,
+    pub(super) greeted: bool,
+    pub(super) tampered: bool,
+    /// Why the caller is not taken for an agent.
+    pub(super) fault: Option<Box<Refusal>>,
+}
+
+pub(super) fn identify(agents: &Agents, subject: Subject<'_>) -> Identified {
+    match subject {
+        Subject::Caller(facts) => of_caller(agents, facts),
+        Subject::DryRun { agent } => {
+            let mut found = Identified { assurance: Assurance::Path, greeted: true, ..Identified::default() };
+            match agents.get(agent) {
+                Some(agent) => found.count(agent),
+                None => {
+                    let detail = format!("there is no registered agent `{}`", display_safe_within(agent, 64));
+                    found.assurance = Assurance::Unproven;
+                    found.refuse(Reason::AgentUnknown, Remedy::Register, detail);
+                }
+            }
+            found
+        }
+    }
+}
+
+fn of_caller(agents: &Agents, facts: &CallerFacts) -> Identified {
+    let mut found =
+        Identified { greeted: facts.greeted, tampered: !facts.tampered.is_empty(), ..Identified::default() };
+    match agents.match_process(&facts.process, facts.greeted) {
+        Match::Agent { agent, assurance } => {
+            found.count(&agent);
+            found.assurance = if found.tampered { assurance.min(Assurance::Path) } else { assurance };
+        }
+        Match::Changed { agent, what, expected, seen } => {
+            found.suspect(&agent.name);
+            found.refuse(Reason::AgentChanged, Remedy::Register, changed(&agent, what, &expected, &seen));
+        }
+        Match::Pending { agent } => {
+            found.suspect(&agent.name);
+            found.refuse(Reason::CallerUnproven, Remedy::Wait, pending(&agent));
+        }
+        Match::Ambiguous { agents } => {
+            agents.iter().for_each(|name| found.suspect(name));
+            let detail = format!("it fits these registrations equally well: {}", agents.join(", "));
+            found.refuse(Reason::CallerUnproven, Remedy::Register, detail);
+        }
+        Match::Unreadable => {
+            found.fault = Some(
+                Refusal::new(Reason::CallerUnproven, None)
+                    .saying("the kernel does not say what the caller runs"),
+            );
+        }
+        Match::None => found.refuse(Reason::AgentUnknown, Remedy::Register, unknown(facts)),
+    }
+    for ancestor in &facts.ancestors {
+        match agents.match_process(ancestor, false) {
+            Match::Agent { agent, .. } => found.count(&agent),
+            // Whichever it is: the rights that both have are no more than the right one's.
+            Match::Ambiguous { agents: names } => {
+                names.iter().filter_map(|name| agents.get(name)).for_each(|agent| found.count(agent));
+            }
+            Match::Changed { agent, what, expected, seen } => {
+                found.suspect(&agent.name);
+                let detail = format!(
+                    "it was started by what should be an agent, but {}",
+                    changed(&agent, what, &expected, &seen)
+                );
+                found.refuse(Reason::AgentChanged, Remedy::Register, detail);
+            }
+            Match::Pending { agent } => {
+                found.suspect(&agent.name);
+                found.refuse(Reason::CallerUnproven, Remedy::Wait, pending(&agent));
+            }
+            Match::Unreadable | Match::None => {}
+        }
+    }
+    if found.fault.is_some() {
+        found.assurance = Assurance::Unproven;
+    }
+    found
+}
+
+impl Identified {
+    fn count(&mut self, agent: &Arc<Agent>) {
+        if !self.agents.iter().any(|known| known.name == agent.name) {
+            self.agents.push(Arc::clone(agent));
+        }
+        self.suspect(&agent.name);
+    }
+
+    fn suspect(&mut self, name: &Arc<str>) {
+        if !self.suspects.contains(name) {
+            self.suspects.push(Arc::clone(name));
+        }
+    }
+
+    /// Notes why the caller is not taken for an agent, unless something nearer to it is wrong already.
+    fn refuse(&mut self, reason: Reason, remedy: Remedy, detail: String) {
+        if self.fault.is_none() {
+            self.fault = Some(Refusal::new(reason, Some(remedy)).saying(detail));
+        }
+    }
+}
+
+fn changed(agent: &Agent, what: &str, expected: &str, seen: &str) -> String {
+    let start = |hash: &str| display_safe_within(hash, 12);
+    format!(
+        "the {what} of `{}` has changed: SHA-256 {} is registered, {} was found",
+        agent.name,
+        start(expected),
+        start(seen)
+    )
+}
+
+fn pending(agent: &Agent) -> String {
+    format!("it may be `{}`, but the hash of its file is still being computed", agent.name)
+}
+
+fn unknown(facts: &CallerFacts) -> String {
+    let path = facts.process.executable.as_ref().map_or_else(String::new, |executable| {
+        let script = facts.process.script.as_ref().map_or_else(String::new, |script| {
+            format!(" running `{}`", display_safe_within(&script.path, 100))
+        });
+        format!(" (`{}`{script})", display_safe_within(&executable.path, 100))
+    });
+    format!("it is not a registered agent{path}")
+}

@@ -1,0 +1,174 @@
+//! What a decision says: to the person (what was decided, why, what to do) and to a language model (what was
+//! refused, not to retry, what to ask the user). Every text from outside is made safe to show here.
+
+use crate::decision::{Reason, Remedy};
+use crate::scope::Scope;
+use crate::text::display_safe_within;
+
+/// The longest message, in characters.
+const LIMIT: usize = 900;
+
+/// What a message may draw on.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Circumstances<'a> {
+    /// The agents concerned, the caller's own first.
+    pub(crate) agents: &'a [String],
+    /// The scopes that were asked for.
+    pub(crate) scopes: &'a [Scope],
+    /// The scope at which the check failed.
+    pub(crate) failed: Option<&'a Scope>,
+    /// What exactly failed, in words; may contain text from outside.
+    pub(crate) detail: Option<&'a str>,
+    /// The role that is missing.
+    pub(crate) role: Option<&'a str>,
+    /// What would help.
+    pub(crate) remedy: Option<Remedy>,
+    /// Whether this is a trial.
+    pub(crate) dry_run: bool,
+}
+
+/// The message for the person and the one for a model.
+pub(crate) fn explain(reason: Reason, about: &Circumstances<'_>) -> (String, String) {
+    let agent = about.agents.first().map_or_else(|| "this program".to_owned(), |name| quoted(name));
+    let what = match (about.failed, about.scopes) {
+        (Some(scope), _) => quoted(scope.as_str()),
+        (None, []) => "nothing".to_owned(),
+        (None, [scope]) => quoted(scope.as_str()),
+        (None, scopes) => {
+            let shown: Vec<_> = scopes.iter().take(3).map(|scope| quoted(scope.as_str())).collect();
+            let more = if scopes.len() > 3 { " and more" } else { "" };
+            format!("{}{more}", shown.join(", "))
+        }
+    };
+    if reason == Reason::Granted {
+        let message = format!("{agent} may do {what}");
+        let trial =
+            if about.dry_run { " (a trial: assumes that the agent is proven by its path)" } else { "" };
+        return (
+            cut(format!("{message}{trial}")),
+            "Allowed. Do what was asked for, and nothing wider.".to_owned(),
+        );
+    }
+    let detail = about.detail.map(|detail| display_safe_within(detail, 300));
+    let because = |default: &str| detail.clone().unwrap_or_else(|| default.to_owned());
+    let (why, todo) = match reason {
+        Reason::Granted => (String::new(), String::new()),
+        Reason::Locked => ("everything is paused".into(), "run `agentauthd unlock` to go on".into()),
+        Reason::Quarantined => {
+            (because("an administrator has locked it"), "only an administrator can lift that".into())
+        }
+        Reason::AgentUnknown => {
+            (because("it is not a registered agent"), "register it with `agentauthd agent register`".into())
+        }
+        Reason::AgentChanged => (
+            because("its file is not the one that was registered"),
+            "if you updated it yourself, register it again with `agentauthd agent register`".into(),
+        ),
+        Reason::CallerUnproven => (
+            because("the caller could not be proven to be the agent that it seems to be"),
+            match about.remedy {
+                Some(Remedy::Wait) => "this takes a moment; the next try will know".into(),
+                Some(Remedy::Register) => "correct the registrations with `agentauthd agent list`".into(),
+                _ => "start the agent again, and let it connect anew".into(),
+            },
+        ),
+        Reason::NotLoggedIn => ("nobody is logged in".into(), "run `agentauthd login`".into()),
+        Reason::SessionExpired => (because("the login has expired"), "run `agentauthd login`".into()),
+        Reason::SessionUnverified => (
+            because("the login has not been verified yet"),
+            "the daemon keeps trying; see `agentauthd status`".into(),
+        ),
+        Reason::SessionRevoked => {
+            ("the provider has ended the login".into(), "run `agentauthd login`".into())
+        }
+        Reason::Stale => (
+            because("the provider has not confirmed the login recently enough for so risky an action"),
+            "the daemon keeps trying; see `agentauthd status`".into(),
+        ),
+        Reason::NotInManifest => (
+            because("the agent's manifest does not ask for it"),
+            "only a new version of the agent can".into(),
+        ),
+        Reason::PolicyForbids => {
+            (because("the organisation's policies do not permit it"), policy_todo(about.remedy))
+        }
+        Reason::RoleRequired => {
+            let role = about.role.map_or_else(String::new, |role| format!(" {}", quoted(role)));
+            let missing = format!("you lack the role{role}");
+            let why = detail.clone().map_or_else(|| missing.clone(), |said| format!("{missing}: {said}"));
+            (why, "ask an administrator for the role".into())
+        }
+        Reason::ConsentRequired => (
+            because("you have not allowed it"),
+            "allow it with `agentauthd agent register` and a grant, or leave it".into(),
+        ),
+        Reason::ConsentDenied => (
+            because("it was refused"),
+            "withdraw the refusal with `agentauthd grant revoke` if you have changed your mind".into(),
+        ),
+        Reason::GrantExpired => {
+            (because("its grant has expired"), "grant it again if it is still needed".into())
+        }
+        Reason::AuditUnavailable => (
+            "the decision could not be written to the audit log".into(),
+            "make room or repair the log; see `agentauthd doctor`".into(),
+        ),
+    };
+    let why = why.trim_end_matches('.');
+    let trial = if about.dry_run { " (a trial)" } else { "" };
+    let message = format!("{agent} may not do {what}{trial}: {why}; {todo}");
+    (cut(message), cut(model(reason, &what, why, about.remedy)))
+}
+
+/// The messages of an allow that was taken back at the last moment.
+pub(crate) fn withdrawn(reason: Reason, agents: &[String], scopes: &[Scope]) -> (String, String) {
+    explain(reason, &Circumstances { agents, scopes, ..Circumstances::default() })
+}
+
+fn model(reason: Reason, what: &str, why: &str, remedy: Option<Remedy>) -> String {
+    let retry = match remedy {
+        Some(Remedy::Wait) => "Try again once, after a few seconds; if it is refused again, stop.",
+        _ => "Do not retry, and do not look for another way to do it.",
+    };
+    let ask = match (remedy, reason) {
+        (Some(Remedy::Login), _) => {
+            "Ask the user to run `agentauthd login`, and wait until they say that it is done."
+        }
+        (Some(Remedy::Register), _) => {
+            "Tell the user that this agent has to be registered, which only they can do."
+        }
+        (_, Reason::ConsentDenied) => "The user has refused this: accept it, and go on without it.",
+        (Some(Remedy::Consent), _) => "Ask the user whether they want to allow it, and say what it is for.",
+        (Some(Remedy::StepUp), _) => "Tell the user that it needs a stronger login.",
+        (Some(Remedy::Proof), _) => "Tell the user that it needs a credential that is bound to a key.",
+        (Some(Remedy::Attestation), _) => "Tell the user that it needs an attested device.",
+        (Some(Remedy::Wait), _) => "Meanwhile, tell the user what is being waited for.",
+        (None, Reason::RoleRequired) => {
+            "Tell the user which role is missing; only an administrator can give it."
+        }
+        (None, _) => "Tell the user what was refused and why, and go on without it.",
+    };
+    format!("Refused ({reason}): {what}, because {why}. {retry} {ask}")
+}
+
+fn policy_todo(remedy: Option<Remedy>) -> String {
+    match remedy {
+        Some(Remedy::StepUp) => "log in again with a stronger factor",
+        Some(Remedy::Proof) => "use a credential that is bound to a key",
+        Some(Remedy::Attestation) => "have this device attested",
+        Some(Remedy::Consent) => "confirm it when you are asked",
+        _ => "ask an administrator if it should be allowed",
+    }
+    .to_owned()
+}
+
+fn quoted(text: &str) -> String {
+    format!("`{}`", display_safe_within(text, 160))
+}
+
+fn cut(text: String) -> String {
+    match text.char_indices().nth(LIMIT) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text,
+    }
+}

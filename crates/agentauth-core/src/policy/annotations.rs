@@ -1,0 +1,122 @@
+//! Annotations: what a policy adds to its condition. Cedar ignores them, so they are checked here, against a closed
+//! list.
+
+use cedar_policy::Effect;
+
+use crate::decision::{Obligations, Remedy};
+use crate::text::{display_safe_within, has_hidden};
+use crate::time::SignedDuration;
+
+/// What the annotations of one policy say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Annotations {
+    /// The policy's name.
+    pub(super) id: Option<String>,
+    /// The role that the user lacks when this forbids.
+    pub(super) role: Option<String>,
+    /// What would help when this forbids.
+    pub(super) remedy: Option<Remedy>,
+    /// What to tell the person.
+    pub(super) reason_user: Option<String>,
+    /// What to tell the administrator.
+    pub(super) reason_admin: Option<String>,
+    /// What this permit demands.
+    pub(super) obligations: Obligations,
+}
+
+impl Annotations {
+    /// Reads the annotations of one policy; the second part is everything that is wrong with them.
+    pub(super) fn read<'a>(
+        effect: Effect,
+        written: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> (Self, Vec<String>) {
+        let mut annotations = Self::default();
+        let mut faults = Vec::new();
+        for (key, value) in written {
+            if let Err(fault) = annotations.take(effect, key, value) {
+                faults.push(format!("@{}: {fault}", display_safe_within(key, 40)));
+            }
+        }
+        (annotations, faults)
+    }
+
+    fn take(&mut self, effect: Effect, key: &str, value: &str) -> Result<(), String> {
+        let only = |wanted: Effect, word: &str| {
+            if effect == wanted { Ok(()) } else { Err(format!("it only means something on `{word}`")) }
+        };
+        match key {
+            "id" => {
+                let fits = (1..=128).contains(&value.len())
+                    && value
+                        .bytes()
+                        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+                if !fits {
+                    return Err(format!(
+                        "`{}` is not 1 to 128 letters, digits, `.`, `_` and `-`",
+                        display_safe_within(value, 60)
+                    ));
+                }
+                self.id = Some(value.to_owned());
+            }
+            "role" => {
+                only(Effect::Forbid, "forbid")?;
+                self.role = Some(sentence(value, 128)?);
+            }
+            "remedy" => {
+                only(Effect::Forbid, "forbid")?;
+                self.remedy = Some(match value {
+                    "step_up" => Remedy::StepUp,
+                    "proof" => Remedy::Proof,
+                    "attestation" => Remedy::Attestation,
+                    "consent" => Remedy::Consent,
+                    other => {
+                        return Err(format!(
+                            "`{}` is none of `step_up`, `proof`, `attestation`, `consent`",
+                            display_safe_within(other, 40)
+                        ));
+                    }
+                });
+            }
+            "reason_user" => self.reason_user = Some(sentence(value, 300)?),
+            "reason_admin" => self.reason_admin = Some(sentence(value, 300)?),
+            "max_lifetime" => {
+                only(Effect::Permit, "permit")?;
+                let duration = value.parse::<SignedDuration>().ok().filter(SignedDuration::is_positive);
+                self.obligations.max_lifetime = Some(duration.ok_or_else(|| {
+                    format!("`{}` is not a duration such as `PT5M`", display_safe_within(value, 40))
+                })?);
+            }
+            "require_proof" => {
+                only(Effect::Permit, "permit")?;
+                self.obligations.require_proof = match value {
+                    "" | "true" => true,
+                    "false" => false,
+                    other => {
+                        return Err(format!(
+                            "`{}` is neither `true` nor `false`",
+                            display_safe_within(other, 40)
+                        ));
+                    }
+                };
+            }
+            _ => {
+                return Err("there is no such annotation: use `id`, `role`, `remedy`, `reason_user`, `reason_admin`, \
+                            `max_lifetime` or `require_proof`"
+                    .to_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn sentence(value: &str, limit: usize) -> Result<String, String> {
+    if value.trim().is_empty() {
+        Err("it is empty".to_owned())
+    } else if value.chars().count() > limit {
+        Err(format!("it is longer than {limit} characters"))
+    } else if has_hidden(value) {
+        Err("it contains a character that cannot be seen".to_owned())
+    } else {
+        Ok(value.to_owned())
+    }
+}

@@ -1,0 +1,448 @@
+//! The organisation's policies: loaded under strict validation, sliced by action, and asked one question at a time.
+//!
+//! Cedar skips a policy that fails to evaluate, so that a failing `forbid` would count as absent. Here any evaluation
+//! error denies.
+
+mod annotations;
+mod entities;
+mod load;
+mod reads;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+pub use load::{MAX_POLICIES, MAX_POLICY_BYTES, PolicyFault, PolicyFaults};
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use cedar_policy::{
+    ActionConstraint, AuthorizationError, Authorizer, Decision, Entities, Entity, EntityUid, PolicySet,
+    Request, Schema,
+};
+use quick_cache::sync::Cache;
+
+use crate::agent::Agent;
+use crate::agents::Assurance;
+use crate::canonical::sha256_hex;
+use crate::catalogue::{Catalogue, RiskClass};
+use crate::decision::{Obligations, Remedy};
+use crate::scope::Scope;
+use crate::session::Session;
+use crate::text::display_safe_within;
+use crate::time::Timestamp;
+
+use annotations::Annotations;
+use entities::{PreparedUser, Types, Unaskable};
+use reads::Reads;
+
+/// How many verdicts are remembered.
+const REMEMBERED: usize = 4096;
+
+/// The policies that ship, by file name.
+const SHIPPED: [(&str, &str); 3] = [
+    ("base.cedar", include_str!("../../../../config/policies/base.cedar")),
+    ("payments.cedar", include_str!("../../../../config/policies/payments.cedar")),
+    ("admin.cedar", include_str!("../../../../config/policies/admin.cedar")),
+];
+
+/// A set of policies that passed every check, ready to be asked.
+pub struct Policy {
+    rules: Vec<Rule>,
+    by_id: HashMap<Arc<str>, usize>,
+    slices: HashMap<String, ActionSlice>,
+    schema: Schema,
+    schema_text: String,
+    warnings: Vec<String>,
+    digest: String,
+    types: Types,
+    /// The user of the latest session. Sessions change every few minutes, questions come every few milliseconds.
+    user: RwLock<Option<Arc<PreparedUser>>>,
+    memo: Cache<MemoKey, Arc<Verdict>>,
+}
+
+/// One policy.
+#[derive(Debug)]
+struct Rule {
+    id: Arc<str>,
+    file: Arc<str>,
+    annotations: Annotations,
+}
+
+/// What concerns one action.
+struct ActionSlice {
+    uid: EntityUid,
+    /// The action with the groups that it is in.
+    entity: Entity,
+    slice: Arc<Slice>,
+}
+
+/// The policies that can apply to an action. Actions to which the same ones apply share one.
+struct Slice {
+    policies: PolicySet,
+    reads: Reads,
+}
+
+/// One question to the policies.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// Which agent asks.
+    pub agent: &'a Arc<Agent>,
+    /// For whom.
+    pub session: &'a Arc<Session>,
+    /// What for.
+    pub scope: &'a Scope,
+    /// What can go wrong with it.
+    pub risk: RiskClass,
+    /// How well the caller is proven.
+    pub assurance: Assurance,
+    /// Whether it answered the greeting.
+    pub greeted: bool,
+    /// Whether loader tricks were seen.
+    pub tampered: bool,
+    /// What the caller says it is for.
+    pub purpose: Option<&'a str>,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// What the policies say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether at least one permits, none forbids, and none failed.
+    pub permitted: bool,
+    /// The policies that decided (all that permitted, or all that forbade, or all that failed), in order of name.
+    /// Empty when none permitted.
+    pub policies: Vec<Arc<str>>,
+    /// What an allow demands: the strictest over all that permitted.
+    pub obligations: Obligations,
+    /// The role that the user lacks, where one that forbade names it.
+    pub role: Option<Arc<str>>,
+    /// What would help, where every policy that forbade names something: the first one's.
+    pub remedy: Option<Remedy>,
+    /// What the first policy that forbade wants the person told.
+    pub reason_user: Option<Arc<str>>,
+    /// What the first policy that forbade wants the administrator told.
+    pub reason_admin: Option<Arc<str>>,
+    /// Evaluation errors, safe to show. Any denies.
+    pub errors: Vec<String>,
+    /// Whether the verdict may change with time alone.
+    pub depends_on_time: bool,
+}
+
+impl Policy {
+    /// Loads a set of policies: pairs of file name and text. `additional_actions`: the actions that registered
+    /// manifests name and the catalogue does not ([`crate::Agents::action_names`]).
+    ///
+    /// # Errors
+    /// Every fault at once. A policy without its own `@id`, with an unknown annotation, or that does not pass
+    /// Cedar's strict validation is a fault.
+    pub fn load<N: AsRef<str>, T: AsRef<str>>(
+        sources: &[(N, T)],
+        catalogue: &Catalogue,
+        additional_actions: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> Result<Self, PolicyFaults> {
+        let additional: Vec<_> = additional_actions.into_iter().collect();
+        let actions = schema::action_names(catalogue, additional.iter().map(AsRef::as_ref));
+        let schema_text = schema::schema_text(catalogue, &actions);
+        let own_fault = |what: String| {
+            let file = "(generated vocabulary)".to_owned();
+            PolicyFaults(vec![load::PolicyFault { file, policy: None, line: None, what }])
+        };
+        let (schema, _) =
+            Schema::from_cedarschema_str(&schema_text).map_err(|error| own_fault(error.to_string()))?;
+        let sources: Vec<_> = sources.iter().map(|(name, text)| (name.as_ref(), text.as_ref())).collect();
+        let loaded = load::load(&sources, &schema)?;
+        let types = Types::new().map_err(|error| own_fault(error.to_string()))?;
+        let slices = slices(&loaded.policies, &schema, &types, &actions)
+            .map_err(|error| own_fault(error.to_string()))?;
+        let digest = sources.iter().fold(String::new(), |text, (name, source)| {
+            text + &sha256_hex(name.as_bytes()) + &sha256_hex(source.as_bytes())
+        });
+        Ok(Self {
+            by_id: loaded
+                .rules
+                .iter()
+                .enumerate()
+                .map(|(index, rule)| (Arc::clone(&rule.id), index))
+                .collect(),
+            rules: loaded.rules,
+            slices,
+            schema,
+            schema_text,
+            warnings: loaded.warnings,
+            digest: sha256_hex(digest.as_bytes()),
+            types,
+            user: RwLock::new(None),
+            memo: Cache::new(REMEMBERED),
+        })
+    }
+
+    /// The policies that ship, as pairs of file name and text.
+    #[must_use]
+    pub fn shipped() -> &'static [(&'static str, &'static str)] {
+        &SHIPPED
+    }
+
+    /// What the policies say to `question`. The same answer is given from memory as long as nothing that the
+    /// policies read of the question has changed.
+    #[must_use]
+    pub fn judge(&self, question: &Question<'_>) -> Arc<Verdict> {
+        let Some(action) = self.slices.get(question.scope.action_name()) else {
+            let error = format!(
+                "no policy knows the action `{}`: load the policies again",
+                question.scope.action_name()
+            );
+            return Arc::new(Verdict { errors: vec![error], ..Verdict::default() });
+        };
+        let user = match self.prepared(question.session) {
+            Ok(user) => user,
+            Err(error) => return Arc::new(Verdict::failed(&error)),
+        };
+        let key = action.slice.reads.can_be_remembered().then(|| MemoKey::new(question, &user));
+        if let Some(remembered) = key.as_ref().and_then(|key| self.memo.get(key)) {
+            return remembered;
+        }
+        let verdict =
+            Arc::new(self.evaluate(action, question, &user).unwrap_or_else(|error| Verdict::failed(&error)));
+        if let Some(key) = key {
+            self.memo.insert(key, Arc::clone(&verdict));
+        }
+        verdict
+    }
+
+    /// Whether the vocabulary knows `action` (`files.read`). Registering an agent with a new one needs a new load.
+    #[must_use]
+    pub fn knows(&self, action: &str) -> bool {
+        self.slices.contains_key(action)
+    }
+
+    /// How many policies there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// Whether there is none; then nothing is permitted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// How many policies each file holds.
+    #[must_use]
+    pub fn files(&self) -> BTreeMap<Arc<str>, usize> {
+        load::count_by_file(&self.rules)
+    }
+
+    /// What Cedar's validator thinks is odd, though not wrong.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// The vocabulary, as a Cedar schema, for authors' editors.
+    #[must_use]
+    pub fn schema_text(&self) -> &str {
+        &self.schema_text
+    }
+
+    /// SHA-256 over names and texts of the sources, in lower-case hexadecimal.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    fn prepared(&self, session: &Arc<Session>) -> Result<Arc<PreparedUser>, Unaskable> {
+        let latest = self.user.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(user) = latest.filter(|user| Arc::ptr_eq(&user.session, session)) {
+            return Ok(user);
+        }
+        let user = Arc::new(self.types.prepare(session)?);
+        *self.user.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&user));
+        Ok(user)
+    }
+
+    fn evaluate(
+        &self,
+        action: &ActionSlice,
+        question: &Question<'_>,
+        user: &PreparedUser,
+    ) -> Result<Verdict, Unaskable> {
+        let (agent, resource, entities) = self.types.entities(question, user)?;
+        let entities = Entities::from_entities(entities.into_iter().chain([action.entity.clone()]), None)?;
+        let context = entities::context(question)?;
+        let request = Request::new(agent, action.uid.clone(), resource, context, Some(&self.schema))?;
+        let response = Authorizer::new().is_authorized(&request, &action.slice.policies, &entities);
+
+        let errors: Vec<_> = response
+            .diagnostics()
+            .errors()
+            .map(|error| display_safe_within(&error.to_string(), 300))
+            .collect();
+        let permitted = errors.is_empty() && response.decision() == Decision::Allow;
+        let mut rules: Vec<&Rule> = if errors.is_empty() {
+            response.diagnostics().reason().filter_map(|id| self.rule(id)).collect()
+        } else {
+            response
+                .diagnostics()
+                .errors()
+                .filter_map(|AuthorizationError::PolicyEvaluationError(error)| self.rule(error.policy_id()))
+                .collect()
+        };
+        rules.sort_by(|one, other| one.id.cmp(&other.id));
+        rules.dedup_by(|one, other| one.id == other.id);
+        let policies = rules.iter().map(|rule| Arc::clone(&rule.id)).collect();
+        let mut verdict = Verdict {
+            permitted,
+            policies,
+            errors,
+            depends_on_time: action.slice.reads.time,
+            ..Verdict::default()
+        };
+        if permitted {
+            verdict.obligations = rules
+                .iter()
+                .fold(Obligations::default(), |strictest, rule| strictest.and(rule.annotations.obligations));
+        } else if verdict.errors.is_empty() {
+            let first = |text: fn(&Annotations) -> &Option<String>| {
+                rules.iter().find_map(|rule| text(&rule.annotations).as_deref()).map(Arc::from)
+            };
+            verdict.role = first(|annotations| &annotations.role);
+            verdict.reason_user = first(|annotations| &annotations.reason_user);
+            verdict.reason_admin = first(|annotations| &annotations.reason_admin);
+            if rules.iter().all(|rule| rule.annotations.remedy.is_some()) {
+                verdict.remedy = rules.iter().find_map(|rule| rule.annotations.remedy);
+            }
+        }
+        Ok(verdict)
+    }
+
+    fn rule(&self, id: &cedar_policy::PolicyId) -> Option<&Rule> {
+        self.by_id.get(AsRef::<str>::as_ref(id)).and_then(|index| self.rules.get(*index))
+    }
+}
+
+impl Verdict {
+    fn failed(error: &Unaskable) -> Self {
+        Self { errors: vec![display_safe_within(&error.to_string(), 300)], ..Self::default() }
+    }
+}
+
+/// Cuts the policies into those that can apply to each action.
+fn slices(
+    policies: &[cedar_policy::Policy],
+    schema: &Schema,
+    types: &Types,
+    actions: &std::collections::BTreeSet<&str>,
+) -> Result<HashMap<String, ActionSlice>, Unaskable> {
+    let reads: Vec<_> = policies
+        .iter()
+        .map(|policy| policy.to_json().map_or(Reads::EVERYTHING, |json| Reads::of(&json)))
+        .collect();
+    let mut everywhere = Vec::new();
+    let mut named: HashMap<EntityUid, Vec<usize>> = HashMap::new();
+    for (index, policy) in policies.iter().enumerate() {
+        match policy.action_constraint() {
+            ActionConstraint::Any => everywhere.push(index),
+            ActionConstraint::Eq(action) => named.entry(action).or_default().push(index),
+            ActionConstraint::In(groups) => {
+                for group in groups.into_iter().collect::<HashSet<_>>() {
+                    named.entry(group).or_default().push(index);
+                }
+            }
+        }
+    }
+    let known = schema.action_entities()?;
+    let mut shared: HashMap<Vec<usize>, Arc<Slice>> = HashMap::new();
+    let mut slices = HashMap::new();
+    for name in actions {
+        let uid = types.action(name);
+        let entity =
+            known.get(&uid).ok_or_else(|| format!("the vocabulary lacks the action `{name}`"))?.clone();
+        let groups = known.ancestors(&uid).into_iter().flatten();
+        let mut indices = everywhere.clone();
+        indices.extend(std::iter::once(&uid).chain(groups).filter_map(|group| named.get(group)).flatten());
+        indices.sort_unstable();
+        indices.dedup();
+        let slice = match shared.get(&indices) {
+            Some(slice) => Arc::clone(slice),
+            None => {
+                let chosen = indices.iter().filter_map(|index| policies.get(*index)).cloned();
+                let slice = Arc::new(Slice {
+                    policies: PolicySet::from_policies(chosen)?,
+                    reads: indices
+                        .iter()
+                        .filter_map(|index| reads.get(*index))
+                        .fold(Reads::default(), |all, one| all.and(*one)),
+                });
+                shared.insert(indices, Arc::clone(&slice));
+                slice
+            }
+        };
+        slices.insert((*name).to_owned(), ActionSlice { uid, entity, slice });
+    }
+    Ok(slices)
+}
+
+/// Everything that a remembered verdict depends on.
+#[derive(Debug, Clone)]
+struct MemoKey {
+    /// The registration, by its place in memory; held, so that no other one can come to stand there.
+    agent: Arc<Agent>,
+    scope: Scope,
+    user: [u8; 32],
+    assurance: Assurance,
+    risk: RiskClass,
+    greeted: bool,
+    tampered: bool,
+}
+
+impl MemoKey {
+    fn new(question: &Question<'_>, user: &PreparedUser) -> Self {
+        Self {
+            agent: Arc::clone(question.agent),
+            scope: question.scope.clone(),
+            user: user.digest,
+            assurance: question.assurance,
+            risk: question.risk,
+            greeted: question.greeted,
+            tampered: question.tampered,
+        }
+    }
+}
+
+impl PartialEq for MemoKey {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.agent, &other.agent)
+            && self.scope == other.scope
+            && self.user == other.user
+            && self.assurance == other.assurance
+            && self.risk == other.risk
+            && self.greeted == other.greeted
+            && self.tampered == other.tampered
+    }
+}
+
+impl Eq for MemoKey {}
+
+impl Hash for MemoKey {
+    /// Leaves out what hardly ever differs.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.agent).hash(state);
+        self.scope.hash(state);
+        self.assurance.hash(state);
+    }
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Policy")
+            .field("policies", &self.rules.len())
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
+    }
+}

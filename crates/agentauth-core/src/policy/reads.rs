@@ -1,0 +1,131 @@
+//! What a policy reads, so that a verdict is remembered only where everything it depends on is part of its key.
+
+use serde_json::Value;
+
+/// The members of `context.known` that a remembered verdict's key contains.
+const KEYED: [&str; 7] =
+    ["logged_in_at", "assurance", "assurance_level", "greeted", "tampered", "risk", "high_risk"];
+
+/// What a policy reads beyond the key of a remembered verdict.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Reads {
+    /// The time of the question.
+    pub(super) time: bool,
+    /// What the caller claims.
+    pub(super) claimed: bool,
+}
+
+impl Reads {
+    /// Everything there is: what must be assumed of a policy that cannot be looked into.
+    pub(super) const EVERYTHING: Self = Self { time: true, claimed: true };
+
+    /// What the policy reads whose JSON form (Cedar's own) is `policy`.
+    pub(super) fn of(policy: &Value) -> Self {
+        policy.get("conditions").map_or(Self::EVERYTHING, Self::of_expression)
+    }
+
+    /// Whether nothing is read beyond the key.
+    pub(super) fn can_be_remembered(self) -> bool {
+        self == Self::default()
+    }
+
+    pub(super) fn and(self, other: Self) -> Self {
+        Self { time: self.time || other.time, claimed: self.claimed || other.claimed }
+    }
+
+    /// Walks an expression. Any use of `context` that is not plainly `context.known.x` or `context.claimed…` counts
+    /// as reading everything.
+    fn of_expression(expression: &Value) -> Self {
+        match expression {
+            Value::Object(node) => {
+                if node.get("Var").and_then(Value::as_str) == Some("context") {
+                    return Self::EVERYTHING;
+                }
+                for operator in [".", "has"] {
+                    if let Some(access) = node.get(operator)
+                        && let (Some(left), Some(member)) =
+                            (access.get("left"), access.get("attr").and_then(Value::as_str))
+                    {
+                        return match context_member(left) {
+                            Some("known") if KEYED.contains(&member) => Self::default(),
+                            Some("known") => Self { time: true, claimed: false },
+                            Some("claimed") => Self { time: false, claimed: true },
+                            Some(_) => Self::EVERYTHING,
+                            // `context has known` reads nothing that varies.
+                            None if operator == "has" && is_context(left) => Self::default(),
+                            None if is_context(left) => match member {
+                                "claimed" => Self { time: false, claimed: true },
+                                _ => Self::EVERYTHING,
+                            },
+                            None => Self::of_expression(left),
+                        };
+                    }
+                }
+                node.values().map(Self::of_expression).fold(Self::default(), Self::and)
+            }
+            Value::Array(parts) => parts.iter().map(Self::of_expression).fold(Self::default(), Self::and),
+            _ => Self::default(),
+        }
+    }
+}
+
+/// `x`, where the expression is `context.x`.
+fn context_member(expression: &Value) -> Option<&str> {
+    let access = expression.get(".")?;
+    if is_context(access.get("left")?) { access.get("attr")?.as_str() } else { None }
+}
+
+fn is_context(expression: &Value) -> bool {
+    expression.get("Var").and_then(Value::as_str) == Some("context")
+}
+
+#[cfg(test)]
+mod tests {
+    use cedar_policy::Policy;
+
+    use super::*;
+
+    fn reads(condition: &str) -> (bool, bool) {
+        let policy =
+            Policy::parse(None, format!("permit(principal, action, resource) when {{ {condition} }};"))
+                .unwrap();
+        let reads = Reads::of(&policy.to_json().unwrap());
+        (reads.time, reads.claimed)
+    }
+
+    #[test]
+    fn what_the_key_contains_is_not_counted() {
+        assert_eq!(reads("true"), (false, false));
+        assert_eq!(
+            reads(r#"principal.user.stepped_up && resource.hasTag("now") && resource.getTag("now") == "x""#),
+            (false, false)
+        );
+        assert_eq!(
+            reads(r#"context.known.assurance == "pinned" || context.known.high_risk"#),
+            (false, false)
+        );
+        assert_eq!(reads("context has known && context.known has risk"), (false, false));
+        assert_eq!(reads(r#"context.known.assurance like "p*""#), (false, false));
+    }
+
+    #[test]
+    fn time_and_claims_are_found_wherever_they_stand() {
+        assert_eq!(reads(r#"context.known.now < datetime("2027-01-01")"#), (true, false));
+        assert_eq!(
+            reads(r#"if principal.name == "x" then context.known.now.toTime() == duration("1h") else true"#),
+            (true, false)
+        );
+        assert_eq!(reads(r#"context.claimed has purpose && context.claimed.purpose == "x""#), (false, true));
+        assert_eq!(reads(r#"[context.claimed].contains({"purpose": "x"})"#), (false, true));
+    }
+
+    #[test]
+    fn what_cannot_be_told_counts_as_everything() {
+        assert_eq!(reads("context == context"), (true, true));
+        assert_eq!(reads("context.known == context.known"), (true, true));
+        assert_eq!(reads(r#"(if true then context else context).known.risk == "read""#), (true, true));
+        assert_eq!(reads(r#"{"x": context}.x.known.now == datetime("2027-01-01")"#), (true, true));
+        assert_eq!(reads("context.other.x"), (true, true));
+        assert_eq!(reads("context has known.now"), (true, true));
+    }
+}

@@ -1,0 +1,475 @@
+//! Loading, slicing and verdicts.
+
+use std::collections::HashMap;
+
+use cedar_policy::EntityUid;
+use proptest::prelude::*;
+
+use super::*;
+use crate::manifest::Manifest;
+use crate::session::User;
+
+const PERMIT: &str = r#"@id("permit") permit(principal, action, resource);"#;
+
+fn load(texts: &[&str]) -> Result<Policy, PolicyFaults> {
+    let sources: Vec<_> =
+        texts.iter().enumerate().map(|(number, text)| (format!("{number}.cedar"), *text)).collect();
+    Policy::load(&sources, &Catalogue::shipped().unwrap(), ["warp.engage"])
+}
+
+fn policy(texts: &[&str]) -> Policy {
+    load(texts).unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+/// What a load complains of, one line per fault.
+fn faults(texts: &[&str]) -> Vec<String> {
+    load(texts).err().map(|faults| faults.0.iter().map(ToString::to_string).collect()).unwrap_or_default()
+}
+
+fn agent() -> Arc<Agent> {
+    let manifest =
+        Manifest::parse(br#"{"name":"a","version":"1.2","publisher":"Example","scopes":[]}"#).unwrap();
+    Arc::new(Agent::new(manifest, serde_json::from_str(r#"{"executable":"/opt/a"}"#).unwrap()))
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+fn session(roles: &[&str]) -> Arc<Session> {
+    let claims = crate::claims::SessionClaims {
+        subject: "U1".into(),
+        issuer: "https://issuer".into(),
+        issued_at: None,
+        expires_at: at(600),
+        refresh_expires_at: None,
+        roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+        permissions: vec!["pay".into()],
+        tenants: None,
+        current_tenant: Some("T1".into()),
+        factors: vec!["mfa".into()],
+        stepped_up: false,
+        warnings: Vec::new(),
+    };
+    let user = User { subject: "U1".into(), name: None, email: Some("u@example.com".into()) };
+    let rights = claims.effective(None);
+    Arc::new(Session { user, claims, rights, key_id: "k".into(), confirmed_at: at(0), logged_in_at: at(-60) })
+}
+
+/// A question that only differs in what a test changes.
+fn ask(policy: &Policy, scope: &str, change: impl FnOnce(&mut Question<'_>)) -> Arc<Verdict> {
+    ask_as(policy, &session(&["payment_processor"]), scope, change)
+}
+
+fn ask_as(
+    policy: &Policy,
+    session: &Arc<Session>,
+    scope: &str,
+    change: impl FnOnce(&mut Question<'_>),
+) -> Arc<Verdict> {
+    let (agent, scope) = (agent(), scope.parse::<Scope>().unwrap());
+    let mut question = Question {
+        agent: &agent,
+        session,
+        scope: &scope,
+        risk: Catalogue::shipped().unwrap().risk(&scope),
+        assurance: Assurance::Path,
+        greeted: true,
+        tampered: false,
+        purpose: None,
+        now: at(0),
+    };
+    change(&mut question);
+    policy.judge(&question)
+}
+
+fn permits(policy: &Policy, scope: &str) -> bool {
+    ask(policy, scope, |_| {}).permitted
+}
+
+#[test]
+fn the_shipped_policies_ask_for_roles() {
+    let policy = Policy::load(Policy::shipped(), &Catalogue::shipped().unwrap(), [""; 0]).unwrap();
+    assert_eq!((policy.len(), policy.warnings()), (3, &[][..]));
+    assert!(permits(&policy, "files.read:/projects"));
+    assert!(permits(&policy, "payments.execute:currency=EUR"));
+    let nobody = session(&[]);
+    let verdict = ask_as(&policy, &nobody, "payments.execute", |_| {});
+    assert_eq!(verdict.role.as_deref(), Some("payment_processor"));
+    assert_eq!(verdict.policies, [Arc::from("payments-need-role")]);
+    assert!(ask_as(&policy, &nobody, "payments.read", |_| {}).permitted);
+    for action in ["admin.read", "admin.write", "admin.delete"] {
+        assert_eq!(ask_as(&policy, &nobody, action, |_| {}).role.as_deref(), Some("admin"));
+        assert!(ask_as(&policy, &session(&["admin"]), action, |_| {}).permitted);
+    }
+}
+
+#[test]
+fn without_policies_nothing_is_permitted() {
+    let verdict = ask(&policy(&[]), "files.read", |_| {});
+    assert!(!verdict.permitted && verdict.policies.is_empty() && verdict.errors.is_empty());
+}
+
+#[test]
+fn policies_see_user_agent_resource_and_context() {
+    for (condition, scope, expected) in [
+        (r#"principal.user.email == "u@example.com""#, "files.read", true),
+        (r#"principal.user has email && principal.user.email == "u@example.com""#, "files.read", true),
+        (r#"principal.user.factors.contains("mfa") && !principal.user.stepped_up"#, "files.read", true),
+        (r#"principal.user has current_tenant && principal.user.current_tenant == "T1""#, "files.read", true),
+        (
+            r#"principal in AgentAuth::Tenant::"T1" && principal in AgentAuth::Permission::"pay""#,
+            "files.read",
+            true,
+        ),
+        (r#"principal in AgentAuth::Role::"payment_processor""#, "files.read", true),
+        (r#"principal in AgentAuth::Role::"other""#, "files.read", false),
+        (r#"principal in AgentAuth::User::"U1" && principal == AgentAuth::Agent::"a""#, "files.read", true),
+        (
+            r#"principal.name == "a" && principal.version == "1.2" && principal has publisher"#,
+            "files.read",
+            true,
+        ),
+        (r#"resource in AgentAuth::Resource::"files:/projects""#, "files.read:/projects/alpha", true),
+        (r#"resource in AgentAuth::Resource::"files:/projects""#, "files.read:/projects", true),
+        (r#"resource in AgentAuth::Resource::"files:/""#, "files.read:/projects", true),
+        (r#"resource in AgentAuth::Resource::"files""#, "files.read:/projects", true),
+        (r#"resource in AgentAuth::Resource::"files:/projects""#, "files.read:/projects2", false),
+        (r#"resource in AgentAuth::Resource::"files:/projects""#, "files.read", false),
+        (r#"resource has path && resource.path like "/projects/*""#, "files.read:/projects/x", true),
+        (r#"resource has path"#, "files.read", false),
+        (
+            r#"resource.hasTag("currency") && resource.getTag("currency") == "EUR""#,
+            "payments.execute:currency=EUR",
+            true,
+        ),
+        (r#"resource.hasTag("currency")"#, "payments.execute", false),
+        (
+            r#"resource.kind == "payments" && resource in AgentAuth::Resource::"payments""#,
+            "payments.execute:currency=EUR",
+            true,
+        ),
+        (
+            r#"action in AgentAuth::Action::"risk:money" && action in AgentAuth::Action::"risk:high""#,
+            "payments.execute",
+            true,
+        ),
+        (r#"action in AgentAuth::Action::"payments.*""#, "payments.read", true),
+        (r#"action in AgentAuth::Action::"risk:high""#, "payments.read", false),
+        (r#"action in AgentAuth::Action::"risk:high""#, "warp.engage", true),
+        (r#"context.known.assurance == "path" && context.known.assurance_level == 1"#, "files.read", true),
+        (r#"context.known.greeted && !context.known.tampered"#, "files.read", true),
+        (r#"context.known.risk == "money" && context.known.high_risk"#, "payments.execute", true),
+        (r#"context.known.now == datetime("2027-01-15T08:00:00Z")"#, "files.read", true),
+        (
+            r#"context.known.now.durationSince(context.known.logged_in_at) == duration("1m")"#,
+            "files.read",
+            true,
+        ),
+        (r#"context.claimed has purpose"#, "files.read", false),
+    ] {
+        let text = format!(r#"@id("p") permit(principal, action, resource) when {{ {condition} }};"#);
+        let loaded = load(&[&text]);
+        if condition.starts_with("principal.user.email") {
+            assert!(loaded.is_err(), "an optional attribute needs `has`");
+            continue;
+        }
+        let verdict = ask(&loaded.unwrap_or_else(|faults| panic!("{faults}")), scope, |_| {});
+        assert_eq!(verdict.errors, [""; 0], "{condition}");
+        assert_eq!(verdict.permitted, expected, "{condition} on {scope}");
+    }
+}
+
+#[test]
+fn claims_are_kept_apart_from_knowledge() {
+    let policy = policy(&[r#"@id("p") permit(principal, action, resource)
+        when { context.claimed has purpose && context.claimed.purpose == "invoice" };"#]);
+    let with = |purpose| ask(&policy, "files.read", |question| question.purpose = purpose).permitted;
+    assert!(with(Some("invoice")) && !with(Some("fun")) && !with(None) && with(Some("invoice")));
+}
+
+#[test]
+fn an_evaluation_error_denies_although_cedar_would_skip_the_policy() {
+    let overflow = r#"@id("broken") forbid(principal, action, resource)
+        when { 9223372036854775807 + context.known.assurance_level > 0 };"#;
+    let policy = policy(&[PERMIT, overflow]);
+    let verdict = ask(&policy, "files.read", |_| {});
+    assert!(!verdict.permitted);
+    assert_eq!(verdict.policies, [Arc::from("broken")]);
+    assert_eq!(verdict.errors.len(), 1);
+    // With nothing to add, nothing overflows, and the forbid applies.
+    let verdict = ask(&policy, "files.read", |question| question.assurance = Assurance::Unproven);
+    assert!(!verdict.permitted && verdict.errors.is_empty());
+}
+
+#[test]
+fn an_error_in_a_permit_denies_too() {
+    let broken = r#"@id("broken") permit(principal, action, resource)
+        when { 9223372036854775807 + context.known.assurance_level > 0 };"#;
+    assert!(!permits(&policy(&[PERMIT, broken]), "files.read"));
+}
+
+#[test]
+fn every_fault_is_reported_at_once_with_file_line_and_id() {
+    let found = faults(&[
+        "permit(principal, action, resource);",
+        "@id(\"twice\")\npermit(principal, action, resource);\n\n@id(\"twice\")\npermit(principal, action, resource);",
+        "@id(\"odd\") @colour(\"red\") permit(principal, action, resource);",
+        "\n\nthis is no policy",
+        r#"@id("typo") permit(principal, action == AgentAuth::Action::"files.raed", resource);"#,
+        r#"@id("attr") permit(principal, action, resource) when { principal.nmae == "x" };"#,
+        r#"@id("bad id") permit(principal, action, resource);"#,
+        r#"@id("role-on-permit") @role("x") permit(principal, action, resource);"#,
+        r#"@id("remedy") @remedy("pray") forbid(principal, action, resource);"#,
+        r#"@id("lifetime") @max_lifetime("-PT5M") permit(principal, action, resource);"#,
+        r#"@id("forbid-lifetime") @max_lifetime("PT5M") forbid(principal, action, resource);"#,
+        r#"@id("template") permit(principal == ?principal, action, resource);"#,
+    ]);
+    for expected in [
+        "0.cedar: a policy has no @id",
+        "1.cedar:4: `twice`: the @id stands in `1.cedar`",
+        "2.cedar:1: `odd`: @colour",
+        "3.cedar:3: ",
+        "4.cedar:1: `typo`",
+        "5.cedar:1: `attr`",
+        "6.cedar",
+        "`role-on-permit`: @role",
+        "`remedy`: @remedy: `pray`",
+        "`lifetime`: @max_lifetime",
+        "`forbid-lifetime`: @max_lifetime",
+        "`template`: templates",
+    ] {
+        assert!(found.iter().any(|fault| fault.contains(expected)), "{expected} is not in {found:#?}");
+    }
+}
+
+#[test]
+fn ids_are_unique_across_files() {
+    assert_eq!(faults(&[PERMIT, PERMIT]).len(), 1);
+}
+
+#[test]
+fn obligations_are_the_strictest_of_all_that_permitted() {
+    let policy = policy(&[
+        r#"@id("a") @max_lifetime("PT10M") permit(principal, action, resource);"#,
+        r#"@id("b") @max_lifetime("PT5M") permit(principal, action in AgentAuth::Action::"files.*", resource);"#,
+        r#"@id("c") @require_proof permit(principal, action == AgentAuth::Action::"files.write", resource);"#,
+        r#"@id("d") @max_lifetime("PT1M") permit(principal, action, resource) when { context.known.tampered };"#,
+    ]);
+    let obligations = |scope: &str| {
+        let obligations = ask(&policy, scope, |_| {}).obligations;
+        (obligations.max_lifetime.unwrap().as_secs(), obligations.require_proof)
+    };
+    assert_eq!(obligations("email.read"), (600, false));
+    assert_eq!(obligations("files.read"), (300, false));
+    assert_eq!(obligations("files.write"), (300, true));
+}
+
+#[test]
+fn role_and_remedy_come_from_what_forbade() {
+    let step_up = r#"@id("b-step") @remedy("step_up") forbid(principal, action, resource) unless { principal.user.stepped_up };"#;
+    let verdict = ask(&policy(&[PERMIT, step_up]), "files.read", |_| {});
+    assert_eq!((verdict.remedy, verdict.role.as_deref()), (Some(Remedy::StepUp), None));
+    // Another forbid without a remedy: stepping up would not help.
+    let plain = r#"@id("a-plain") forbid(principal, action, resource);"#;
+    let verdict = ask(&policy(&[PERMIT, step_up, plain]), "files.read", |_| {});
+    assert_eq!((verdict.remedy, verdict.policies.len()), (None, 2));
+    let role =
+        r#"@id("c-role") @role("boss") @reason_user("Only bosses.") forbid(principal, action, resource);"#;
+    let verdict = ask(&policy(&[PERMIT, plain, role]), "files.read", |_| {});
+    assert_eq!(
+        (verdict.role.as_deref(), verdict.reason_user.as_deref()),
+        (Some("boss"), Some("Only bosses."))
+    );
+}
+
+#[test]
+fn an_action_is_only_asked_of_the_policies_that_can_apply() {
+    let texts: Vec<_> = (0..100)
+        .map(|number| {
+            let action = ["files.read", "email.read", "code.read", "docs.read"][number % 4];
+            format!(
+                r#"@id("p{number}") permit(principal, action == AgentAuth::Action::"{action}", resource);"#
+            )
+        })
+        .collect();
+    let group = r#"@id("g") forbid(principal, action in [AgentAuth::Action::"email.*", AgentAuth::Action::"risk:money"], resource);"#;
+    let policy = policy(&[&texts.join("\n"), group, PERMIT]);
+    let size = |action: &str| policy.slices[action].slice.policies.num_of_policies();
+    assert_eq!((size("files.read"), size("email.read"), size("email.send")), (26, 27, 2));
+    assert_eq!((size("payments.execute"), size("chat.read")), (2, 1));
+    // Actions with the same policies share a slice.
+    assert!(Arc::ptr_eq(&policy.slices["chat.read"].slice, &policy.slices["crm.read"].slice));
+}
+
+#[test]
+fn verdicts_are_remembered_until_something_they_read_changes() {
+    let policy = policy(&[PERMIT]);
+    let (session, other) = (session(&["a"]), session(&["b"]));
+    let (agent, scope) = (agent(), "files.read:/x".parse::<Scope>().unwrap());
+    let question = Question {
+        agent: &agent,
+        session: &session,
+        scope: &scope,
+        risk: RiskClass::Read,
+        assurance: Assurance::Path,
+        greeted: true,
+        tampered: false,
+        purpose: None,
+        now: at(0),
+    };
+    let first = policy.judge(&question);
+    let same = |question: &Question<'_>| Arc::ptr_eq(&first, &policy.judge(question));
+    assert!(same(&question));
+    assert!(same(&Question { now: at(100), purpose: Some("x"), ..question }), "neither is read");
+    let renewed = Arc::new(Session { confirmed_at: at(100), key_id: "other".into(), ..(*session).clone() });
+    assert!(same(&Question { session: &renewed, ..question }), "the rights are the same");
+    assert!(!same(&Question { session: &other, ..question }));
+    assert!(!same(&Question { assurance: Assurance::Pinned, ..question }));
+    assert!(!same(&Question { greeted: false, ..question }));
+    assert!(!same(&Question { tampered: true, ..question }));
+    assert!(!same(&Question { risk: RiskClass::Money, ..question }));
+    assert!(!same(&Question { scope: &"files.read:/y".parse().unwrap(), ..question }));
+    assert!(!same(&Question { agent: &Arc::new((*agent).clone()), ..question }), "registered again");
+}
+
+#[test]
+fn what_reads_the_time_is_asked_every_time() {
+    let policy = policy(&[r#"@id("p") permit(principal, action, resource)
+        when { context.known.now < datetime("2027-01-15T08:00:01Z") };"#]);
+    let when = |second| ask(&policy, "files.read", |question| question.now = at(second));
+    assert!(when(0).permitted && !when(1).permitted && when(0).permitted);
+    assert!(when(0).depends_on_time);
+}
+
+#[test]
+fn an_unknown_action_is_an_error_not_a_permit() {
+    let policy = policy(&[PERMIT]);
+    assert!(permits(&policy, "warp.engage") && policy.knows("warp.engage"));
+    assert!(!policy.knows("warp.stop"));
+    assert_eq!(ask(&policy, "warp.stop", |_| {}).errors.len(), 1);
+}
+
+#[test]
+fn hostile_names_stay_names() {
+    let policy = policy(&[
+        r#"@id("p") permit(principal, action, resource) unless { principal in AgentAuth::Role::"admin" };"#,
+    ]);
+    let session = session(&["x\" , AgentAuth::Role::\"admin", "\u{202e}admin", "Admin", "admin "]);
+    assert!(ask_as(&policy, &session, "files.read:/\"quoted\"/…", |_| {}).permitted);
+}
+
+/// What is built for a question passes the schema's own checks, which are skipped when deciding.
+fn conforms(scope: &str, session: &Arc<Session>) {
+    let policy = policy(&[PERMIT]);
+    let (agent, scope) = (agent(), scope.parse::<Scope>().unwrap());
+    let question = Question {
+        agent: &agent,
+        session,
+        scope: &scope,
+        risk: RiskClass::Read,
+        assurance: Assurance::Launched,
+        greeted: true,
+        tampered: false,
+        purpose: Some("x"),
+        now: at(0),
+    };
+    let user = policy.types.prepare(session).unwrap();
+    let (agent, resource, entities) = policy.types.entities(&question, &user).unwrap();
+    let entities =
+        Entities::from_entities(entities, Some(&policy.schema)).unwrap_or_else(|error| panic!("{error}"));
+    let is_in = |child: &EntityUid, parent: &str| entities.is_ancestor_of(&parent.parse().unwrap(), child);
+    assert!(is_in(&agent, r#"AgentAuth::User::"U1""#));
+    assert!(
+        scope.context() == &crate::scope::ScopeContext::Any
+            || is_in(&resource, r#"AgentAuth::Resource::"files""#)
+    );
+}
+
+#[test]
+fn entities_conform_to_the_schema() {
+    for scope in ["files.read", "files.read:/", "files.read:/a/b", "files.read:k=v,l=w*"] {
+        conforms(scope, &session(&["a", "b"]));
+        conforms(scope, &session(&[]));
+    }
+}
+
+#[test]
+fn a_thousand_policies_load_in_bounded_slices() {
+    let catalogue = Catalogue::shipped().unwrap();
+    let names: Vec<_> = catalogue.actions().map(|(name, _)| name.to_owned()).collect();
+    let text: String = (0..300)
+        .map(|number| {
+            let action = &names[number % names.len()];
+            format!("@id(\"p{number}\") forbid(principal, action == AgentAuth::Action::\"{action}\", resource) when {{ context.known.tampered }};\n")
+        })
+        .collect();
+    let policy = policy(&[PERMIT, &text]);
+    let most = policy.slices.values().map(|action| action.slice.policies.num_of_policies()).max().unwrap();
+    assert!(most <= 300 / names.len() + 2, "{most}");
+    assert!(permits(&policy, "files.read:/x"));
+    let files: HashMap<_, _> =
+        policy.files().into_iter().map(|(file, count)| (file.to_string(), count)).collect();
+    assert_eq!((files["0.cedar"], files["1.cedar"]), (1, 300));
+}
+
+fn any_policy() -> impl Strategy<Value = String> {
+    let effect = prop_oneof![Just("permit"), Just("forbid")];
+    let action = prop_oneof![
+        Just("action"),
+        Just(r#"action == AgentAuth::Action::"files.read""#),
+        Just(r#"action in AgentAuth::Action::"files.*""#),
+        Just(r#"action in [AgentAuth::Action::"email.read", AgentAuth::Action::"risk:high"]"#),
+    ];
+    let condition = prop_oneof![
+        Just("true"),
+        Just(r#"principal in AgentAuth::Role::"a""#),
+        Just("context.known.tampered"),
+        Just(r#"resource in AgentAuth::Resource::"files:/a""#),
+        Just("9223372036854775807 + context.known.assurance_level > 0"),
+        Just(r#"context.known.now < datetime("2030-01-01")"#),
+    ];
+    (effect, action, condition).prop_map(|(effect, action, condition)| {
+        format!("{effect}(principal, {action}, resource) when {{ {condition} }};")
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 32, ..ProptestConfig::default() })]
+
+    /// Slices say what the whole set says, errors included; and a forbid more never permits.
+    #[test]
+    fn slicing_changes_nothing_and_a_forbid_never_permits(
+        bodies in proptest::collection::vec(any_policy(), 0..6),
+        scope in prop_oneof![Just("files.read:/a/b"), Just("files.write"), Just("email.read"), Just("files.delete:/b")],
+        role in prop_oneof![Just("a"), Just("b")],
+        tampered in any::<bool>(),
+    ) {
+        let named = |bodies: &[String]| -> String {
+            bodies.iter().enumerate().map(|(number, body)| format!("@id(\"p{number}\") {body}\n")).collect()
+        };
+        let session = session(&[role]);
+        let verdict = |policy: &Policy| ask_as(policy, &session, scope, |question| question.tampered = tampered);
+        let sliced = policy(&[&named(&bodies)]);
+        let whole: PolicySet = PolicySet::from_policies(
+            named(&bodies).parse::<PolicySet>().unwrap().policies().enumerate().map(|(number, policy)| {
+                let id = policy.annotation("id").unwrap_or_else(|| panic!("{number} has no id"));
+                policy.new_id(cedar_policy::PolicyId::new(id))
+            }),
+        ).unwrap();
+        let mut unsliced = policy(&[&named(&bodies)]);
+        for action in unsliced.slices.values_mut() {
+            action.slice = Arc::new(Slice { policies: whole.clone(), reads: Reads::EVERYTHING });
+        }
+        let (one, two) = (verdict(&sliced), verdict(&unsliced));
+        prop_assert_eq!((one.permitted, &one.policies, &one.errors), (two.permitted, &two.policies, &two.errors));
+
+        let mut more = bodies.clone();
+        more.push("forbid(principal, action, resource) when { context.known.greeted };".to_owned());
+        prop_assert!(!verdict(&policy(&[&named(&more)])).permitted);
+        more.pop();
+        more.push("forbid(principal, action, resource) when { context.known.tampered };".to_owned());
+        let stricter = verdict(&policy(&[&named(&more)]));
+        prop_assert!(one.permitted || !stricter.permitted);
+    }
+}

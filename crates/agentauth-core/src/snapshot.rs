@@ -1,0 +1,37 @@
+//! The snapshot: everything that one decision may look at, at one moment. A change builds the next one.
+
+use std::sync::Arc;
+
+use crate::agents::Agents;
+use crate::catalogue::Catalogue;
+use crate::grant::Grants;
+use crate::policy::Policy;
+use crate::session::SessionState;
+use crate::time::{SignedDuration, Timestamp};
+
+/// Everything that a decision may look at. Cloning is cheap: its large parts are persistent or shared.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// Counts the snapshots.
+    pub generation: u64,
+    /// Whether a person paused everything.
+    pub locked: bool,
+    /// Whether an administrator locked this device.
+    pub quarantined_device: bool,
+    /// The agents that an administrator locked, by name.
+    pub quarantined_agents: imbl::HashSet<String>,
+    /// Who is logged in.
+    pub session: SessionState,
+    /// Until when the provider's keys count as fresh; `None` when there are none.
+    pub keys_fresh_until: Option<Timestamp>,
+    /// The registered agents.
+    pub agents: Agents,
+    /// What they were allowed and refused.
+    pub grants: Grants,
+    /// The organisation's policies, with what was remembered of their verdicts.
+    pub policy: Arc<Policy>,
+    /// What is known of each action.
+    pub catalogue: Arc<Catalogue>,
+    /// For high-risk scopes: how old the provider's last confirmation of the session may be.
+    pub max_confirmation_age: SignedDuration,
+}
