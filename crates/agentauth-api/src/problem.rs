@@ -25,8 +25,6 @@ pub enum ErrorCode {
     NotFound,
     /// The path takes another method.
     MethodNotAllowed,
-    /// A login is already under way.
-    LoginInProgress,
     /// The login could not be started.
     LoginUnavailable,
     /// The audit log cannot be written, so nothing is done.
@@ -50,7 +48,6 @@ impl ErrorCode {
             Self::CallerUnproven => "caller_unproven",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
-            Self::LoginInProgress => "login_in_progress",
             Self::LoginUnavailable => "login_unavailable",
             Self::AuditUnavailable => "audit_unavailable",
             Self::ShuttingDown => "shutting_down",
@@ -66,7 +63,6 @@ impl ErrorCode {
             Self::Forbidden | Self::CallerUnproven => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
-            Self::LoginInProgress => 409,
             Self::RequestTooLarge => 413,
             Self::RateLimited => 429,
             Self::Internal => 500,

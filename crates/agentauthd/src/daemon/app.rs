@@ -1,0 +1,51 @@
+//! What every request can reach.
+
+use std::sync::{Arc, Mutex};
+
+use agentauth_core::recognise::Recogniser;
+use agentauth_core::{Clock, Timestamp};
+use agentauth_idp::Keys;
+use agentauth_ipc::{HashCache, Identify};
+
+use super::keeper::KeeperHandle;
+use super::limits::Usage;
+use super::logins::Logins;
+use super::recorder::Recorder;
+use super::state::State;
+
+/// The daemon, as its requests see it.
+pub(crate) struct App {
+    pub(crate) about: About,
+    pub(crate) state: Arc<State>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) audit: Recorder,
+    pub(crate) identifier: Arc<dyn Identify>,
+    pub(crate) hashes: HashCache,
+    pub(crate) recogniser: Recogniser,
+    pub(crate) usage: Mutex<Usage>,
+    /// Absent where no project is configured: then nobody can log in, and every check is denied.
+    pub(crate) provider: Option<ProviderSide>,
+}
+
+/// The parts that need a provider.
+pub(crate) struct ProviderSide {
+    pub(crate) keeper: KeeperHandle,
+    pub(crate) logins: Logins,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) project_id: String,
+    pub(crate) base_url: String,
+    pub(crate) redirect_uris: Vec<String>,
+    pub(crate) store_kind: &'static str,
+}
+
+/// What does not change while the daemon runs.
+pub(crate) struct About {
+    pub(crate) owner_uid: u32,
+    pub(crate) started_at: Timestamp,
+    pub(crate) profile: String,
+    pub(crate) device: String,
+    pub(crate) policy_count: usize,
+    pub(crate) policy_sources: Vec<String>,
+    /// What was wrong with what was read at the start.
+    pub(crate) problems: Vec<String>,
+}

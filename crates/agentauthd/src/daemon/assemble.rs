@@ -1,0 +1,330 @@
+//! Building the daemon: every part made from the configuration, and handed to those that need it.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use agentauth_audit::{AuditError, AuditLog};
+use agentauth_core::Clock;
+use agentauth_core::recognise::{FileIdentity, Recogniser, Terminals};
+use agentauth_core::session::SessionState;
+use agentauth_core::snapshot::Snapshot;
+use agentauth_host::clock::SystemClock;
+use agentauth_host::device::{DeviceError, DeviceId};
+use agentauth_host::harden;
+use agentauth_idp::{ConfigFaults, HttpError, Provider, ProviderConfig, ProviderSettings, RefreshVia};
+use agentauth_ipc::{HashCache, IdentifyError, ListenError, Listener, ProcIdentifier, listen};
+use agentauth_store::{AgeFile, Memory, ProfileName, SecretStore, StateDb, StateError, StoreError};
+use secrecy::SecretString;
+
+use super::app::{About, App, ProviderSide};
+use super::keeper::{self, Keeper};
+use super::limits::{Limits, Usage};
+use super::load::{self, LoadError};
+use super::logins::{self, Logins};
+use super::record;
+use super::recorder::Recorder;
+use super::state::State;
+use crate::config::{Config, RefreshRoute, StoreKind};
+
+/// How many digests of executables are remembered.
+const DIGESTS: usize = 1024;
+
+/// The daemon, ready to run.
+pub(super) struct Assembled {
+    pub(super) app: Arc<App>,
+    pub(super) keeper: Option<Keeper>,
+    pub(super) listener: Listener,
+}
+
+/// Why the daemon could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The profile's name cannot be used.
+    #[error("the profile `{profile}` cannot be used")]
+    Profile {
+        /// The name.
+        profile: String,
+        /// Why.
+        #[source]
+        cause: agentauth_store::NameError,
+    },
+    /// The state directory cannot be used.
+    #[error("cannot use the state directory `{}`: check that it is yours and writable", path.display())]
+    StateDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// The installation's identifier cannot be read or made.
+    #[error("cannot tell which installation this is")]
+    Device(#[from] DeviceError),
+    /// The audit log cannot be opened; without it nothing would be allowed.
+    #[error("cannot open the audit log")]
+    Audit(#[from] AuditError),
+    /// The state database cannot be opened.
+    #[error("cannot open the state database")]
+    State(#[from] StateError),
+    /// Agents, catalogue or policies cannot be read.
+    #[error("cannot load the rules")]
+    Load(#[from] LoadError),
+    /// The provider's configuration is not valid.
+    #[error("the provider's configuration is not valid")]
+    Provider(#[from] ConfigFaults),
+    /// TLS cannot be set up.
+    #[error("cannot set up the connection to the provider")]
+    Http(#[from] HttpError),
+    /// The secret store cannot be opened.
+    #[error("cannot open the secret store")]
+    Store(#[from] StoreError),
+    /// The passphrase of the encrypted file is not to be had.
+    #[error("cannot read the passphrase from `{}`: give `secrets.passphrase_file` a readable file", path.display())]
+    Passphrase {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// The encrypted file needs a passphrase.
+    #[error(
+        "the store `file` needs a passphrase: set `secrets.passphrase_file`, or start the daemon on a terminal to be asked"
+    )]
+    NoPassphrase,
+    /// Callers cannot be identified.
+    #[error("cannot identify callers")]
+    Identify(#[from] IdentifyError),
+    /// The socket cannot be served.
+    #[error("cannot serve the socket")]
+    Listen(#[from] ListenError),
+    /// Signals cannot be received.
+    #[error("cannot receive signals")]
+    Signals(#[source] io::Error),
+}
+
+/// Makes every part. Blocking, and short: the keychain and the network are left to the keeper.
+pub(super) fn assemble(config: &Config) -> Result<Assembled, RunError> {
+    for step in harden::all() {
+        match step.outcome {
+            Ok(()) => tracing::debug!(step = step.what, "hardened"),
+            Err(error) => tracing::warn!(step = step.what, %error, "not hardened"),
+        }
+    }
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let now = clock.now();
+    let profile: ProfileName = config
+        .profile
+        .parse()
+        .map_err(|cause| RunError::Profile { profile: config.profile.clone(), cause })?;
+    let state_directory = &config.paths.state_dir;
+    let unusable = |cause| RunError::StateDirectory { path: state_directory.clone(), cause };
+    agentauth_store::private_directory(state_directory).map_err(unusable)?;
+    let device = DeviceId::of_installation(state_directory)?.to_string();
+    // The owner is whoever the daemon runs as; every part gets it as a parameter.
+    let owner_uid = rustix::process::geteuid().as_raw();
+
+    // The socket first: a second daemon is told so before it touches the log or the login.
+    let listener = listener(config, owner_uid)?;
+    let audit = Recorder::new(AuditLog::open(&state_directory.join("audit"), now)?);
+    let loaded = load::load(&config.paths.agents_dir, &config.paths.policies_dir)?;
+    audit.append(&record::service_start(&device, now))?;
+    audit.append(&record::policy_loaded(&loaded.policy_sources, loaded.policy.len(), now))?;
+    for (name, path) in &loaded.agent_files {
+        if let Some(agent) = loaded.agents.get(name) {
+            let source = path.display().to_string();
+            audit.append(&record::agent_registered(name, &agent.manifest_digest, &source, now))?;
+        }
+    }
+    for problem in &loaded.problems {
+        tracing::error!(problem, "an agent was not registered");
+    }
+    let state = Arc::new(State::new(Snapshot {
+        generation: 0,
+        locked: false,
+        quarantined_device: false,
+        quarantined_agents: imbl::HashSet::new(),
+        session: if config.provider.project_id.is_some() {
+            let why = "the keychain has not been read yet";
+            SessionState::Unverified { user: None, since: now, why: why.to_owned() }
+        } else {
+            SessionState::LoggedOut
+        },
+        keys_fresh_until: None,
+        agents: loaded.agents,
+        grants: loaded.grants,
+        policy: loaded.policy.clone(),
+        catalogue: loaded.catalogue,
+        max_confirmation_age: config.checks.max_confirmation_age,
+    }));
+
+    let (provider, keeper) = match provider_config(config)? {
+        Some(provider) => {
+            let provider = Provider::new(provider)?;
+            let parts = (profile, audit.clone(), state.clone(), clock.clone());
+            let (side, keeper) = provider_side(config, provider, parts)?;
+            (Some(side), Some(keeper))
+        }
+        None => (None, None),
+    };
+    let app = App {
+        about: About {
+            owner_uid,
+            started_at: now,
+            profile: config.profile.clone(),
+            device,
+            policy_count: loaded.policy.len(),
+            policy_sources: loaded.policy_sources,
+            problems: loaded.problems,
+        },
+        state,
+        clock,
+        audit,
+        identifier: Arc::new(ProcIdentifier::new()?),
+        hashes: HashCache::new(DIGESTS),
+        recogniser: recogniser(owner_uid),
+        usage: Mutex::new(Usage::new(Limits {
+            requests_per_second: config.checks.requests_per_second,
+            burst: config.checks.burst,
+            connections: config.checks.max_connections,
+            connections_per_process: config.checks.max_connections_per_process,
+        })),
+        provider,
+    };
+    Ok(Assembled { app: Arc::new(app), keeper, listener })
+}
+
+type Common = (ProfileName, Recorder, Arc<State>, Arc<dyn Clock>);
+
+fn provider_side(
+    config: &Config,
+    provider: Provider,
+    (profile, audit, state, clock): Common,
+) -> Result<(ProviderSide, Keeper), RunError> {
+    let state_directory = &config.paths.state_dir;
+    let store = secret_store(config)?;
+    let store_kind = store.describe();
+    let keys = Arc::new(provider.keys(Some(state_directory.join("jwks.json")), clock.now()));
+    let settings = provider.config();
+    let (project_id, base_url) = (settings.project_id().to_owned(), settings.base_url().to_string());
+    let redirect_uris = settings.redirect_uris();
+    let (keeper, handle) = Keeper::new(keeper::Parts {
+        profile,
+        state_directory: state_directory.clone(),
+        tenant: config.provider.tenant.clone(),
+        provider: provider.clone(),
+        keys: keys.clone(),
+        store,
+        db: Arc::new(StateDb::open(&state_directory.join("state.db"))?),
+        audit: audit.clone(),
+        state,
+        clock: clock.clone(),
+        jitter,
+    });
+    let logins = Logins::new(logins::Parts {
+        provider,
+        keys: keys.clone(),
+        keeper: handle.clone(),
+        audit,
+        clock,
+        time_limit: config.login.time_limit,
+    });
+    Ok((
+        ProviderSide { keeper: handle, logins, keys, project_id, base_url, redirect_uris, store_kind },
+        keeper,
+    ))
+}
+
+/// The socket that systemd handed over, or our own.
+fn listener(config: &Config, owner_uid: u32) -> Result<Listener, ListenError> {
+    match listenfd::ListenFd::from_env().take_unix_listener(0) {
+        Ok(Some(handed)) => Listener::from_activated(handed, owner_uid),
+        Ok(None) => listen(&config.paths.socket, owner_uid),
+        Err(error) => {
+            tracing::warn!(%error, "what the service manager handed over is no listening Unix socket");
+            listen(&config.paths.socket, owner_uid)
+        }
+    }
+}
+
+/// The provider as its crate wants it; `None` where no project is configured.
+pub(crate) fn provider_config(config: &Config) -> Result<Option<ProviderConfig>, ConfigFaults> {
+    let provider = &config.provider;
+    let Some(project_id) = &provider.project_id else { return Ok(None) };
+    ProviderConfig::new(ProviderSettings {
+        project_id: project_id.clone(),
+        base_url: provider.base_url.as_ref().map(ToString::to_string),
+        client_id: provider.client_id.clone(),
+        scopes: Some(provider.scopes.clone()),
+        flow: provider.flow.clone(),
+        tenant: provider.tenant.clone(),
+        login_hint: provider.login_hint.clone(),
+        extra_issuers: provider.extra_issuers.clone(),
+        audiences: provider.audiences.clone(),
+        redirect: Some(config.login.redirect()),
+        timeouts: None,
+        refresh_via: match provider.refresh {
+            RefreshRoute::Oauth => RefreshVia::TokenEndpoint,
+            RefreshRoute::Descope => RefreshVia::SessionEndpoint,
+        },
+    })
+    .map(Some)
+}
+
+fn secret_store(config: &Config) -> Result<Arc<dyn SecretStore>, RunError> {
+    Ok(match config.secrets.store {
+        StoreKind::Memory => Arc::new(Memory::new()),
+        StoreKind::File => {
+            let passphrase = passphrase(config)?;
+            Arc::new(AgeFile::open(&config.paths.state_dir.join("secrets"), &passphrase)?)
+        }
+        StoreKind::Keychain => keychain(),
+    })
+}
+
+#[cfg(target_os = "linux")]
+fn keychain() -> Arc<dyn SecretStore> {
+    Arc::new(agentauth_store::SecretService::new())
+}
+
+#[cfg(any(target_os = "macos", windows))]
+fn keychain() -> Arc<dyn SecretStore> {
+    Arc::new(agentauth_store::Native::new())
+}
+
+/// From the configured file, or asked for on the terminal that the daemon was started from.
+fn passphrase(config: &Config) -> Result<SecretString, RunError> {
+    let Some(path) = &config.secrets.passphrase_file else {
+        return rpassword::prompt_password("Passphrase of the agentauthd secret file: ")
+            .map(SecretString::from)
+            .map_err(|_| RunError::NoPassphrase);
+    };
+    let text =
+        std::fs::read_to_string(path).map_err(|cause| RunError::Passphrase { path: path.clone(), cause })?;
+    let text = zeroize::Zeroizing::new(text);
+    Ok(SecretString::from(text.trim_end_matches(['\r', '\n'])))
+}
+
+/// Our own executable is the only one that is taken for the person's command line.
+fn recogniser(owner_uid: u32) -> Recogniser {
+    let own = std::fs::metadata("/proc/self/exe").ok().zip(std::env::current_exe().ok());
+    let own_executables = own
+        .map(|(metadata, path)| {
+            use std::os::unix::fs::MetadataExt as _;
+            let path = path.display().to_string();
+            FileIdentity { path, device: metadata.dev(), inode: metadata.ino() }
+        })
+        .into_iter()
+        .collect();
+    Recogniser { owner_uid, own_executables, terminals: Terminals::builtin() }
+}
+
+/// Spreads refreshes of many machines; need not be unguessable.
+fn jitter() -> f64 {
+    let mut bytes = [0; 4];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX),
+        Err(_) => 0.5,
+    }
+}

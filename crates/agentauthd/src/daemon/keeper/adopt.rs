@@ -1,0 +1,178 @@
+//! A finished login becomes the session.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use agentauth_core::session::{RefreshHistory, Session, SessionState, User, next_refresh};
+use agentauth_idp::VerifiedSession;
+use agentauth_store::{Pin, PinOutcome, RefreshLock};
+use secrecy::SecretString;
+
+use super::{Held, Keeper, LOCK_PATIENCE, Login, StoredLogin};
+use crate::daemon::chain::Chain;
+use crate::daemon::record;
+
+/// A login whose tokens have been verified.
+pub(crate) struct NewLogin {
+    /// The issuer that the person signed in to.
+    pub(crate) issuer: String,
+    /// Who signed in.
+    pub(crate) user: User,
+    /// The long-lived token.
+    pub(crate) refresh_token: SecretString,
+    /// The session token.
+    pub(crate) session_token: SecretString,
+    /// What the session token says.
+    pub(crate) session: VerifiedSession,
+}
+
+/// Why a finished login was not kept. Nothing is stored then.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AdoptError {
+    #[error(
+        "you signed in as {seen}, but this installation belongs to {pinned}: sign in as that account, or use another \
+         profile for this one"
+    )]
+    OtherAccount { seen: String, pinned: String },
+    #[error("another process is refreshing the login: try again in a moment")]
+    Busy(#[source] agentauth_store::RefreshLockError),
+    #[error("the login could not be stored: {0}")]
+    Store(agentauth_store::StoreError),
+    #[error("the state database could not be used: {0}")]
+    State(agentauth_store::StateError),
+    #[error("the login could not be recorded, so it was not kept: {0}")]
+    Audit(agentauth_audit::AuditError),
+    #[error("the login could not be written down for storing")]
+    Form,
+    #[error("the daemon is stopping; log in again once it runs")]
+    Stopped,
+}
+
+impl AdoptError {
+    /// The stable code.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::OtherAccount { .. } => "other_account",
+            Self::Busy(_) => "busy",
+            Self::Store(_) | Self::Form => "secret_store",
+            Self::State(_) => "state",
+            Self::Audit(_) => "audit_unavailable",
+            Self::Stopped => "shutting_down",
+        }
+    }
+}
+
+impl Keeper {
+    /// Stores a login, pins its account if it is the first, records it, and makes it the session.
+    pub(super) async fn adopt(&mut self, new: NewLogin) -> Result<User, AdoptError> {
+        self.refuse_other_account(&new).await?;
+        let lock = RefreshLock::acquire(&self.parts.state_directory, &self.parts.profile, LOCK_PATIENCE);
+        let _lock = lock.await.map_err(AdoptError::Busy)?;
+        let now = self.parts.clock.now();
+        let stored = StoredLogin {
+            issuer: new.issuer.clone(),
+            user: new.user.clone(),
+            logged_in_at: now,
+            refresh_token: new.refresh_token,
+        };
+        let before = self.parts.store.get(&self.name).await.map_err(AdoptError::Store)?;
+        let secret = stored.to_secret().map_err(|_| AdoptError::Form)?;
+        self.parts.store.set(&self.name, &secret).await.map_err(AdoptError::Store)?;
+
+        let session = Arc::new(Session {
+            user: new.user.clone(),
+            rights: new.session.claims.effective(self.parts.tenant.as_deref()),
+            key_id: new.session.key_id,
+            confirmed_at: now,
+            logged_in_at: now,
+            claims: new.session.claims,
+        });
+        if let Err(error) = self.pin_and_record(&new.issuer, &session).await {
+            self.restore(before).await;
+            return Err(error);
+        }
+        let replaced = before.and_then(|secret| StoredLogin::from_secret(&secret).ok());
+        self.farewell(replaced);
+
+        self.history = RefreshHistory::default();
+        self.put_history(0, Some(now)).await;
+        self.next = Some(next_refresh(&session, (self.parts.jitter)(), None));
+        self.held = Held::Login(Login { stored, unstored: false, session_token: Some(new.session_token) });
+        let fresh_until = self.parts.keys.fresh_until();
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+        self.parts.state.change(|snapshot| {
+            snapshot.session = SessionState::Active(session);
+            snapshot.keys_fresh_until = fresh_until;
+        });
+        let health = self.parts.store.probe().await;
+        self.view.send_modify(|view| {
+            view.problem = None;
+            view.store = Some(health);
+            view.reachable = Some(true);
+            view.last_reached_at = Some(now);
+            view.last_failure = None;
+        });
+        Ok(new.user)
+    }
+
+    async fn refuse_other_account(&self, new: &NewLogin) -> Result<(), AdoptError> {
+        match self.with_db(|db, profile| db.pin(profile)).await.map_err(AdoptError::State)? {
+            Some(pin) if pin.issuer != new.issuer || pin.subject != new.user.subject => {
+                Err(other_account(&new.user, &pin))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The pin and the record; what gives rights is recorded before it takes effect.
+    async fn pin_and_record(&self, issuer: &str, session: &Session) -> Result<(), AdoptError> {
+        let record = record::login(session, issuer, session.logged_in_at);
+        self.parts.audit.append(&record).map_err(AdoptError::Audit)?;
+        let pin = Pin {
+            issuer: issuer.to_owned(),
+            subject: session.user.subject.clone(),
+            display_name: session.user.email.clone().or_else(|| session.user.name.clone()),
+            pinned_at: session.logged_in_at,
+        };
+        match self
+            .with_db(move |db, profile| db.set_pin_if_absent(profile, &pin))
+            .await
+            .map_err(AdoptError::State)?
+        {
+            PinOutcome::Existing(pin) if pin.issuer != issuer || pin.subject != session.user.subject => {
+                Err(other_account(&session.user, &pin))
+            }
+            PinOutcome::Set | PinOutcome::Existing(_) => Ok(()),
+        }
+    }
+
+    /// Puts back what the store held before a login that failed half-way.
+    async fn restore(&self, before: Option<SecretString>) {
+        let restored = match before {
+            Some(secret) => self.parts.store.set(&self.name, &secret).await,
+            None => self.parts.store.remove(&self.name).await.map(|_| ()),
+        };
+        if let Err(error) = restored {
+            tracing::error!(error = %Chain(&error), "a login that failed half-way cannot be removed from the store");
+        }
+    }
+
+    /// Ends the replaced login at the provider; nobody waits for it.
+    fn farewell(&self, replaced: Option<StoredLogin>) {
+        let Some(replaced) = replaced else { return };
+        let provider = self.parts.provider.clone();
+        self.background.spawn(async move {
+            if let Err(error) = provider.logout(&replaced.refresh_token, false).await {
+                tracing::info!(error = %Chain(&error), "the replaced login could not be ended at the provider");
+            }
+        });
+    }
+}
+
+fn other_account(seen: &User, pinned: &Pin) -> AdoptError {
+    let seen = seen.email.clone().unwrap_or_else(|| seen.subject.clone());
+    AdoptError::OtherAccount {
+        seen,
+        pinned: pinned.display_name.clone().unwrap_or_else(|| pinned.subject.clone()),
+    }
+}

@@ -1,0 +1,282 @@
+//! One refresh: under the lock of all processes, with the newest stored token, durable before use.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use agentauth_core::session::{
+    AfterFailure, OverReason, RefreshFailure, RefreshHistory, Session, SessionState, after_failure,
+    next_refresh,
+};
+use agentauth_core::text::display_safe;
+use agentauth_core::{SignedDuration, Timestamp};
+use agentauth_idp::Refreshed;
+use agentauth_store::{RefreshLock, RefreshRecord};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::{Held, Keeper, LOCK_PATIENCE, STORE_RETRY, StoredLogin};
+use crate::daemon::chain::Chain;
+use crate::daemon::record;
+
+/// How soon a rotated token that the store refused is offered to it again.
+const STORE_AGAIN: SignedDuration = SignedDuration::from_secs(2);
+/// How long a fault of the configuration is left alone.
+const FIX_PAUSE: SignedDuration = SignedDuration::from_mins(5);
+/// How soon a session token that could not be verified is asked for anew.
+const VERIFY_AGAIN: SignedDuration = SignedDuration::from_secs(30);
+
+/// What the store holds now, read under the lock.
+enum Stored {
+    Login(Box<StoredLogin>),
+    Nothing,
+    Unusable(String),
+}
+
+impl Keeper {
+    /// Asks the provider for a new session token.
+    pub(super) async fn refresh(&mut self) {
+        let epoch = self.epoch.load(Ordering::SeqCst);
+        let lock =
+            RefreshLock::acquire(&self.parts.state_directory, &self.parts.profile, LOCK_PATIENCE).await;
+        let _lock = match lock {
+            Ok(lock) => lock,
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "no refresh: its lock is not to be had");
+                return self.try_later(&error.to_string(), STORE_RETRY);
+            }
+        };
+        match self.newest_stored().await {
+            Stored::Login(stored) => {
+                if let Held::Login(login) = &mut self.held {
+                    login.stored = *stored;
+                }
+            }
+            Stored::Nothing => {
+                tracing::info!("another process ended the login");
+                return self.forget(None);
+            }
+            // A refresh may rotate the token, and the new one would have nowhere to go.
+            Stored::Unusable(why) => return self.try_later(&why, STORE_RETRY),
+        }
+        let Held::Login(login) = &self.held else { return };
+        let token = login.stored.refresh_token.clone();
+        // Until the answer is here, the database says that one is outstanding: after a crash the next attempt knows
+        // that it may be the second.
+        self.put_history(self.history.ambiguous.saturating_add(1), None).await;
+        tracing::debug!("refreshing the session");
+        match self.parts.provider.refresh(&token).await {
+            Ok(refreshed) => self.refreshed(refreshed, epoch).await,
+            Err(failure) => self.not_refreshed(failure).await,
+        }
+    }
+
+    /// Offers a rotated token to the store again.
+    pub(super) async fn store_again(&mut self) {
+        let lock =
+            RefreshLock::acquire(&self.parts.state_directory, &self.parts.profile, LOCK_PATIENCE).await;
+        if lock.is_ok() && self.store_rotated().await {
+            self.next = Some(self.parts.clock.now());
+        } else {
+            self.next = Some(self.parts.clock.now() + STORE_AGAIN);
+        }
+    }
+
+    async fn newest_stored(&self) -> Stored {
+        match self.parts.store.get(&self.name).await {
+            Ok(Some(secret)) => match self.read_login(&secret).await {
+                Ok(stored) => Stored::Login(Box::new(stored)),
+                Err(problem) => Stored::Unusable(problem),
+            },
+            Ok(None) => Stored::Nothing,
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "no refresh: the secret store cannot be read");
+                let health = self.parts.store.probe().await;
+                self.view.send_modify(|view| view.store = Some(health));
+                Stored::Unusable(error.to_string())
+            }
+        }
+    }
+
+    async fn refreshed(&mut self, refreshed: Refreshed, epoch: u64) {
+        let now = self.parts.clock.now();
+        self.reached(now);
+        let Held::Login(login) = &mut self.held else { return };
+        if let Some(new) = refreshed.new_refresh
+            && new.expose_secret() != login.stored.refresh_token.expose_secret()
+        {
+            login.stored.refresh_token = new;
+            login.unstored = true;
+            self.history.rotates = true;
+        }
+        if !self.store_rotated().await {
+            self.next = Some(self.parts.clock.now() + STORE_AGAIN);
+            return;
+        }
+        self.history = self.history.succeeded(false);
+        self.put_history(0, Some(now)).await;
+        self.activate(refreshed.access_token, refreshed.next_refresh_seconds, epoch).await;
+    }
+
+    /// Stores a rotated refresh token and waits until it is durable; `true` when nothing is left to store.
+    async fn store_rotated(&mut self) -> bool {
+        let Held::Login(login) = &mut self.held else { return true };
+        if !login.unstored {
+            return true;
+        }
+        let Ok(secret) = login.stored.to_secret() else { return false };
+        match self.parts.store.set(&self.name, &secret).await {
+            Ok(()) => {
+                login.unstored = false;
+                self.view.send_modify(|view| view.problem = None);
+                true
+            }
+            Err(error) => {
+                tracing::error!(error = %Chain(&error), "the rotated login cannot be stored; it is held in memory");
+                let problem = format!(
+                    "the provider gave a new login that cannot be stored ({error}); it will be lost if agentauthd stops now"
+                );
+                let health = self.parts.store.probe().await;
+                self.view.send_modify(|view| {
+                    view.problem = Some(problem);
+                    view.store = Some(health);
+                });
+                false
+            }
+        }
+    }
+
+    /// Verifies a session token, records it, and makes it the session.
+    pub(super) async fn activate(&mut self, token: SecretString, hint: Option<u32>, epoch: u64) {
+        let now = self.parts.clock.now();
+        let Held::Login(login) = &self.held else { return };
+        let stored = login.stored.clone();
+        let verified = {
+            let pinned = Some(stored.user.subject.as_str());
+            self.parts.provider.verify_session(&token, &self.parts.keys, pinned, now).await
+        };
+        let verified = match verified {
+            Ok(verified) => verified,
+            Err(error) => {
+                tracing::error!(error = %Chain(&error), "the provider's session token is refused");
+                self.set_unverified(Some(stored.user), &error.to_string(), now);
+                return self.try_later(&error.to_string(), VERIFY_AGAIN);
+            }
+        };
+        let rights = verified.claims.effective(self.parts.tenant.as_deref());
+        let session = Arc::new(Session {
+            user: stored.user,
+            rights,
+            key_id: verified.key_id,
+            confirmed_at: now,
+            logged_in_at: stored.logged_in_at,
+            claims: verified.claims,
+        });
+        // Recorded before it takes effect: the new token may give rights that the old one did not.
+        if let Err(error) = self.parts.audit.append(&record::refresh(&session, now)) {
+            tracing::error!(error = %Chain(&error), "no session: the refresh cannot be recorded");
+            self.set_unverified(Some(session.user.clone()), &error.to_string(), now);
+            return self.try_later(&error.to_string(), STORE_AGAIN);
+        }
+        self.next = Some(next_refresh(&session, (self.parts.jitter)(), hint));
+        let fresh_until = self.parts.keys.fresh_until();
+        let current = &self.epoch;
+        self.parts.state.change(|snapshot| {
+            // A logout that came meanwhile wins.
+            if current.load(Ordering::SeqCst) == epoch {
+                snapshot.session = SessionState::Active(session);
+                snapshot.keys_fresh_until = fresh_until;
+            }
+        });
+        if let Held::Login(login) = &mut self.held {
+            login.session_token = Some(token);
+        }
+        self.view.send_modify(|view| view.problem = None);
+    }
+
+    async fn not_refreshed(&mut self, failure: RefreshFailure) {
+        let now = self.parts.clock.now();
+        let what = words(&failure);
+        tracing::warn!(what, "the session was not refreshed");
+        self.parts.audit.note_down(&record::refresh_failed(&what, now));
+        let after = after_failure(&self.history, &failure, now, (self.parts.jitter)());
+        self.history = self.history.failed(&failure);
+        self.put_history(self.history.ambiguous, None).await;
+        match after {
+            AfterFailure::RetryAt(at) => {
+                self.view.send_modify(|view| {
+                    view.reachable = Some(false);
+                    view.last_failure = Some(what);
+                });
+                self.next = Some(at);
+            }
+            AfterFailure::Fix { what } => self.try_later(&what, FIX_PAUSE),
+            AfterFailure::End(why) => {
+                self.reached(now);
+                self.login_is_over(why).await;
+            }
+        }
+    }
+
+    /// The provider says that the login ended: forget it here too.
+    async fn login_is_over(&mut self, why: OverReason) {
+        tracing::warn!(?why, "the login is over");
+        let now = self.parts.clock.now();
+        let user = match &self.held {
+            Held::Login(login) => Some(login.stored.user.clone()),
+            Held::Nothing | Held::Unknown => None,
+        };
+        self.end(why);
+        self.parts.audit.note_down(&record::session_over(user.as_ref(), why.message(), now));
+        if let Err(error) = self.parts.store.remove(&self.name).await {
+            tracing::warn!(error = %Chain(&error), "a login that is over cannot be removed from the store");
+        }
+        self.history = RefreshHistory::default();
+        self.put_history(0, None).await;
+    }
+
+    fn try_later(&mut self, why: &str, pause: SignedDuration) {
+        self.next = Some(self.parts.clock.now() + pause);
+        self.view.send_modify(|view| view.problem = Some(why.to_owned()));
+    }
+
+    fn reached(&self, now: Timestamp) {
+        self.view.send_modify(|view| {
+            view.reachable = Some(true);
+            view.last_reached_at = Some(now);
+            view.last_failure = None;
+        });
+    }
+
+    pub(super) async fn put_history(&self, ambiguous: u32, success: Option<Timestamp>) {
+        let rotates = self.history.rotates;
+        let put = self.with_db(move |db, profile| {
+            let last_success = match success {
+                Some(at) => Some(at),
+                None => db.refresh_record(profile)?.last_success,
+            };
+            db.put_refresh_record(profile, &RefreshRecord { rotates, ambiguous, last_success })
+        });
+        if let Err(error) = put.await {
+            tracing::warn!(error = %Chain(&error), "the history of refreshes cannot be kept");
+        }
+    }
+}
+
+/// A failure in words, for the log, the record and `status`. What the provider wrote is escaped.
+fn words(failure: &RefreshFailure) -> String {
+    match failure {
+        RefreshFailure::Over { code, message, .. } => {
+            let code = code.as_deref().map(|code| format!(" ({})", display_safe(code))).unwrap_or_default();
+            format!("the provider refused the login{code}: {}", display_safe(message))
+        }
+        RefreshFailure::Unknown { sent, what, .. } => {
+            let sent = if *sent { "; it may have acted on the request" } else { "" };
+            format!("the provider gave no usable answer: {}{sent}", display_safe(what))
+        }
+        RefreshFailure::Config { what } => {
+            format!(
+                "the provider does not know this project or client: {}; check the configuration",
+                display_safe(what)
+            )
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What the keychain holds for a profile: the refresh token and whose it is.
+
+use agentauth_core::Timestamp;
+use agentauth_core::session::User;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+
+/// A login as it survives a restart.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredLogin {
+    /// The provider's issuer.
+    pub(crate) issuer: String,
+    /// Who.
+    pub(crate) user: User,
+    /// When the person logged in.
+    pub(crate) logged_in_at: Timestamp,
+    /// The newest refresh token.
+    pub(crate) refresh_token: SecretString,
+}
+
+/// Why a stored login cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the stored login is not readable (it may come from another version of agentauthd): log in again")]
+pub(crate) struct Unreadable;
+
+/// The stored form. Borrowed, so that the token is copied into no further string.
+#[derive(Serialize, Deserialize)]
+struct Form<'a> {
+    version: u32,
+    issuer: &'a str,
+    subject: &'a str,
+    #[serde(borrow, default)]
+    name: Option<std::borrow::Cow<'a, str>>,
+    #[serde(borrow, default)]
+    email: Option<std::borrow::Cow<'a, str>>,
+    logged_in_at: Timestamp,
+    refresh_token: &'a str,
+}
+
+const VERSION: u32 = 1;
+
+impl StoredLogin {
+    /// The text to store.
+    pub(crate) fn to_secret(&self) -> Result<SecretString, Unreadable> {
+        let form = Form {
+            version: VERSION,
+            issuer: &self.issuer,
+            subject: &self.user.subject,
+            name: self.user.name.as_deref().map(Into::into),
+            email: self.user.email.as_deref().map(Into::into),
+            logged_in_at: self.logged_in_at,
+            refresh_token: self.refresh_token.expose_secret(),
+        };
+        serde_json::to_string(&form).map(SecretString::from).map_err(|_| Unreadable)
+    }
+
+    /// Reads the stored text.
+    pub(crate) fn from_secret(text: &SecretString) -> Result<Self, Unreadable> {
+        // The parser's own message could quote the token.
+        let form: Form<'_> = serde_json::from_str(text.expose_secret()).map_err(|_| Unreadable)?;
+        if form.version != VERSION {
+            return Err(Unreadable);
+        }
+        Ok(Self {
+            issuer: form.issuer.to_owned(),
+            user: User {
+                subject: form.subject.to_owned(),
+                name: form.name.map(Into::into),
+                email: form.email.map(Into::into),
+            },
+            logged_in_at: form.logged_in_at,
+            refresh_token: SecretString::from(form.refresh_token),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn login() -> StoredLogin {
+        StoredLogin {
+            issuer: "https://api.descope.com/P1".into(),
+            user: User { subject: "U1".into(), name: Some("Zoë \"Z\"".into()), email: None },
+            logged_in_at: Timestamp::from_second(1_700_000_000).unwrap(),
+            refresh_token: SecretString::from("r.e.f"),
+        }
+    }
+
+    #[test]
+    fn a_stored_login_reads_back() {
+        let read = StoredLogin::from_secret(&login().to_secret().unwrap()).unwrap();
+        assert_eq!(read.user, login().user);
+        assert_eq!(read.logged_in_at, login().logged_in_at);
+        assert_eq!(read.refresh_token.expose_secret(), "r.e.f");
+    }
+
+    #[test]
+    fn neither_debug_nor_the_error_shows_the_token() {
+        assert!(!format!("{:?}", login()).contains("r.e.f"));
+        let broken = SecretString::from("{\"version\":1,\"refresh_token\":\"sesame\"}");
+        let error = StoredLogin::from_secret(&broken).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("sesame"));
+    }
+
+    #[test]
+    fn another_version_is_not_guessed_at() {
+        let text = login().to_secret().unwrap().expose_secret().replace("\"version\":1", "\"version\":2");
+        assert!(StoredLogin::from_secret(&text.into()).is_err());
+    }
+}

@@ -1,0 +1,165 @@
+//! What is written to the audit log, event by event.
+
+use agentauth_audit::{Actor, Event, Kind, Verdict};
+use agentauth_core::Timestamp;
+use agentauth_core::caller::CallerFacts;
+use agentauth_core::decision::Decision;
+use agentauth_core::session::{Session, User};
+use serde_json::{Map, Value, json};
+
+/// A decision and the facts about the asker that it was made on.
+pub(crate) fn decision<'a>(
+    decision: &'a Decision,
+    caller: &'a CallerFacts,
+    asked: &'a Asked,
+    now: Timestamp,
+) -> Event<'a> {
+    Event {
+        id: Some(decision.id.as_str().into()),
+        trace: asked.trace.as_deref().map(Into::into),
+        user: decision.user.as_deref().map(Into::into),
+        actor: Some(actor(caller, decision)),
+        scopes: decision.scopes.iter().map(|scope| scope.as_str().into()).collect(),
+        purpose: asked.purpose.as_deref().map(Into::into),
+        decision: Some(if decision.allow { Verdict::Allow } else { Verdict::Deny }),
+        reason: Some(decision.reason.as_str().into()),
+        policies: decision.policies.iter().map(|id| id.as_str().into()).collect(),
+        grants: decision.grants.iter().map(|id| id.as_str().into()).collect(),
+        dry_run: decision.dry_run,
+        details: match &asked.call {
+            Some(call) => details(json!({ "call": call })),
+            None => Map::new(),
+        },
+        ..Event::new(Kind::Decision, now)
+    }
+}
+
+/// What the caller said of its request, for correlation only.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Asked {
+    /// `traceparent`, as given.
+    pub(crate) trace: Option<String>,
+    /// The purpose, in the agent's words.
+    pub(crate) purpose: Option<String>,
+    /// The caller's own identifier of the call.
+    pub(crate) call: Option<String>,
+}
+
+fn actor<'a>(caller: &'a CallerFacts, decision: &'a Decision) -> Actor<'a> {
+    let executable = caller.process.executable.as_ref();
+    Actor {
+        pid: caller.process.pid,
+        executable: executable.map(|executable| executable.path.as_str().into()),
+        sha256: executable.and_then(|executable| executable.sha256.as_deref()).map(Into::into),
+        assurance: Some(decision.assurance.as_str().into()),
+        agents: decision.agents.iter().map(|agent| agent.as_str().into()).collect(),
+    }
+}
+
+/// A person logged in.
+pub(crate) fn login<'a>(session: &'a Session, issuer: &str, now: Timestamp) -> Event<'a> {
+    Event {
+        user: Some(session.user.subject.as_str().into()),
+        details: details(json!({
+            "issuer": issuer,
+            "roles": session.rights.roles,
+            "permissions": session.rights.permissions,
+            "tenant": session.rights.current_tenant,
+            "expires_at": session.claims.expires_at,
+        })),
+        ..Event::new(Kind::Login, now)
+    }
+}
+
+/// A login came to nothing.
+pub(crate) fn login_refused<'a>(code: &'a str, message: &'a str, now: Timestamp) -> Event<'a> {
+    Event { reason: Some(code.into()), message: Some(message.into()), ..Event::new(Kind::LoginRefused, now) }
+}
+
+/// The provider confirmed the session anew.
+pub(crate) fn refresh(session: &Session, now: Timestamp) -> Event<'_> {
+    Event {
+        user: Some(session.user.subject.as_str().into()),
+        details: details(json!({
+            "roles": session.rights.roles,
+            "permissions": session.rights.permissions,
+            "tenant": session.rights.current_tenant,
+            "expires_at": session.claims.expires_at,
+        })),
+        ..Event::new(Kind::Refresh, now)
+    }
+}
+
+/// The provider did not confirm the session.
+pub(crate) fn refresh_failed(what: &str, now: Timestamp) -> Event<'_> {
+    Event { message: Some(what.into()), ..Event::new(Kind::RefreshFailed, now) }
+}
+
+/// The person logged out.
+pub(crate) fn logout(user: Option<&User>, now: Timestamp) -> Event<'_> {
+    Event { user: user.map(|user| user.subject.as_str().into()), ..Event::new(Kind::Logout, now) }
+}
+
+/// The login ended by the provider's word.
+pub(crate) fn session_over<'a>(user: Option<&'a User>, why: &'a str, now: Timestamp) -> Event<'a> {
+    Event {
+        user: user.map(|user| user.subject.as_str().into()),
+        message: Some(why.into()),
+        ..Event::new(Kind::SessionOver, now)
+    }
+}
+
+/// An operation was refused to a caller who may not ask for it.
+pub(crate) fn operation_refused<'a>(caller: &'a CallerFacts, what: &'a str, now: Timestamp) -> Event<'a> {
+    let executable = caller.process.executable.as_ref();
+    Event {
+        actor: Some(Actor {
+            pid: caller.process.pid,
+            executable: executable.map(|executable| executable.path.as_str().into()),
+            ..Actor::default()
+        }),
+        message: Some(what.into()),
+        ..Event::new(Kind::OperationRefused, now)
+    }
+}
+
+/// An agent's registration took effect.
+pub(crate) fn agent_registered<'a>(
+    name: &'a str,
+    digest: &'a str,
+    source: &'a str,
+    now: Timestamp,
+) -> Event<'a> {
+    Event {
+        details: details(json!({ "agent": name, "manifest_digest": digest, "source": source })),
+        ..Event::new(Kind::AgentRegistered, now)
+    }
+}
+
+/// A policy set took effect.
+pub(crate) fn policy_loaded<'a>(sources: &[String], count: usize, now: Timestamp) -> Event<'a> {
+    Event {
+        details: details(json!({ "sources": sources, "policies": count })),
+        ..Event::new(Kind::PolicyLoaded, now)
+    }
+}
+
+/// The daemon serves.
+pub(crate) fn service_start<'a>(device: &str, now: Timestamp) -> Event<'a> {
+    Event {
+        details: details(json!({ "version": env!("CARGO_PKG_VERSION"), "device": device })),
+        ..Event::new(Kind::ServiceStart, now)
+    }
+}
+
+/// The daemon stops.
+pub(crate) fn service_stop<'a>(why: &'a str, now: Timestamp) -> Event<'a> {
+    Event { message: Some(why.into()), ..Event::new(Kind::ServiceStop, now) }
+}
+
+fn details(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}

@@ -1,0 +1,61 @@
+//! The audit log as the daemon uses it: remembers whether the last record could be written, for `status`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use agentauth_audit::{AuditError, AuditLog, Event};
+
+use super::chain::Chain;
+
+/// Appends records and knows how that went last.
+#[derive(Clone)]
+pub(crate) struct Recorder {
+    log: Arc<AuditLog>,
+    fault: Arc<Mutex<Option<String>>>,
+}
+
+impl Recorder {
+    /// Over an open log.
+    pub(crate) fn new(log: AuditLog) -> Self {
+        Self { log: Arc::new(log), fault: Arc::default() }
+    }
+
+    /// Appends one record: handed to the kernel when this returns.
+    pub(crate) fn append(&self, event: &Event<'_>) -> Result<(), AuditError> {
+        self.note(self.log.append(event).map(drop))
+    }
+
+    /// Appends one record that nothing depends on; a failure is logged and shown by `status`.
+    pub(crate) fn note_down(&self, event: &Event<'_>) {
+        if let Err(error) = self.append(event) {
+            tracing::error!(error = %Chain(&error), "an event cannot be recorded");
+        }
+    }
+
+    /// Brings everything appended so far to disk, off the thread.
+    pub(crate) async fn to_disk(&self) -> Result<(), AuditError> {
+        let log = self.log.clone();
+        match tokio::task::spawn_blocking(move || log.sync()).await {
+            Ok(outcome) => self.note(outcome),
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    /// Why the last record could not be written; `None` when it could.
+    pub(crate) fn fault(&self) -> Option<String> {
+        self.lock().clone()
+    }
+
+    /// The number of the newest record.
+    pub(crate) fn newest(&self) -> u64 {
+        self.log.head().seq
+    }
+
+    fn note(&self, outcome: Result<(), AuditError>) -> Result<(), AuditError> {
+        *self.lock() = outcome.as_ref().err().map(|error| Chain(error).to_string());
+        outcome
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

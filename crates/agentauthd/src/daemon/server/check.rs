@@ -1,0 +1,87 @@
+//! `POST /v1/check`: may this caller do that?
+
+use std::sync::Arc;
+
+use agentauth_api::ErrorCode;
+use agentauth_core::gate::Operation;
+use agentauth_core::{CheckRequest, Decision, DecisionId, Remedy, Subject, Timestamp, decide};
+use axum::body::Body;
+use axum::extract::State;
+use axum::{Extension, Json};
+use http::HeaderMap;
+use serde::Serialize;
+use uuid::{ContextV7, Uuid};
+
+use super::body;
+use super::connection::{Caller, Connection};
+use super::refusal::Refusal;
+use crate::daemon::app::App;
+use crate::daemon::chain::Chain;
+use crate::daemon::record::{self, Asked};
+use crate::daemon::wire::{self, Question};
+
+/// Decides, proves the caller once more, records, answers.
+pub(super) async fn check(
+    State(app): State<Arc<App>>,
+    Extension(connection): Extension<Arc<Connection>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<impl Serialize>, Refusal> {
+    let trace = headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let Question { request, asked, wait } = wire::question(body::json(body).await?, trace)?;
+    let caller = if request.dry_run_as.is_some() {
+        connection.may(&app, &headers, Operation::DryRun).await?
+    } else {
+        connection.caller(&app, &headers).await?
+    };
+    let mut changes = app.state.watch();
+    let mut decision = answer(&app, &connection, &caller, &request, &asked).await?;
+    if decision.remedy == Some(Remedy::Wait) && !wait.is_zero() {
+        let _ = tokio::time::timeout(wait, changes.changed()).await;
+        decision = answer(&app, &connection, &caller, &request, &asked).await?;
+    }
+    Ok(Json(wire::check_response(decision, asked)))
+}
+
+/// One decision: made, the caller proved once more, recorded. What cannot be recorded is denied.
+async fn answer(
+    app: &App,
+    connection: &Connection,
+    caller: &Caller,
+    request: &CheckRequest,
+    asked: &Asked,
+) -> Result<Decision, Refusal> {
+    let now = app.clock.now();
+    let subject = match &request.dry_run_as {
+        Some(agent) => Subject::DryRun { agent },
+        None => Subject::Caller(&caller.facts),
+    };
+    let decision = decide(&app.state.load(), request, subject, new_id(now), now);
+    if let Err(why) = connection.reprove(caller) {
+        tracing::warn!(pid = connection.pid(), why, "a caller changed between question and answer");
+        let unproven = decision.caller_unproven(now);
+        app.audit.note_down(&record::decision(&unproven, &caller.facts, asked, now));
+        return Err(Refusal::new(ErrorCode::CallerUnproven, why));
+    }
+    let mut recorded = app.audit.append(&record::decision(&decision, &caller.facts, asked, now));
+    if recorded.is_ok() && decision.allow && decision.high_risk {
+        recorded = app.audit.to_disk().await;
+    }
+    Ok(match recorded {
+        Ok(()) => decision,
+        Err(error) => {
+            tracing::error!(error = %Chain(&error), "denied: the decision cannot be recorded");
+            decision.audit_unavailable(now)
+        }
+    })
+}
+
+/// A fresh identifier, ordered by time.
+fn new_id(now: Timestamp) -> DecisionId {
+    let time = uuid::Timestamp::from_unix(
+        ContextV7::new(),
+        u64::try_from(now.as_second()).unwrap_or(0),
+        u32::try_from(now.subsec_nanosecond()).unwrap_or(0),
+    );
+    DecisionId::new(format!("dec_{}", Uuid::new_v7(time).simple()))
+}

@@ -1,0 +1,277 @@
+//! One connection: who is on its other end, and whether they still are.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use agentauth_api::{ErrorCode, NONCE_HEADER};
+use agentauth_core::agent::Agent;
+use agentauth_core::agents::Match;
+use agentauth_core::caller::{CallerFacts, ProcessFacts};
+use agentauth_core::gate::{Asker, GateRefusal, Operation, RefusalKind, may};
+use agentauth_core::recognise::{Grade, Shortfall, recognise};
+use agentauth_core::snapshot::Snapshot;
+use agentauth_ipc::greeting::{NONCE_BYTES, Nonce};
+use agentauth_ipc::hashes::executable_path;
+use agentauth_ipc::{FileId, Greeting, Identity, NoteError, Noted, Peer, Poison, reprove};
+use http::HeaderMap;
+
+use super::refusal::Refusal;
+use crate::daemon::app::App;
+use crate::daemon::chain::Chain;
+use crate::daemon::{facts, record};
+
+/// The caller's side of one connection.
+pub(crate) struct Connection {
+    peer: Peer,
+    poison: Poison,
+    standing: Mutex<Option<Arc<Standing>>>,
+}
+
+/// What was found out about the caller, and the greeting that it was found out at.
+struct Standing {
+    proof: Proof,
+    /// The facts for requests that do not echo the nonce.
+    plain: Arc<CallerFacts>,
+    /// The facts for those that do.
+    greeted: Arc<CallerFacts>,
+}
+
+/// What can be held against the caller later, to see whether it is still the same.
+enum Proof {
+    /// It was given a nonce.
+    Greeted(Greeting),
+    /// It asked without a greeting.
+    Noted(Noted),
+    /// It hides its program.
+    Hidden,
+}
+
+/// The caller of one request.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    pub(crate) facts: Arc<CallerFacts>,
+    standing: Arc<Standing>,
+}
+
+impl Connection {
+    /// A connection that has asked nothing yet.
+    pub(crate) fn new(peer: Peer, poison: Poison) -> Self {
+        Self { peer, poison, standing: Mutex::new(None) }
+    }
+
+    /// The process that connected.
+    pub(crate) fn pid(&self) -> u32 {
+        self.peer.pid()
+    }
+
+    /// Refuses everything on a connection that somebody else wrote to.
+    pub(crate) fn refuse_poisoned(&self) -> Result<(), Refusal> {
+        match self.poison.reason() {
+            None => Ok(()),
+            Some(reason) => {
+                let detail = format!("{reason}: each process must open a connection of its own");
+                Err(Refusal::new(ErrorCode::CallerUnproven, detail))
+            }
+        }
+    }
+
+    /// The greeting: looks at the caller anew, and draws a nonce for it to echo.
+    pub(crate) async fn greet(&self, app: &App) -> Result<String, Refusal> {
+        let mut bytes = [0; NONCE_BYTES];
+        getrandom::fill(&mut bytes)
+            .map_err(|_| Refusal::new(ErrorCode::Internal, "the system gives no randomness: try again"))?;
+        let nonce = Nonce::new(bytes);
+        let text = nonce.text();
+        self.identify(app, Some(nonce)).await?;
+        Ok(text)
+    }
+
+    /// Who asks, as far as this request proves it.
+    pub(crate) async fn caller(&self, app: &App, headers: &HeaderMap) -> Result<Caller, Refusal> {
+        let known = self.lock().clone();
+        let Some(echo) = headers.get(NONCE_HEADER) else {
+            let standing = match known {
+                Some(standing) => standing,
+                None => self.identify(app, None).await?,
+            };
+            return Ok(Caller { facts: standing.plain.clone(), standing });
+        };
+        let echoed = |standing: &Arc<Standing>| match &standing.proof {
+            Proof::Greeted(greeting) => echo.to_str().is_ok_and(|echo| greeting.is_echo(echo)),
+            Proof::Noted(_) | Proof::Hidden => false,
+        };
+        match known.filter(echoed) {
+            Some(standing) => Ok(Caller { facts: standing.greeted.clone(), standing }),
+            None => {
+                self.poison.condemn();
+                let detail =
+                    "the nonce is not the one that this connection was greeted with: connect and greet again";
+                Err(Refusal::new(ErrorCode::CallerUnproven, detail))
+            }
+        }
+    }
+
+    /// Proves once more, before an answer leaves, that the caller is who it was.
+    ///
+    /// # Errors
+    /// In words, what is no longer so.
+    pub(crate) fn reprove(&self, caller: &Caller) -> Result<(), String> {
+        if let Some(reason) = self.poison.reason() {
+            return Err(reason.to_string());
+        }
+        match &caller.standing.proof {
+            Proof::Greeted(greeting) => greeting.reprove(&self.peer).map_err(|error| error.to_string()),
+            Proof::Noted(noted) => reprove(&self.peer, noted).map_err(|error| error.to_string()),
+            Proof::Hidden if self.peer.alive() => Ok(()),
+            Proof::Hidden => Err("the process is gone".to_owned()),
+        }
+    }
+
+    /// Whether the caller may ask for this operation; a refusal is recorded.
+    pub(crate) async fn may(
+        &self,
+        app: &App,
+        headers: &HeaderMap,
+        operation: Operation,
+    ) -> Result<Caller, Refusal> {
+        let caller = self.caller(app, headers).await?;
+        let refusal = match may(operation, self.asker(app, &caller, Grade::None)) {
+            Ok(()) => return Ok(caller),
+            Err(refusal) if refusal.kind() == RefusalKind::GradeTooLow => {
+                let (grade, shortfalls) = self.grade(app, &caller);
+                match may(operation, self.asker(app, &caller, grade)) {
+                    Ok(()) => return Ok(caller),
+                    Err(refusal) => refusal.because(&shortfalls),
+                }
+            }
+            Err(refusal) => refusal,
+        };
+        Err(refused(app, &caller, &refusal))
+    }
+
+    /// How well the caller is shown to be a person's own, and what stands in the way of more.
+    pub(crate) fn grade(&self, app: &App, caller: &Caller) -> (Grade, Vec<Shortfall>) {
+        match app.identifier.probe_person(&self.peer) {
+            Ok(probe) => {
+                let snapshot = app.state.load();
+                let agents: Vec<bool> = std::iter::once(&caller.facts.process)
+                    .chain(&caller.facts.ancestors)
+                    .map(|process| is_agent(&snapshot, process))
+                    .collect();
+                recognise(&facts::person(&probe, self.peer.uid(), &agents), &app.recogniser)
+            }
+            Err(error) => {
+                tracing::debug!(error = %Chain(&error), "a caller could not be looked at");
+                (Grade::None, vec![Shortfall::Unreadable])
+            }
+        }
+    }
+
+    fn asker(&self, app: &App, caller: &Caller, grade: Grade) -> Asker {
+        if self.peer.uid() != app.about.owner_uid {
+            return if self.peer.is_root() { Asker::Root } else { Asker::Other };
+        }
+        let snapshot = app.state.load();
+        let mut processes = std::iter::once(&caller.facts.process).chain(&caller.facts.ancestors);
+        if processes.any(|process| is_agent(&snapshot, process)) {
+            Asker::Agent
+        } else {
+            Asker::Person(grade)
+        }
+    }
+
+    /// Looks at the process behind the connection and keeps what is seen.
+    async fn identify(&self, app: &App, nonce: Option<Nonce>) -> Result<Arc<Standing>, Refusal> {
+        let unproven = |what: String| {
+            self.poison.condemn();
+            Refusal::new(ErrorCode::CallerUnproven, what)
+        };
+        let proof = match nonce {
+            Some(nonce) => Greeting::new(&self.peer, nonce).map(Proof::Greeted),
+            None => Noted::of(&self.peer).map(Proof::Noted),
+        };
+        let proof = match proof {
+            Ok(proof) => proof,
+            Err(NoteError::Hidden { .. }) => Proof::Hidden,
+            Err(error) => return Err(unproven(error.to_string())),
+        };
+        let identity = match app.identifier.identify(&self.peer) {
+            Ok(identity) => Some(identity),
+            Err(error @ agentauth_ipc::IdentifyError::Read { .. }) => {
+                tracing::debug!(error = %Chain(&error), "a caller hides");
+                None
+            }
+            Err(error) => return Err(unproven(error.to_string())),
+        };
+        let seen =
+            identity.as_ref().and_then(|identity| identity.process.executable.as_ref()).map(|exe| exe.id);
+        if proof.executable().zip(seen).is_some_and(|(noted, seen)| noted != seen) {
+            return Err(unproven(
+                "the process changed its program while it was looked at: connect again".to_owned(),
+            ));
+        }
+        let plain = match &identity {
+            Some(identity) => {
+                self.compute_digests(app, identity).await;
+                facts::caller(identity, |id| app.hashes.known(id).map(|digest| digest.to_string()))
+            }
+            None => facts::hidden(self.peer.pid()),
+        };
+        let greeted = CallerFacts { greeted: true, ..plain.clone() };
+        let standing = Arc::new(Standing { proof, plain: Arc::new(plain), greeted: Arc::new(greeted) });
+        *self.lock() = Some(standing.clone());
+        Ok(standing)
+    }
+
+    /// Computes the digests that a registered agent's selectors ask for; all others cost nothing.
+    async fn compute_digests(&self, app: &App, identity: &Identity) {
+        let snapshot = app.state.load();
+        let now = std::time::SystemTime::from(app.clock.now());
+        for process in std::iter::once(&identity.process).chain(&identity.ancestors) {
+            let Some(executable) = &process.executable else { continue };
+            let path = executable.path.to_string_lossy();
+            let pinned = |agent: &Arc<Agent>| {
+                let selectors = &agent.selectors;
+                let digests = selectors.sha256.is_some() || selectors.script_sha256.is_some();
+                digests && selectors.executable == path
+            };
+            if !snapshot.agents.iter().any(pinned) {
+                continue;
+            }
+            let through = executable_path(process.pid);
+            if let Err(error) = app.hashes.digest(&through, executable.id, now).await {
+                tracing::info!(pid = process.pid, error = %Chain(&error), "an executable could not be digested");
+            }
+            if let Some(script) = &process.script
+                && let Err(error) = app.hashes.digest(&script.path, script.id, now).await
+            {
+                tracing::info!(pid = process.pid, error = %Chain(&error), "a script could not be digested");
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Arc<Standing>>> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Proof {
+    fn executable(&self) -> Option<FileId> {
+        match self {
+            Self::Greeted(greeting) => Some(greeting.executable()),
+            Self::Noted(noted) => Some(noted.executable()),
+            Self::Hidden => None,
+        }
+    }
+}
+
+/// Whether a process is a registered agent, or may be one: a changed or ambiguous one does not get what only persons
+/// may do either.
+fn is_agent(snapshot: &Snapshot, process: &ProcessFacts) -> bool {
+    !matches!(snapshot.agents.match_process(process, false), Match::None | Match::Unreadable)
+}
+
+fn refused(app: &App, caller: &Caller, refusal: &GateRefusal) -> Refusal {
+    let what = refusal.to_string();
+    app.audit.note_down(&record::operation_refused(&caller.facts, &what, app.clock.now()));
+    Refusal::new(ErrorCode::Forbidden, what)
+}

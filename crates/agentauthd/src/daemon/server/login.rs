@@ -1,0 +1,74 @@
+//! `POST /v1/login` and `GET /v1/login/{id}`: start a login and follow it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agentauth_api::ErrorCode;
+use agentauth_core::gate::Operation;
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+
+use super::body;
+use super::connection::Connection;
+use super::refusal::Refusal;
+use crate::daemon::app::App;
+use crate::daemon::chain::Chain;
+use crate::daemon::wire;
+
+/// The longest wait of one request.
+const MAX_WAIT: Duration = Duration::from_secs(30);
+
+/// How to follow a login.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Follow {
+    /// Milliseconds to wait for a change.
+    #[serde(default)]
+    wait_ms: u64,
+}
+
+/// Binds the listener, then releases the URL.
+pub(super) async fn start(
+    State(app): State<Arc<App>>,
+    Extension(connection): Extension<Arc<Connection>>,
+    headers: http::HeaderMap,
+    body: Body,
+) -> Result<Json<impl Serialize>, Refusal> {
+    connection.may(&app, &headers, Operation::Login).await?;
+    let options = wire::login_options(body::json_or_default(body).await?);
+    let provider = app.provider.as_ref().ok_or_else(not_configured)?;
+    let started = provider.logins.start(options).await.map_err(|error| {
+        tracing::warn!(error = %Chain(&error), "a login could not be started");
+        Refusal::new(ErrorCode::LoginUnavailable, Chain(&error).to_string())
+    })?;
+    Ok(Json(wire::login_started(started)))
+}
+
+/// Where a login stands; waits for a change as long as asked.
+pub(super) async fn progress(
+    State(app): State<Arc<App>>,
+    Extension(connection): Extension<Arc<Connection>>,
+    headers: http::HeaderMap,
+    Path(id): Path<String>,
+    Query(follow): Query<Follow>,
+) -> Result<Json<impl Serialize>, Refusal> {
+    connection.may(&app, &headers, Operation::Login).await?;
+    let wait = Duration::from_millis(follow.wait_ms).min(MAX_WAIT);
+    let provider = app.provider.as_ref().ok_or_else(not_configured)?;
+    match provider.logins.progress(&id, wait).await {
+        Some(progress) => Ok(Json(wire::login_progress(progress))),
+        None => {
+            let detail =
+                "there is no such login, or it ended long ago: start another with `agentauthd login`";
+            Err(Refusal::new(ErrorCode::NotFound, detail))
+        }
+    }
+}
+
+/// Without a project there is nobody to log in with.
+pub(super) fn not_configured() -> Refusal {
+    let detail = "no project is configured: run `agentauthd setup`, then start the daemon again";
+    Refusal::new(ErrorCode::LoginUnavailable, detail)
+}

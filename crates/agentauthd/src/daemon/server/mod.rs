@@ -1,0 +1,169 @@
+//! The socket's server: accept, bound, serve, drain. One file for each request.
+
+mod body;
+mod check;
+mod connection;
+mod health;
+mod hello;
+mod login;
+mod refusal;
+mod session;
+mod status;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use agentauth_api::{ErrorCode, REQUEST_ID_HEADER, paths};
+use agentauth_ipc::{AcceptError, CredStream, Listener, Peer};
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{delete, get, post};
+use http::{HeaderName, HeaderValue, header};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+use super::app::App;
+use super::chain::Chain;
+pub(crate) use connection::Connection;
+pub(crate) use refusal::Refusal;
+
+/// The longest request head.
+const MAX_HEAD: usize = 16 * 1024;
+/// The most header fields.
+const MAX_FIELDS: usize = 64;
+/// How long a kept connection may be idle, or take to send a head.
+const IDLE: Duration = Duration::from_mins(5);
+/// How long requests under way may take once the daemon is stopping.
+const DRAIN: Duration = Duration::from_secs(5);
+/// How long to wait when the system has no descriptors left.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// Serves until told to stop, then lets the requests under way finish.
+pub(crate) async fn serve(app: Arc<App>, listener: Listener, stop: CancellationToken) {
+    let connections = TaskTracker::new();
+    let router = router(app.clone());
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let pid = peer.pid();
+                let place = lock(&app.usage).open(pid, app.clock.now());
+                if let Err(error) = place {
+                    tracing::warn!(pid, %error, "connection refused");
+                    continue;
+                }
+                let connection = serve_one(app.clone(), router.clone(), stream, peer, stop.clone());
+                connections.spawn(connection);
+            }
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "connection refused");
+                if matches!(error, AcceptError::Socket { .. }) {
+                    tokio::time::sleep(EXHAUSTED).await;
+                }
+            }
+        }
+    }
+    connections.close();
+    if tokio::time::timeout(DRAIN, connections.wait()).await.is_err() {
+        tracing::warn!(open = connections.len(), "some requests did not finish in time");
+    }
+}
+
+async fn serve_one(app: Arc<App>, router: Router, stream: CredStream, peer: Peer, stop: CancellationToken) {
+    let pid = peer.pid();
+    let connection = Arc::new(Connection::new(peer, stream.poison()));
+    let service = router.map_request({
+        let connection = connection.clone();
+        move |mut request: http::Request<hyper::body::Incoming>| {
+            request.extensions_mut().insert(connection.clone());
+            request.map(axum::body::Body::new)
+        }
+    });
+    let mut serving = std::pin::pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(IDLE)
+            .max_buf_size(MAX_HEAD)
+            .max_headers(MAX_FIELDS)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+    );
+    let served = tokio::select! {
+        served = serving.as_mut() => served,
+        () = stop.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!(pid, error = %Chain(&error), "connection ended");
+    }
+    lock(&app.usage).close(pid, app.clock.now());
+}
+
+fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route(paths::CHECK, post(check::check))
+        .route(paths::HELLO, get(hello::hello))
+        .route(paths::STATUS, get(status::status))
+        .route(paths::LOGIN, post(login::start))
+        .route("/v1/login/{id}", get(login::progress))
+        .route(paths::SESSION, delete(session::logout))
+        .route(paths::HEALTHZ, get(health::healthz))
+        .route(paths::READYZ, get(health::readyz))
+        .fallback(async || Refusal::new(ErrorCode::NotFound, "there is no such path; see docs/api.md"))
+        .method_not_allowed_fallback(async || {
+            Refusal::new(ErrorCode::MethodNotAllowed, "this path takes another method; see docs/api.md")
+        })
+        .layer(middleware::from_fn_with_state(app.clone(), gate))
+        .with_state(app)
+}
+
+/// What holds for every request: a poisoned connection is answered nothing, `Host` is ours, the rate is bounded, and
+/// the caller's own request id comes back.
+async fn gate(
+    axum::extract::State(app): axum::extract::State<Arc<App>>,
+    axum::Extension(connection): axum::Extension<Arc<Connection>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let id = request.headers().get(REQUEST_ID_HEADER).filter(|id| id.len() <= 128).cloned();
+    let mut response = match admit(&app, &connection, &request) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(id) = id {
+        headers.insert(HeaderName::from_static(REQUEST_ID_HEADER), id);
+    }
+    response
+}
+
+fn admit(app: &App, connection: &Connection, request: &Request) -> Result<(), Refusal> {
+    connection.refuse_poisoned()?;
+    let host = request.headers().get(header::HOST).map(HeaderValue::as_bytes);
+    if !matches!(host, None | Some(b"" | b"agentauthd" | b"localhost")) {
+        return Err(Refusal::new(ErrorCode::RequestInvalid, "`Host` must be `agentauthd` or `localhost`"));
+    }
+    if !lock(&app.usage).request(connection.pid(), app.clock.now()) {
+        return Err(Refusal::new(
+            ErrorCode::RateLimited,
+            "this process asks too often: slow down, then ask again",
+        ));
+    }
+    Ok(())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,303 @@
+//! The one file that names both the words on the socket and the rules, and converts between them.
+
+use std::time::Duration;
+
+use agentauth_api as api;
+use agentauth_core::agents::{Assurance, Match};
+use agentauth_core::caller::CallerFacts;
+use agentauth_core::decide::MAX_SCOPES_PER_REQUEST;
+use agentauth_core::recognise::Grade;
+use agentauth_core::scope::Scope;
+use agentauth_core::session::{SessionState, User};
+use agentauth_core::snapshot::Snapshot;
+use agentauth_core::{CheckRequest, Decision, Timestamp};
+use agentauth_idp::LoginOptions;
+use agentauth_store::Health;
+
+use super::app::App;
+use super::keeper::{LoggedOut, View};
+use super::logins::{Progress, Started};
+use super::record::Asked;
+use super::server::Refusal;
+
+/// The longest purpose, in bytes.
+const MAX_PURPOSE: usize = 1024;
+/// The longest `call`, in bytes.
+const MAX_CALL: usize = 256;
+
+/// The longest wait of one request.
+const MAX_WAIT: Duration = Duration::from_secs(30);
+
+/// A question: what the rules take, what is only written down, and how long the caller is ready to wait.
+pub(crate) struct Question {
+    pub(crate) request: CheckRequest,
+    pub(crate) asked: Asked,
+    pub(crate) wait: Duration,
+}
+
+/// The question in a request.
+///
+/// # Errors
+/// A problem: a scope that does not follow the grammar, or a member beyond its bound.
+pub(crate) fn question(request: api::CheckRequest, trace: Option<String>) -> Result<Question, Refusal> {
+    let invalid = |detail: String| Refusal::new(api::ErrorCode::RequestInvalid, detail);
+    let texts = match (request.scope, request.scopes) {
+        (Some(one), more) if more.is_empty() => vec![one],
+        (None, more) if !more.is_empty() && more.len() <= MAX_SCOPES_PER_REQUEST => more,
+        (None, more) if more.len() > MAX_SCOPES_PER_REQUEST => {
+            return Err(invalid(format!(
+                "more than {MAX_SCOPES_PER_REQUEST} scopes in one request: ask in several"
+            )));
+        }
+        _ => return Err(invalid("give either `scope` or `scopes`".to_owned())),
+    };
+    if request.purpose.as_ref().is_some_and(|purpose| purpose.len() > MAX_PURPOSE) {
+        return Err(invalid(format!("`purpose` is longer than {MAX_PURPOSE} bytes: shorten it")));
+    }
+    if request.call.as_ref().is_some_and(|call| call.len() > MAX_CALL) {
+        return Err(invalid(format!("`call` is longer than {MAX_CALL} bytes: shorten it")));
+    }
+    let scopes = texts.iter().map(|text| text.parse::<Scope>()).collect::<Result<Vec<_>, _>>();
+    let scopes = scopes.map_err(|fault| Refusal::new(api::ErrorCode::ScopeInvalid, fault.to_string()))?;
+    Ok(Question {
+        asked: Asked { trace, purpose: request.purpose.clone(), call: request.call },
+        wait: Duration::from_millis(request.wait_ms.unwrap_or(0)).min(MAX_WAIT),
+        request: CheckRequest {
+            scopes,
+            purpose: request.purpose,
+            action: request.action,
+            dry_run_as: request.dry_run_as,
+        },
+    })
+}
+
+/// What a login asks for beyond the configuration.
+pub(crate) fn login_options(request: api::LoginRequest) -> LoginOptions {
+    LoginOptions {
+        flow: request.flow,
+        tenant: request.tenant,
+        login_hint: request.login_hint,
+        ..LoginOptions::default()
+    }
+}
+
+/// A login that has begun.
+pub(crate) fn login_started(started: Started) -> api::LoginStarted {
+    api::LoginStarted {
+        id: started.id,
+        url: started.url,
+        redirect_uri: started.redirect_uri,
+        expires_at: started.expires_at,
+    }
+}
+
+/// Where a login stands.
+pub(crate) fn login_progress(progress: Progress) -> api::LoginProgress {
+    match progress {
+        Progress::Waiting => api::LoginProgress::Waiting,
+        Progress::Done(user) => api::LoginProgress::Done { user: account(&user) },
+        Progress::Failed { code, message } => api::LoginProgress::Failed { code: code.to_owned(), message },
+    }
+}
+
+/// Whether a logout is meant for all machines.
+pub(crate) fn everywhere(request: &api::LogoutRequest) -> bool {
+    request.everywhere
+}
+
+/// What a logout did.
+pub(crate) fn logged_out(done: LoggedOut) -> api::LogoutResponse {
+    api::LogoutResponse {
+        was_logged_in: done.was_logged_in,
+        revoked_at_provider: done.revoked_at_provider,
+        secret_removed: done.secret_removed,
+        failures: done.failures,
+    }
+}
+
+fn account(user: &User) -> api::Account {
+    api::Account { subject: user.subject.clone(), name: user.name.clone(), email: user.email.clone() }
+}
+
+/// A decision as it goes out.
+pub(crate) fn check_response(decision: Decision, asked: Asked) -> api::CheckResponse {
+    api::CheckResponse {
+        id: decision.id.to_string(),
+        decision: if decision.allow { api::Verdict::Allow } else { api::Verdict::Deny },
+        reason: decision.reason.as_str().to_owned(),
+        remedy: decision.remedy.map(|remedy| remedy.as_str().to_owned()),
+        message: decision.message,
+        model_message: decision.model_message,
+        agents: decision.agents,
+        assurance: decision.assurance.as_str().to_owned(),
+        scopes: decision.scopes.iter().map(ToString::to_string).collect(),
+        grants: decision.grants,
+        policies: decision.policies,
+        obligations: api::Obligations {
+            max_lifetime_seconds: decision
+                .obligations
+                .max_lifetime
+                .and_then(|limit| u64::try_from(limit.as_secs()).ok()),
+            require_proof: decision.obligations.require_proof,
+        },
+        expires_at: decision.expires_at,
+        dry_run: decision.dry_run,
+        call: asked.call,
+    }
+}
+
+/// The state of everything, for `status`.
+pub(crate) fn status(app: &App, pid: u32, facts: &CallerFacts, grade: Grade, now: Timestamp) -> api::Status {
+    let snapshot = app.state.load();
+    let caller = seen(&snapshot, pid, facts, grade);
+    let side = app.provider.as_ref();
+    let view = side.map(|side| side.keeper.view()).unwrap_or_default();
+    let audit = audit(app);
+    let problems = problems(app, &snapshot, &view, &audit, now);
+    api::Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        started_at: app.about.started_at,
+        profile: app.about.profile.clone(),
+        device: app.about.device.clone(),
+        locked: snapshot.locked,
+        session: session(&snapshot.session, &view, now),
+        provider: api::ProviderStatus {
+            project_id: side.map(|side| side.project_id.clone()).unwrap_or_default(),
+            base_url: side.map(|side| side.base_url.clone()).unwrap_or_default(),
+            reachable: view.reachable,
+            last_reached_at: view.last_reached_at,
+            last_failure: view.last_failure.clone(),
+            redirect_uris: side.map(|side| side.redirect_uris.clone()).unwrap_or_default(),
+        },
+        keys: api::KeysStatus {
+            count: side.map(|side| side.keys.ids().len()).unwrap_or_default(),
+            fetched_at: side.and_then(|side| side.keys.fetched_at()),
+            usable_until: side.and_then(|side| side.keys.fresh_until()),
+        },
+        secret_store: secret_store(side.map_or("none", |side| side.store_kind), view.store.as_ref()),
+        policy: api::PolicyStatus {
+            count: app.about.policy_count,
+            sources: app.about.policy_sources.clone(),
+        },
+        audit,
+        agents: agents(&snapshot),
+        caller,
+        problems,
+    }
+}
+
+/// How the daemon sees the process that asks.
+fn seen(snapshot: &Snapshot, pid: u32, facts: &CallerFacts, grade: Grade) -> api::CallerStatus {
+    let (agent, assurance) = match snapshot.agents.match_process(&facts.process, facts.greeted) {
+        Match::Agent { agent, assurance } => (Some(agent.name.to_string()), assurance),
+        _ => (None, Assurance::Unproven),
+    };
+    api::CallerStatus {
+        pid,
+        executable: facts.process.executable.as_ref().map(|executable| executable.path.clone()),
+        agent,
+        assurance: assurance.as_str().to_owned(),
+        grade: grade.word().to_owned(),
+        greeted: facts.greeted,
+    }
+}
+
+fn session(state: &SessionState, view: &View, now: Timestamp) -> api::SessionStatus {
+    let phase = match state {
+        SessionState::LoggedOut => api::SessionPhase::LoggedOut,
+        SessionState::Unverified { .. } => api::SessionPhase::Unverified,
+        SessionState::Active(session) if session.is_usable(now) => api::SessionPhase::Active,
+        SessionState::Active(_) => api::SessionPhase::Unverified,
+        SessionState::Over { .. } => api::SessionPhase::Over,
+    };
+    let detail = match state {
+        SessionState::Unverified { why, .. } => Some(why.clone()),
+        SessionState::Over { why, .. } => Some(why.message().to_owned()),
+        SessionState::LoggedOut | SessionState::Active(_) => None,
+    };
+    let empty = api::SessionStatus {
+        phase,
+        detail,
+        user: state.user().map(account),
+        roles: Vec::new(),
+        permissions: Vec::new(),
+        tenant: None,
+        logged_in_at: None,
+        expires_at: None,
+        login_ends_at: None,
+        confirmed_at: None,
+        next_refresh_at: view.next_refresh_at,
+    };
+    let SessionState::Active(session) = state else { return empty };
+    api::SessionStatus {
+        roles: session.rights.roles.clone(),
+        permissions: session.rights.permissions.clone(),
+        tenant: session.rights.current_tenant.clone(),
+        logged_in_at: Some(session.logged_in_at),
+        expires_at: Some(session.claims.expires_at),
+        login_ends_at: session.claims.refresh_expires_at,
+        confirmed_at: Some(session.confirmed_at),
+        ..empty
+    }
+}
+
+fn secret_store(kind: &str, health: Option<&Health>) -> api::SecretStoreStatus {
+    let detail = match health {
+        None | Some(Health::Usable) => None,
+        Some(Health::Locked { remedy } | Health::Absent { remedy }) => Some(remedy.clone()),
+        Some(Health::Failing { what, remedy }) => Some(format!("{what}: {remedy}")),
+    };
+    api::SecretStoreStatus { kind: kind.to_owned(), usable: matches!(health, Some(Health::Usable)), detail }
+}
+
+fn audit(app: &App) -> api::AuditStatus {
+    let fault = app.audit.fault();
+    api::AuditStatus { writable: fault.is_none(), records: app.audit.newest(), detail: fault }
+}
+
+fn agents(snapshot: &Snapshot) -> Vec<api::AgentStatus> {
+    snapshot
+        .agents
+        .iter()
+        .map(|agent| api::AgentStatus {
+            name: agent.name.to_string(),
+            version: agent.manifest.version.clone(),
+            executable: agent.selectors.executable.clone(),
+            script: agent.selectors.script.clone(),
+            grants: snapshot.grants.of_agent(&agent.name).count(),
+        })
+        .collect()
+}
+
+/// What is wrong, and what to do about it.
+fn problems(
+    app: &App,
+    snapshot: &Snapshot,
+    view: &View,
+    audit: &api::AuditStatus,
+    now: Timestamp,
+) -> Vec<String> {
+    let mut problems = app.about.problems.clone();
+    if app.provider.is_none() {
+        problems
+            .push("no project is configured: run `agentauthd setup`, then start the daemon again".to_owned());
+    }
+    if let SessionState::Over { why, .. } = &snapshot.session {
+        problems.push(why.message().to_owned());
+    }
+    problems.extend(view.problem.clone());
+    if let Some(failure) = &view.last_failure {
+        problems.push(format!("the provider could not be asked: {failure}"));
+    }
+    if snapshot.keys_fresh_until.is_some_and(|until| until <= now) {
+        problems.push(
+            "the provider's keys are too old to be used; they are fetched as soon as it can be reached"
+                .to_owned(),
+        );
+    }
+    if let Some(detail) = &audit.detail {
+        problems.push(format!("nothing can be recorded, so nothing is allowed: {detail}"));
+    }
+    problems
+}
