@@ -340,12 +340,13 @@ fn a_full_disk_leaves_only_whole_records() {
     if limit.current != Some(4096) {
         let again = "trap '' XFSZ; ulimit -S -f 8; exec \"$0\" --exact a_full_disk_leaves_only_whole_records";
         #[allow(clippy::disallowed_methods, reason = "the limit is for a process of its own")]
-        let status = std::process::Command::new("sh")
+        let output = std::process::Command::new("sh")
             .args(["-c", again])
             .arg(std::env::current_exe().unwrap())
-            .status()
+            .output()
             .unwrap();
-        assert!(status.success());
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{output:?}");
         return;
     }
     let room = Room::new();
