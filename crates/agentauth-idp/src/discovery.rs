@@ -35,7 +35,7 @@ pub struct Metadata {
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoveryError {
     /// It could not be fetched.
-    #[error("cannot fetch the provider's description: {0}")]
+    #[error("cannot fetch the provider's description")]
     Http(#[from] HttpError),
     /// It was answered with another status than 200.
     #[error(

@@ -15,7 +15,7 @@ use crate::jwks::{KeySet, KeySetFault, SignatureFault, Verified, hopeless};
 use crate::problem::Problem;
 use crate::provider::Provider;
 use crate::text::shown;
-use crate::transport::{Answer, Http, HttpError};
+use crate::transport::{Answer, Http, HttpError, describe};
 
 /// How long a set counts as current unless the provider says otherwise; what it says is clamped to
 /// [`SHORTEST_LIFE`]..=[`LONGEST_LIFE`].
@@ -87,13 +87,13 @@ pub enum KeyRefresh {
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFetchError {
     /// No answer.
-    #[error("cannot fetch the provider's keys: {0}")]
+    #[error("cannot fetch the provider's keys")]
     Http(#[from] HttpError),
     /// Another status than 200.
     #[error("the provider has no keys for this project ({0}); check project id and region")]
     Status(Box<Problem>),
     /// Not a key set.
-    #[error("the provider's keys cannot be used: {0}")]
+    #[error("the provider's keys cannot be used")]
     Document(#[from] KeySetFault),
     /// These keys were given, not fetched.
     #[error("this key set has no source to be fetched from")]
@@ -221,7 +221,7 @@ impl Keys {
     pub async fn refresh_if_due(&self, now: Timestamp) -> Result<KeyRefresh, KeyFetchError> {
         let seen = {
             let state = self.state();
-            let due = state.held.as_ref().is_none_or(|held| now >= held.due_at() || held.from_future(now));
+            let due = state.held.as_ref().is_none_or(|held| now >= held.due_at() || held.lies_ahead(now));
             if self.shared.source.is_none() || !due || recently(state.failed_at, RETRY_INTERVAL, now) {
                 return Ok(KeyRefresh::NotDue);
             }
@@ -295,7 +295,7 @@ impl Keys {
         } else {
             match self.fetch_once(seen, now).await {
                 Ok(_) => String::new(),
-                Err(error) => error.to_string(),
+                Err(error) => describe(&error),
             }
         };
         self.usable(now).map_err(|error| match error {
@@ -349,7 +349,7 @@ impl Keys {
                 }
                 Err(error) => {
                     state.failed_at = Some(now);
-                    tracing::debug!(%error, "the provider's keys were not fetched");
+                    tracing::debug!(error = describe(&error), "the provider's keys were not fetched");
                     return Err(error);
                 }
             }
@@ -393,16 +393,16 @@ impl Held {
     }
 
     /// The clock was set back: the age is not known, so it is not young.
-    fn from_future(&self, now: Timestamp) -> bool {
+    fn lies_ahead(&self, now: Timestamp) -> bool {
         self.age(now) < -CLOCK_SLACK
     }
 
     fn current(&self, now: Timestamp) -> bool {
-        !self.from_future(now) && self.age(now) < self.life
+        !self.lies_ahead(now) && self.age(now) < self.life
     }
 
     fn usable(&self, now: Timestamp) -> bool {
-        !self.from_future(now) && self.age(now) < STALE_LIMIT
+        !self.lies_ahead(now) && self.age(now) < STALE_LIMIT
     }
 
     /// After four fifths of its life.

@@ -50,4 +50,4 @@ pub use refresh::Refreshed;
 pub use tokens::{
     Accepted, CompleteError, ExchangeError, LoggedIn, TokenFault, TokenKind, TokenSet, VerifiedSession,
 };
-pub use transport::{Http, HttpError, MAX_ANSWER_BYTES};
+pub use transport::{Http, HttpError, MAX_ANSWER_BYTES, describe};

@@ -14,7 +14,7 @@ const LOGGED_OUT: &str = "E064001";
 #[derive(Debug, thiserror::Error)]
 pub enum LogoutFailure {
     /// No answer.
-    #[error("the provider was not told of the logout: {0}; its session ends by itself or in its console")]
+    #[error("the provider was not told of the logout; its session ends by itself or in its console")]
     Http(#[from] HttpError),
     /// The provider refused.
     #[error("the provider did not accept the logout ({0}); its session ends by itself or in its console")]

@@ -16,7 +16,7 @@ use crate::problem::{Problem, Shape};
 use crate::provider::Provider;
 use crate::session_api::Issued;
 use crate::text::shown;
-use crate::transport::{Answer, HttpError};
+use crate::transport::{Answer, HttpError, describe};
 
 /// Statuses with which the edge says that it did not reach the provider at all (Cloudflare), so that nothing was
 /// rotated: down, connection timed out, unreachable, TLS failure twice, not resolved.
@@ -68,7 +68,7 @@ impl Provider {
 
     async fn refresh_by_grant(&self, refresh_token: &SecretString) -> Result<Refreshed, RefreshFailure> {
         let metadata = self.metadata().await.map_err(|error| {
-            let what = error.to_string();
+            let what = describe(&error);
             if error.is_transient() {
                 RefreshFailure::network(false, what)
             } else {

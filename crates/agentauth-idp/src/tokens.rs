@@ -44,7 +44,7 @@ pub enum ExchangeError {
     #[error("cannot redeem the login's code")]
     Discovery(#[from] DiscoveryError),
     /// No answer.
-    #[error("cannot redeem the login's code: {0}")]
+    #[error("cannot redeem the login's code")]
     Http(#[from] HttpError),
     /// The provider refused the code.
     #[error("the provider refused the login's code ({0}); start again")]
@@ -78,7 +78,7 @@ pub enum TokenKind {
 #[derive(Debug, thiserror::Error)]
 pub enum TokenFault {
     /// It cannot be read, or its signature is not that of a published key.
-    #[error("the {kind} was refused: {source}")]
+    #[error("the {kind} was refused")]
     Signature {
         /// Which token.
         kind: TokenKind,
@@ -86,7 +86,7 @@ pub enum TokenFault {
         source: KeyError,
     },
     /// It is, by its header, another kind of token.
-    #[error("the {kind} was refused: {source}")]
+    #[error("the {kind} was refused")]
     Type {
         /// Which token.
         kind: TokenKind,
@@ -94,7 +94,7 @@ pub enum TokenFault {
         source: ClaimsFault,
     },
     /// Its claims are not what they must be.
-    #[error("the {kind} was refused: {source}")]
+    #[error("the {kind} was refused")]
     Claims {
         /// Which token.
         kind: TokenKind,
@@ -350,7 +350,7 @@ impl fmt::Debug for TokenSet {
 
 impl fmt::Debug for LoggedIn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LoggedIn").field("accepted", &self.accepted).finish_non_exhaustive()
+        f.debug_struct("LoggedIn").field("user", &self.accepted.user).finish_non_exhaustive()
     }
 }
 
@@ -379,15 +379,14 @@ async fn verify(
     Ok(verified)
 }
 
-/// Whether two tokens are of the same user. A template may move the real user from `sub` to `dsub` in one of them
-/// (sheet 3.1): where both have `dsub` it decides; else the users they mean, or their `sub`, must be equal.
-fn same_subject(one: &Claims, other: &Claims) -> bool {
+/// Whether the tokens are of the same user. A template may move the real user of the session token from `sub` to
+/// `dsub` (sheet 3.1) and leave the ID token with the `sub` alone: then the two `sub` are equal.
+fn same_subject(session: &Claims, id: &Claims) -> bool {
     let text = |claims: &Claims, name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
     let meant = |claims: &Claims| text(claims, "dsub").or_else(|| text(claims, "sub"));
-    match (text(one, "dsub"), text(other, "dsub")) {
-        (Some(one), Some(other)) => one == other,
-        _ => meant(one).is_some() && (meant(one) == meant(other) || text(one, "sub") == text(other, "sub")),
-    }
+    let sub = |claims: &Claims| text(claims, "sub");
+    let moved = text(session, "dsub").is_some() && text(id, "dsub").is_none();
+    meant(session).is_some() && (meant(session) == meant(id) || moved && sub(session) == sub(id))
 }
 
 #[cfg(test)]
@@ -397,17 +396,18 @@ mod tests {
     #[test]
     fn users_are_compared_by_what_the_tokens_mean() {
         let claims = |text: &str| Claims::parse(text.as_bytes()).unwrap();
-        for (one, other, same) in [
+        for (session, id, same) in [
             (r#"{"sub":"U1"}"#, r#"{"sub":"U1"}"#, true),
             (r#"{"sub":"U1"}"#, r#"{"sub":"U2"}"#, false),
             (r#"{"sub":"x","dsub":"U1"}"#, r#"{"sub":"U1"}"#, true),
+            (r#"{"sub":"U1"}"#, r#"{"sub":"x","dsub":"U1"}"#, true),
             (r#"{"sub":"x","dsub":"U1"}"#, r#"{"sub":"x"}"#, true),
+            (r#"{"sub":"U1"}"#, r#"{"sub":"U1","dsub":"U2"}"#, false),
             (r#"{"sub":"x","dsub":"U1"}"#, r#"{"sub":"x","dsub":"U2"}"#, false),
             (r#"{"sub":"x","dsub":"U1"}"#, r#"{"sub":"y","dsub":"U1"}"#, true),
             (r#"{}"#, r#"{}"#, false),
         ] {
-            assert_eq!(same_subject(&claims(one), &claims(other)), same, "{one} {other}");
-            assert_eq!(same_subject(&claims(other), &claims(one)), same, "{other} {one}");
+            assert_eq!(same_subject(&claims(session), &claims(id)), same, "{session} {id}");
         }
     }
 }

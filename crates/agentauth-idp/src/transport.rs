@@ -25,7 +25,7 @@ pub struct Http {
     host: String,
 }
 
-/// Why a request brought no answer. Carries no URL, header or body.
+/// Why a request brought no answer. Carries no URL, header or body, hence not the library's own error either.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
     /// The client could not be set up.
@@ -33,9 +33,6 @@ pub enum HttpError {
     Setup {
         /// What went wrong, in short.
         why: String,
-        /// The library's error.
-        #[source]
-        source: reqwest::Error,
     },
     /// The request was about to leave for another place than the provider.
     #[error("refused to send a request to another origin than `{host}`")]
@@ -56,9 +53,6 @@ pub enum HttpError {
         host: String,
         /// What went wrong, in short.
         why: String,
-        /// The library's error, without the URL.
-        #[source]
-        source: reqwest::Error,
     },
     /// The request left and no whole answer came: the provider may have acted on it.
     #[error("`{host}` gave no complete answer: {why}")]
@@ -67,9 +61,6 @@ pub enum HttpError {
         host: String,
         /// What went wrong, in short.
         why: String,
-        /// The library's error, without the URL.
-        #[source]
-        source: reqwest::Error,
     },
     /// The answer is larger than [`MAX_ANSWER_BYTES`].
     #[error("the answer of `{host}` is larger than 1 MiB")]
@@ -117,8 +108,7 @@ impl Http {
         } else {
             builder = builder.https_only(true).tls_version_min(reqwest::tls::Version::TLS_1_2);
         }
-        let client =
-            builder.build().map_err(|source| HttpError::Setup { why: innermost(&source), source })?;
+        let client = builder.build().map_err(|source| HttpError::Setup { why: innermost(&source) })?;
         Ok(Self { client, origin: config.base_url().origin(), host: host_of(config.base_url()) })
     }
 
@@ -137,12 +127,12 @@ impl Http {
         if limit.is_some() {
             *request.timeout_mut() = limit;
         }
-        let mut response = self.client.execute(request).await.map_err(|source| self.classify(source))?;
+        let mut response = self.client.execute(request).await.map_err(|error| self.classify(&error))?;
         if response.content_length().is_some_and(|length| length > MAX_ANSWER_BYTES as u64) {
             return Err(HttpError::TooLarge { host: host() });
         }
         let mut body = Zeroizing::new(Vec::new());
-        while let Some(chunk) = response.chunk().await.map_err(|source| self.incomplete(source))? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.incomplete(&error))? {
             if body.len() + chunk.len() > MAX_ANSWER_BYTES {
                 return Err(HttpError::TooLarge { host: host() });
             }
@@ -160,18 +150,16 @@ impl Http {
         self.send(request, None).await
     }
 
-    fn classify(&self, source: reqwest::Error) -> HttpError {
-        if source.is_connect() || source.is_builder() {
-            let source = source.without_url();
-            HttpError::NotSent { host: self.host.clone(), why: reason(&source), source }
+    fn classify(&self, error: &reqwest::Error) -> HttpError {
+        if error.is_connect() || error.is_builder() {
+            HttpError::NotSent { host: self.host.clone(), why: reason(error) }
         } else {
-            self.incomplete(source)
+            self.incomplete(error)
         }
     }
 
-    fn incomplete(&self, source: reqwest::Error) -> HttpError {
-        let source = source.without_url();
-        HttpError::NoAnswer { host: self.host.clone(), why: reason(&source), source }
+    fn incomplete(&self, error: &reqwest::Error) -> HttpError {
+        HttpError::NoAnswer { host: self.host.clone(), why: reason(error) }
     }
 }
 
@@ -203,6 +191,18 @@ fn host_of(url: &Url) -> String {
 
 fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() { "it took too long".to_owned() } else { innermost(error) }
+}
+
+/// `error` with all its causes in one line, for a person or a log.
+pub fn describe(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }
 
 /// The last error of the chain: what the operating system or the TLS library said.
