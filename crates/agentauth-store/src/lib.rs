@@ -13,6 +13,7 @@ mod age_file;
 #[cfg(any(target_os = "macos", windows, test))]
 mod chunks;
 mod files;
+mod late;
 mod lock;
 mod memory;
 mod name;
@@ -25,6 +26,7 @@ mod state;
 
 pub use age_file::AgeFile;
 pub use files::{private_directory, write_atomic};
+pub use late::LateAgeFile;
 pub use lock::{RefreshLock, RefreshLockError};
 pub use memory::{Fault, Memory};
 pub use name::{NameError, ProfileName, SecretName};

@@ -13,7 +13,7 @@ mod suite;
 use std::fs;
 use std::path::Path;
 
-use agentauth_store::{AgeFile, Fault, Health, Memory, SecretStore, StoreError};
+use agentauth_store::{AgeFile, Fault, Health, LateAgeFile, Memory, SecretStore, StoreError};
 use futures_util::FutureExt as _;
 use suite::{held, name, secret};
 
@@ -36,6 +36,21 @@ async fn age_files_keep_the_contract() {
     suite::run(&age(&path), Some(&|| Box::new(age(&path)))).await;
     let left: Vec<_> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["identity.age"]);
+}
+
+#[tokio::test]
+async fn age_files_that_open_late_keep_the_contract_and_refuse_late() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("secrets");
+    // Made with a quick key; opening takes what the file says.
+    drop(age(&path));
+    suite::run(&LateAgeFile::new(&path, secret("correct horse")), None).await;
+    let wrong = LateAgeFile::new(&path, secret("wrong horse"));
+    assert!(matches!(
+        wrong.get(&name("dev", "refresh_token")).await,
+        Err(StoreError::WrongPassphrase { .. })
+    ));
+    assert!(matches!(wrong.probe().await, Health::Failing { .. }));
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use agentauth_host::device::{DeviceError, DeviceId};
 use agentauth_host::harden;
 use agentauth_idp::{ConfigFaults, HttpError, Provider, ProviderConfig, ProviderSettings, RefreshVia};
 use agentauth_ipc::{HashCache, IdentifyError, ListenError, Listener, ProcIdentifier, listen};
-use agentauth_store::{AgeFile, Memory, ProfileName, SecretStore, StateDb, StateError, StoreError};
+use agentauth_store::{LateAgeFile, Memory, ProfileName, SecretStore, StateDb, StateError};
 use secrecy::SecretString;
 
 use super::app::{About, App, ProviderSide};
@@ -76,9 +76,6 @@ pub enum RunError {
     /// TLS cannot be set up.
     #[error("cannot set up the connection to the provider")]
     Http(#[from] HttpError),
-    /// The secret store cannot be opened.
-    #[error("cannot open the secret store")]
-    Store(#[from] StoreError),
     /// The passphrase of the encrypted file is not to be had.
     #[error("cannot read the passphrase from `{}`: give `secrets.passphrase_file` a readable file", path.display())]
     Passphrase {
@@ -277,7 +274,7 @@ fn secret_store(config: &Config) -> Result<Arc<dyn SecretStore>, RunError> {
         StoreKind::Memory => Arc::new(Memory::new()),
         StoreKind::File => {
             let passphrase = passphrase(config)?;
-            Arc::new(AgeFile::open(&config.paths.state_dir.join("secrets"), &passphrase)?)
+            Arc::new(LateAgeFile::new(&config.paths.state_dir.join("secrets"), passphrase))
         }
         StoreKind::Keychain => keychain(),
     })
