@@ -323,6 +323,37 @@ async fn a_program_that_was_removed_or_replaced_says_so() {
 }
 
 #[tokio::test]
+async fn a_program_mounted_over_another_does_not_pass_for_it() {
+    let house = House::new();
+    // In a mount namespace of their own, anybody can put their program where a registered one is.
+    let registered = house.directory.path().join("registered");
+    std::fs::copy(std::fs::canonicalize("/bin/true").unwrap(), &registered).unwrap();
+    let script = house.directory.path().join("agent.py");
+    std::fs::write(&script, "").unwrap();
+    let mut allowed = command("unshare");
+    let allowed = allowed.args(["-rm", "true"]).status().is_ok_and(|status| status.success());
+    assert!(allowed, "this test needs `unshare -rm` (user namespaces) on this machine");
+    let mut unshare = command("unshare");
+    unshare.args([
+        "-rm",
+        "sh",
+        "-c",
+        "p=$(python3 -c 'import os, sys; print(os.path.realpath(sys.executable))'); mount --bind \"$p\" \"$1\"; exec \"$1\" -c \"$2\" \"$3\"",
+        "sh",
+    ]);
+    let code = "import socket, sys\ns = socket.socket(socket.AF_UNIX)\ns.connect(sys.argv[1])\ns.sendall(b'x')\nsys.stdin.readline()";
+    let _unshare = Process::start(unshare.arg(&registered).arg(code).arg(house.socket()));
+    let (_stream, peer) = caller(&house).await;
+    let identity = ProcIdentifier::new().unwrap().identify(&peer).unwrap();
+    let executable = identity.process.executable.unwrap();
+    assert_eq!(executable.path, registered, "so the kernel says");
+    assert!(executable.replaced, "but that path leads us to another file");
+    assert_eq!(identity.same_mount_namespace, Some(false));
+    assert_eq!(identity.same_user_namespace, Some(false));
+    assert_eq!(identity.same_pid_namespace, Some(true));
+}
+
+#[tokio::test]
 async fn a_process_that_hides_is_not_guessed_at() {
     let house = House::new();
     // PR_SET_DUMPABLE 0; root sees through it, and other users are turned away, so only the shape is checked as root.
@@ -330,7 +361,7 @@ async fn a_process_that_hides_is_not_guessed_at() {
         house.python("import ctypes\nctypes.CDLL(None).prctl(4, 0, 0, 0, 0)\ns.sendall(b'x'); hold()");
     let (_stream, peer) = caller(&house).await;
     let identity = ProcIdentifier::new().unwrap().identify(&peer).unwrap();
-    assert_eq!(identity.process.uid, 0, "its directory is root's");
+    assert_eq!(identity.process.uid, support::me(), "that much cannot be hidden");
     let hidden = support::me() != 0;
     assert_eq!(identity.process.executable.is_none(), hidden);
     assert_eq!(identity.loader_variables.is_none(), hidden);

@@ -74,7 +74,7 @@ async fn a_connection_that_was_passed_to_another_process_is_poisoned() {
     // The first process connects and hands the connection over, as an agent might lend it to a tool.
     let _python = house.python(
         "near, far = socket.socketpair()\nif os.fork() == 0:\n    s.close()\n    _, fds, _, _ = socket.recv_fds(far, 1, 1)\n    \
-         socket.socket(fileno=fds[0]).sendall(b'forged'); hold()\nsocket.send_fds(near, [b'x'], [s.fileno()])\nhold()",
+         socket.socket(fileno=fds[0]).sendall(b'forged'); hold(); os._exit(0)\nsocket.send_fds(near, [b'x'], [s.fileno()])\nhold()",
     );
     let (mut stream, _peer) = house.accept().await;
     assert!(soon(stream.read(&mut [0; 64])).await.is_err());

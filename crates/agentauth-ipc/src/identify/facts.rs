@@ -60,7 +60,7 @@ pub struct ProcessFacts {
     pub parent: u32,
     /// Start time in clock ticks since boot. With the pid it names a process, but not a program: `execve` keeps both.
     pub start_time: u64,
-    /// Owner of its `/proc` entry: the effective uid, or 0 when the process hides from its own user.
+    /// Effective user id.
     pub uid: u32,
     /// The program it runs; `None` when hidden from us (another user's, non-dumpable) or a kernel thread.
     pub executable: Option<ExecutableFacts>,

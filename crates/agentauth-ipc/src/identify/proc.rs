@@ -109,12 +109,12 @@ impl ProcDir {
         Ok(OsString::from_vec(target.into_bytes()).into())
     }
 
-    /// The file behind a link of this process. Only `""` is the directory itself.
+    /// The file behind a link of this process.
     pub(crate) fn stat(&self, name: &str) -> Result<Stat, ProcError> {
         Ok(statat(&self.directory, name, AtFlags::empty())?)
     }
 
-    /// Owner of the directory: the effective uid, or 0 when the process hides.
+    /// Owner of the directory: the effective uid. (Of the files in it that is so only while the process does not hide.)
     pub(crate) fn uid(&self) -> Result<u32, ProcError> {
         Ok(rustix::fs::fstat(&self.directory)?.st_uid)
     }
