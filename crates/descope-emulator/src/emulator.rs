@@ -233,18 +233,15 @@ async fn bind(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), StartFaul
 
 async fn world(fixture: &Fixture, settings: Settings) -> Result<World, StartFault> {
     let algorithm = settings.tokens.algorithm;
-    let (present, older) = (make_key(algorithm), make_key(algorithm));
-    let (present, older) = (made(present).await?, made(older).await?);
+    let key = made(make_key(algorithm)).await?;
     let mut ledger = Ledger::default();
-    for key in [&present, &older] {
-        ledger.note_key(key.private_pem());
-    }
+    ledger.note_key(key.private_pem());
     Ok(World {
         settings,
         users: fixture.people(),
         tenants: fixture.tenants.clone(),
         roles: fixture.roles.clone(),
-        ring: KeyRing::new(present, older),
+        ring: KeyRing::new(key),
         foreign: None,
         families: Families::default(),
         sessions: HashMap::new(),

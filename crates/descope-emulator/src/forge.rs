@@ -86,9 +86,9 @@ pub enum Signing {
     ForeignKey,
     /// By a key that is not published, under its own `kid`.
     UnknownKid,
-    /// By a key that is still published but signs no more. Such a token is good.
+    /// By a key that is still published but signs no more: rotate the keys first. Such a token is good.
     RetiredKey,
-    /// By the key that the last rotate-and-revoke dropped.
+    /// By the key that the last rotate-and-revoke dropped; do that first.
     RevokedKey,
     /// The present key, but RS384: a good signature under an algorithm that is not the key's.
     Rs384,
@@ -318,10 +318,7 @@ mod tests {
 
     #[test]
     fn overrides_reach_header_payload_and_signature() {
-        let ring = KeyRing::new(
-            SigningKey::generate(Algorithm::Rs256).unwrap(),
-            SigningKey::generate(Algorithm::Es256).unwrap(),
-        );
+        let ring = KeyRing::new(SigningKey::generate(Algorithm::Rs256).unwrap());
         let foreign = Arc::new(SigningKey::generate(Algorithm::Es256).unwrap());
         let keys = Keys { ring: &ring, foreign: Some(&foreign) };
         let claims = || Map::from_iter([("iss".to_owned(), json!("P1")), ("aud".to_owned(), json!("a"))]);

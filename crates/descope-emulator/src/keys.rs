@@ -71,9 +71,18 @@ pub enum KeyFault {
     NoSuchKey(crate::forge::Signing),
 }
 
+/// The modulus of a key whose private half was thrown away: what a key set holds from before the emulator's time.
+/// Making one more key at every start would double the time that a start takes.
+const RETIRED_MODULUS: &str = "sWbyLpgeHsqWXPpHxoTm50--zOcShBcGMBYf7PHY3gwqvzve4EsUDkWMA3y0iUNzYGJZytlltNn6GNJQLSixSlUsptyaB3bB\
+    QNq12zFHTokkgJD_HbE3dO9gOL26w0EgcPbUmhXRtYPbQCfwJEUairNfwvErSrQd4oGKf2gTusNcoyXPMPlHSrB6HdiRrxRs\
+    LXFA2TUvVav2O-VlOk4VROdulMJEDQQw1JSyUEYmS85Tf7V4Cx8t6sEQTcHirmiivvOcxD1kgI9hr4vGBQVJ_bIVSqaw6VDf\
+    EqlNbCxP_0uSwPR5d4OkuSkiMM2S8RCbqKgMC2A_SQaxyc2y2lw6nQ";
+
 enum Material {
     Rsa(Box<RsaKeyPair>),
     Ec(Box<EcdsaKeyPair>),
+    /// Published, and unable to sign.
+    PublicOnly,
 }
 
 /// One signing key.
@@ -124,6 +133,21 @@ impl SigningKey {
             private_pem: pem("PRIVATE KEY", &private),
             public_pem: pem("PUBLIC KEY", public.as_ref()),
         })
+    }
+
+    /// The published key from before the emulator's time.
+    fn from_before() -> Self {
+        Self {
+            kid: "SK2FromBeforeTheEmulator00001".to_owned(),
+            algorithm: Algorithm::Rs256,
+            material: Material::PublicOnly,
+            private_pem: String::new(),
+            public_pem: String::new(),
+        }
+    }
+
+    fn can_sign(&self) -> bool {
+        !matches!(self.material, Material::PublicOnly)
     }
 
     pub(crate) fn kid(&self) -> &str {
@@ -186,6 +210,10 @@ impl SigningKey {
                 json!({"alg": self.algorithm.name(), "kty": "EC", "use": "sig", "kid": self.kid,
                        "crv": curve, "x": b64(x), "y": b64(y)})
             }
+            Material::PublicOnly => {
+                json!({"alg": self.algorithm.name(), "kty": "RSA", "use": "sig", "kid": self.kid,
+                                           "n": RETIRED_MODULUS, "e": "AQAB"})
+            }
         }
     }
 }
@@ -213,8 +241,10 @@ pub(crate) struct KeyRing {
 }
 
 impl KeyRing {
-    pub(crate) fn new(present: SigningKey, older: SigningKey) -> Self {
-        Self { present: Arc::new(present), older: VecDeque::from([Arc::new(older)]), revoked: None }
+    /// `present` and one older key that only verifies.
+    pub(crate) fn new(present: SigningKey) -> Self {
+        let older = VecDeque::from([Arc::new(SigningKey::from_before())]);
+        Self { present: Arc::new(present), older, revoked: None }
     }
 
     /// The key that signs.
@@ -222,9 +252,9 @@ impl KeyRing {
         &self.present
     }
 
-    /// The newest key that is published but signs no more.
+    /// The newest key that is published and signs no more, though it could: there is one after a rotation.
     pub(crate) fn retired(&self) -> Option<&Arc<SigningKey>> {
-        self.older.front()
+        self.older.iter().find(|key| key.can_sign())
     }
 
     /// The key that the last rotate-and-revoke dropped.
@@ -272,7 +302,8 @@ mod tests {
 
     #[test]
     fn the_window_is_thirteen_keys() {
-        let mut ring = KeyRing::new(small(Algorithm::Es256), small(Algorithm::Es256));
+        let mut ring = KeyRing::new(small(Algorithm::Es256));
+        assert!(ring.retired().is_none());
         let first = ring.present().kid().to_owned();
         for _ in 0..12 {
             ring.rotate(small(Algorithm::Es256));
