@@ -22,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest wait that the daemon grants.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
+/// At most this many characters of an explanation are repeated.
+const LONGEST_DETAIL: usize = 500;
+
 /// A client of one daemon. Not for use across `fork`: the greeting proves the process that made it.
 pub struct Client {
     socket: PathBuf,
@@ -225,9 +228,7 @@ impl Client {
                 }
                 Err(ClientError::Refused(Box::new(problem)))
             }
-            Err(source) => {
-                Err(nonsense(format!("is HTTP {status} without a reason"), Some(Box::new(source))))
-            }
+            Err(source) => Err(nonsense(undescribed(response), Some(Box::new(source)))),
         }
     }
 }
@@ -257,7 +258,7 @@ async fn greet(socket: &Path, owner: u32) -> Result<(Connection, Hello), ClientE
         return Err(ClientError::Refused(Box::new(problem)));
     }
     if !response.status().is_success() {
-        return Err(nonsense(format!("is HTTP {} without a reason", response.status()), None));
+        return Err(nonsense(undescribed(&response), None));
     }
     let hello: Hello = serde_json::from_slice(response.body())
         .map_err(|source| nonsense("cannot be read".to_owned(), Some(Box::new(source))))?;
@@ -306,6 +307,18 @@ fn failure(request: String, error: ExchangeError) -> ClientError {
             what: format!("is larger than {RESPONSE_LIMIT} bytes"),
             source: None,
         },
+    }
+}
+
+/// A refusal that is no [`Problem`] of this version; a newer daemon's still says in words what is wrong.
+fn undescribed(response: &Response<Bytes>) -> String {
+    let status = response.status();
+    let told = serde_json::from_slice::<serde_json::Value>(response.body()).ok();
+    match told.as_ref().and_then(|told| told.get("detail")?.as_str()) {
+        Some(detail) => {
+            format!("is HTTP {status}, saying `{}`", detail.chars().take(LONGEST_DETAIL).collect::<String>())
+        }
+        None => format!("is HTTP {status} without a reason"),
     }
 }
 

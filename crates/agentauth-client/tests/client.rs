@@ -325,6 +325,17 @@ async fn a_problem_is_a_refusal_and_a_failed_proof_is_greeted_anew() {
 }
 
 #[tokio::test]
+async fn a_newer_daemons_reason_is_told_though_its_code_is_not_known() {
+    let newer = json!({"type": "urn:x", "title": "t", "status": 409, "code": "moon_phase", "detail": "wait for the moon"});
+    let server = Server::start(move |_, _| Act::Answer(409, newer.clone()));
+    let error = server.client().check(&a_check()).await.unwrap_err();
+    assert!(
+        matches!(error, ClientError::Protocol { .. }) && error.to_string().contains("wait for the moon"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn not_ready_is_an_answer() {
     let server = Server::start(|_, _| Act::Answer(503, json!({"status": "waiting", "missing": ["keys"]})));
     assert_eq!(server.client().ready().await.unwrap().missing, ["keys"]);

@@ -79,7 +79,7 @@ impl From<Setting> for Shown {
 
 fn render(loaded: &Loaded) -> String {
     let settings = loaded.settings();
-    let width = settings.iter().map(|setting| line(setting).chars().count()).max().unwrap_or(0).min(56);
+    let width = settings.iter().map(|setting| line(setting).chars().count()).max().unwrap_or(0).min(64);
     let mut text = String::new();
     let mut section = "";
     for setting in &settings {

@@ -62,18 +62,15 @@ struct Global {
     /// Set any option of the configuration, as in `--set log.filter=debug`.
     #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = assignment)]
     set: Vec<(String, String)>,
-    /// When to colour.
+    /// When to colour; by itself, on a terminal.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     color: Color,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Color {
-    /// On a terminal that can.
     Auto,
-    /// Always.
     Always,
-    /// Never.
     Never,
 }
 

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 use clap::Args;
-use dialoguer::{Confirm, Input};
+use dialoguer::Input;
 
 use super::edit::Edited;
 use super::output::{self, STRONG, WARN};
@@ -38,9 +38,11 @@ impl Setup {
             file.text("provider", PROJECT).map(str::to_owned).or_else(|| provider.project_id.clone());
         let project = match (self.project_id.clone(), current) {
             (Some(given), _) => given,
-            (None, current) if asks => {
-                ask("Descope project ID (console, Settings, Project)", current, "provider.project_id")?
-            }
+            (None, current) if asks => ask(
+                "Descope project ID (from the console's project settings)",
+                current,
+                "provider.project_id",
+            )?,
             (None, Some(current)) => current,
             (None, None) => {
                 return Err(Failure::Usage(
@@ -87,13 +89,7 @@ impl Setup {
     fn put(&self, file: &mut Edited, key: &'static str, text: &str, asks: bool) -> Result<(), Failure> {
         let old = file.text("provider", key).map(str::to_owned);
         if let Some(old) = old.filter(|old| old != text && !old.is_empty()) {
-            let replace = self.yes
-                || asks
-                    && Confirm::new()
-                        .with_prompt(format!("Replace `{key}` {old} by {text}?"))
-                        .default(false)
-                        .interact()
-                        .map_err(unasked)?;
+            let replace = self.yes || asks && confirm(&format!("Replace `{key}` {old} by {text}?"))?;
             if !replace {
                 return Err(Failure::Told(format!(
                     "left the configuration as it was: `provider.{key}` is {old}; give `--yes` to replace it"
@@ -133,6 +129,16 @@ fn ask(prompt: &str, default: Option<String>, key: &'static str) -> Result<Strin
         input = input.default(default);
     }
     input.interact_text().map(|text| text.trim().to_owned()).map_err(unasked)
+}
+
+/// A plain question: the one that hides the cursor would leave it hidden after Ctrl-C.
+fn confirm(question: &str) -> Result<bool, Failure> {
+    let answer = Input::<String>::new()
+        .with_prompt(format!("{question} (yes or no)"))
+        .default("no".to_owned())
+        .interact_text()
+        .map_err(unasked)?;
+    Ok(matches!(answer.trim(), "y" | "yes"))
 }
 
 fn unasked(error: dialoguer::Error) -> Failure {

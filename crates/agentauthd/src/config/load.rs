@@ -15,6 +15,9 @@ use crate::environment::Environment;
 /// The administrator's file: what it sets cannot be overridden.
 pub const ADMIN_FILE: &str = "/etc/agentauthd/config.toml";
 
+/// The systemd credential (`LoadCredentialEncrypted=`) that holds the passphrase of the secrets file.
+pub const PASSPHRASE_CREDENTIAL: &str = "agentauthd.passphrase";
+
 /// What the command line says about the configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Flags {
@@ -123,6 +126,7 @@ pub(super) fn load_with(
     admin: u32,
 ) -> Result<Loaded, ConfigFaults> {
     let mut layers = Layers::default();
+    layers.add_credential(environment);
     let user_file = layers.add_user_file(environment, flags);
     layers.add_environment(environment);
     layers.add_flags(flags);
@@ -219,6 +223,15 @@ impl Layers {
             }
         }
         (config, origins, faults)
+    }
+
+    /// The service manager's credential stands below every file: whoever names a passphrase file means that one.
+    fn add_credential(&mut self, environment: &Environment) {
+        let path = environment.credential(PASSPHRASE_CREDENTIAL).filter(|path| path.is_file());
+        if let (Some(path), Some(option)) = (path, option("secrets.passphrase_file")) {
+            let origin = Origin::Environment { name: "CREDENTIALS_DIRECTORY".to_owned() };
+            self.settings.push((option, Value::Text(path.to_string_lossy().into_owned()), origin));
+        }
     }
 
     fn add_user_file(&mut self, environment: &Environment, flags: &Flags) -> Option<PathBuf> {

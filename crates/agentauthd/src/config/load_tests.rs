@@ -221,6 +221,20 @@ fn without_a_home_there_is_a_fault_and_not_a_guess() {
 }
 
 #[test]
+fn a_service_managers_credential_unlocks_the_secrets_file_unless_another_is_named() {
+    let machine = Machine::new();
+    let credentials = machine.root.path().join("credentials");
+    std::fs::create_dir(&credentials).unwrap();
+    let machine = machine.variable("CREDENTIALS_DIRECTORY", credentials.to_str().unwrap());
+    let passphrase_file = |machine: &Machine| machine.load().unwrap().config.secrets.passphrase_file;
+    assert_eq!(passphrase_file(&machine), None);
+    write(&credentials.join(PASSPHRASE_CREDENTIAL), "x");
+    assert_eq!(passphrase_file(&machine), Some(credentials.join(PASSPHRASE_CREDENTIAL)));
+    let machine = machine.user("[secrets]\npassphrase_file = \"/mine\"\n");
+    assert_eq!(passphrase_file(&machine), Some(PathBuf::from("/mine")));
+}
+
+#[test]
 fn values_that_contradict_each_other_are_refused() {
     let machine = Machine::new()
         .user("[checks]\nmax_connections = 4\nmax_connections_per_process = 5\nburst = 1\n")

@@ -19,7 +19,7 @@ use agentauth_idp::RedirectConfig;
 use url::Url;
 
 pub use fault::{ConfigFault, ConfigFaults};
-pub use load::{ADMIN_FILE, FlagValue, Flags, Loaded, Origins, Setting, load};
+pub use load::{ADMIN_FILE, FlagValue, Flags, Loaded, Origins, PASSPHRASE_CREDENTIAL, Setting, load};
 pub use options::judge;
 pub use places::user_file;
 pub use toml_file::Origin;

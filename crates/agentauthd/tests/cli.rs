@@ -1,0 +1,235 @@
+//! The real program, as a script meets it: exit codes, what goes to which stream, and what `setup` writes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "tests"
+)]
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+const PROJECT: &str = "P2abcdefghijklmnopqrstuvwxyz";
+
+/// A user with an empty home directory and nothing in the environment.
+struct User {
+    home: TempDir,
+}
+
+struct Ran {
+    code: i32,
+    out: String,
+    talk: String,
+}
+
+impl User {
+    fn new() -> Self {
+        let home =
+            tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o700)).tempdir().unwrap();
+        Self { home }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        self.run_with(arguments, &[])
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "the program under test is started")]
+    fn run_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
+        let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_agentauthd"))
+            .args(arguments)
+            .env_clear()
+            .env("HOME", self.home.path())
+            .env("XDG_RUNTIME_DIR", self.home.path())
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        Ran {
+            code: status.code().unwrap(),
+            out: String::from_utf8(stdout).unwrap(),
+            talk: String::from_utf8(stderr).unwrap(),
+        }
+    }
+
+    fn config(&self) -> PathBuf {
+        self.home.path().join(".config/agentauthd/config.toml")
+    }
+
+    fn write_config(&self, text: &str) {
+        std::fs::create_dir_all(self.config().parent().unwrap()).unwrap();
+        std::fs::write(self.config(), text).unwrap();
+        std::fs::set_permissions(self.config(), std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+}
+
+#[test]
+fn help_and_version_are_data() {
+    let user = User::new();
+    for arguments in [&["--help"][..], &["help", "check"], &["check", "--help"], &["--version"]] {
+        let ran = user.run(arguments);
+        assert_eq!((ran.code, ran.talk.as_str()), (0, ""), "{arguments:?}");
+        assert!(!ran.out.is_empty() && !ran.out.contains('\u{1b}'), "{arguments:?}");
+    }
+    let help = user.run(&["--help"]).out;
+    for word in
+        ["setup", "run", "login", "logout", "status", "whoami", "check", "config", "completions", "man"]
+    {
+        assert!(help.contains(word), "{word} is missing in {help}");
+    }
+}
+
+#[test]
+fn wrong_usage_exits_with_64() {
+    let user = User::new();
+    for arguments in [
+        &[][..],
+        &["lgoin"],
+        &["check"],
+        &["check", "files.read", "--wait", "1h"],
+        &["status", "--nonsense"],
+        &["--set", "nonsense", "status"],
+        &["config"],
+        &["setup"],
+    ] {
+        let ran = user.run(arguments);
+        assert_eq!((ran.code, ran.out.as_str()), (64, ""), "{arguments:?}: {}", ran.talk);
+        assert!(!ran.talk.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_daemon_that_does_not_run_exits_with_3_and_says_what_to_do() {
+    let user = User::new();
+    for arguments in [
+        &["status"][..],
+        &["status", "--json"],
+        &["whoami"],
+        &["check", "files.read:/x"],
+        &["check", "files.read:/x", "--json"],
+        &["login"],
+        &["logout"],
+        &["--profile", "staging", "status"],
+    ] {
+        let ran = user.run(arguments);
+        assert_eq!((ran.code, ran.out.as_str()), (3, ""), "{arguments:?}: {}", ran.talk);
+        assert!(ran.talk.contains("is not running") && ran.talk.contains("agentauthd run"), "{}", ran.talk);
+    }
+    let ran = user.run(&["--profile", "staging", "status"]);
+    assert!(ran.talk.contains("agentauthd/agent-staging.sock"), "{}", ran.talk);
+}
+
+#[test]
+fn a_socket_of_doubtful_origin_is_an_error_and_not_an_absence() {
+    let user = User::new();
+    let directory = user.home.path().join("agentauthd");
+    std::fs::create_dir(&directory).unwrap();
+    std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let _listener = std::os::unix::net::UnixListener::bind(directory.join("agent.sock")).unwrap();
+    let ran = user.run(&["status"]);
+    assert_eq!(ran.code, 1, "{}", ran.talk);
+    assert!(ran.talk.contains("because: "), "the cause is told: {}", ran.talk);
+}
+
+#[test]
+fn validate_tells_every_fault_at_once() {
+    let user = User::new();
+    let ran = user.run(&["config", "validate"]);
+    assert_eq!(ran.code, 0, "{}", ran.talk);
+    assert!(ran.out.contains("valid") && ran.talk.contains("agentauthd setup"), "{}{}", ran.out, ran.talk);
+
+    user.write_config("[login]\nports = [80]\n[lgo]\nformat = \"json\"\n");
+    let ran = user.run_with(&["config", "validate"], &[("AGENTAUTHD_SECRETS_STORE", "plain")]);
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""));
+    for part in ["3 faults", "config.toml:2", "config.toml:4", "`log.format`", "AGENTAUTHD_SECRETS_STORE"] {
+        assert!(ran.talk.contains(part), "{part} is missing in {}", ran.talk);
+    }
+    // Nothing runs on a configuration that is at fault.
+    assert_eq!(user.run(&["status"]).code, 1);
+}
+
+#[test]
+fn show_is_itself_a_configuration_file() {
+    let user = User::new();
+    user.write_config("[provider]\nflow = \"sign-in\"\n");
+    let shown =
+        user.run_with(&["--set", "log.filter=debug", "config", "show"], &[("DESCOPE_PROJECT_ID", PROJECT)]);
+    assert_eq!(shown.code, 0, "{}", shown.talk);
+    for part in ["config.toml:2", "# environment variable DESCOPE_PROJECT_ID", "# flag --set", "# default"] {
+        assert!(shown.out.contains(part), "{part} is missing in {}", shown.out);
+    }
+    user.write_config(&shown.out);
+    let again = user.run(&["config", "show", "--json"]);
+    assert_eq!(again.code, 0, "{}", again.talk);
+    let settings: serde_json::Value = serde_json::from_str(&again.out).unwrap();
+    let project = settings.as_array().unwrap().iter().find(|s| s["key"] == "provider.project_id").unwrap();
+    assert_eq!(project["value"], PROJECT);
+    assert!(project["origin"].as_str().unwrap().ends_with("config.toml:4"), "{project}");
+}
+
+#[test]
+fn setup_writes_a_private_file_and_prints_what_to_register() {
+    let user = User::new();
+    let ran = user.run(&["setup", "--project-id", PROJECT, "--yes"]);
+    assert_eq!(ran.code, 0, "{}", ran.talk);
+    assert_eq!(
+        ran.out,
+        "http://127.0.0.1:47823/callback\nhttp://127.0.0.1:47824/callback\nhttp://127.0.0.1:47825/callback\n"
+    );
+    assert!(ran.talk.contains("agentauthd login"), "{}", ran.talk);
+    assert_eq!(std::fs::metadata(user.config()).unwrap().mode() & 0o777, 0o600);
+    assert_eq!(user.run(&["config", "validate"]).code, 0);
+    assert!(user.run(&["config", "show"]).out.contains(PROJECT));
+}
+
+#[test]
+fn setup_keeps_what_is_there_unless_told_otherwise() {
+    let other = PROJECT.replace('z', "y");
+    let user = User::new();
+    user.write_config(
+        "# mine\n[login]\nports = [5000]\n[provider]\nproject_id = \"P2abcdefghijklmnopqrstuvwxyz\"\n",
+    );
+    let ran = user.run(&["setup", "--project-id", &other]);
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""));
+    assert!(ran.talk.contains(PROJECT) && ran.talk.contains("--yes"), "{}", ran.talk);
+    assert!(std::fs::read_to_string(user.config()).unwrap().contains(PROJECT));
+
+    let ran =
+        user.run(&["setup", "--project-id", &other, "--base-url", "https://login.example.com", "--yes"]);
+    assert_eq!(ran.out, "http://127.0.0.1:5000/callback\n");
+    let text = std::fs::read_to_string(user.config()).unwrap();
+    assert!(text.starts_with("# mine\n[login]\nports = [5000]\n") && text.contains(&other), "{text}");
+    assert!(text.contains("base_url = \"https://login.example.com\""), "{text}");
+    // With nothing to ask and nothing to change it only repeats what to register.
+    assert_eq!(user.run(&["setup"]).code, 0);
+
+    let ran = user.run(&["setup", "--project-id", "nonsense", "--yes"]);
+    assert_eq!(ran.code, 64, "{}", ran.talk);
+    assert_eq!(std::fs::read_to_string(user.config()).unwrap(), text);
+}
+
+#[test]
+fn completions_and_manual_need_nothing() {
+    let user = User::new();
+    user.write_config("this is not TOML");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let ran = user.run(&["completions", shell]);
+        assert_eq!(ran.code, 0, "{}", ran.talk);
+        assert!(ran.out.contains("agentauthd"));
+    }
+    assert!(user.run(&["man"]).out.contains(".TH agentauthd 1"));
+    let pages = user.home.path().join("man");
+    assert_eq!(user.run(&["man", "--dir", pages.to_str().unwrap()]).code, 0);
+    assert!(pages.join("agentauthd-check.1").is_file());
+}
+
+#[test]
+fn colour_is_for_terminals_unless_asked_for() {
+    let user = User::new();
+    assert!(!user.run(&["status"]).talk.contains('\u{1b}'));
+    assert!(user.run(&["--color", "always", "status"]).talk.contains('\u{1b}'));
+}
