@@ -2,16 +2,13 @@
 
 use std::path::PathBuf;
 
-/// A program of this workspace.
+/// A program of this workspace: beside the test executables, or in the directory that `E2E_PROGRAMS` names (to test
+/// programs that were built elsewhere, such as a release).
 ///
 /// # Panics
 /// When it has not been built.
 pub fn program(name: &str) -> PathBuf {
-    let mut directory = std::env::current_exe().unwrap();
-    directory.pop();
-    if directory.ends_with("deps") {
-        directory.pop();
-    }
+    let directory = std::env::var_os("E2E_PROGRAMS").map_or_else(beside_this, PathBuf::from);
     let path = directory.join(name);
     assert!(
         path.is_file(),
@@ -19,6 +16,23 @@ pub fn program(name: &str) -> PathBuf {
         path.display()
     );
     path
+}
+
+/// A command for a program, in a clean environment: `cargo` gives tests an `LD_LIBRARY_PATH`, which lowers the assurance
+/// of whoever inherits it.
+pub fn command(program: impl AsRef<std::ffi::OsStr>) -> std::process::Command {
+    let mut command = std::process::Command::new(program);
+    command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin");
+    command
+}
+
+fn beside_this() -> PathBuf {
+    let mut directory = std::env::current_exe().unwrap();
+    directory.pop();
+    if directory.ends_with("deps") {
+        directory.pop();
+    }
+    directory
 }
 
 /// The real Python interpreter (not a launcher script that stands in for it), if there is one.

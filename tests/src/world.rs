@@ -50,7 +50,7 @@ pub struct WorldOptions {
 impl Default for WorldOptions {
     fn default() -> Self {
         Self {
-            store: Store::File,
+            store: Store::Memory,
             bus: None,
             agents: vec![AgentSpec::probe()],
             uid: None,
@@ -73,15 +73,23 @@ pub struct World {
 }
 
 impl World {
-    /// A world with a provider of its own and defaults.
+    /// A world with a provider of its own and defaults. The login does not outlive the daemon.
     pub fn start() -> Self {
         Self::with(&Provider::start(), WorldOptions::default())
+    }
+
+    /// The same with a login that does.
+    pub fn durable() -> Self {
+        Self::with(&Provider::start(), WorldOptions { store: Store::File, ..WorldOptions::default() })
     }
 
     /// A world set up as asked, with its daemon running.
     pub fn with(provider: &Arc<Provider>, options: WorldOptions) -> Self {
         let mut world = Self::without_daemon(provider, options);
         world.start_daemon();
+        if world.options.store != Store::Keychain {
+            world.wait_for_phase(SessionPhase::LoggedOut);
+        }
         world
     }
 
@@ -230,8 +238,7 @@ impl World {
     #[track_caller]
     pub fn status(&self) -> Status {
         let mut raw = Raw::connect(&self.socket()).unwrap();
-        let nonce = raw.greet().unwrap();
-        let answer = raw.ask("GET", paths::STATUS, Some(&nonce), None).unwrap();
+        let answer = raw.ask("GET", paths::STATUS, None, None).unwrap();
         serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: {}", answer.json()))
     }
 
@@ -252,7 +259,7 @@ impl World {
 
     /// The test agent, asking this world's daemon.
     pub fn probe_command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binaries::program("probe-agent"));
+        let mut command = binaries::command(binaries::program("probe-agent"));
         command.arg("--socket").arg(self.socket()).args(arguments);
         command
     }

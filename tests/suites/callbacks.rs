@@ -57,7 +57,7 @@ fn a_tampered_state_is_refused_and_the_login_goes_on() {
 
 #[test]
 fn guessing_ends_the_login() {
-    let mut world = World::start();
+    let mut world = World::durable();
     let mut login = world.begin_login();
     let mut tries = 0;
     while login.running().so_far().code.is_none() && tries < 200 {
@@ -109,7 +109,7 @@ fn the_listener_is_on_loopback_and_gone_after_one_use() {
 
 #[test]
 fn an_error_from_the_provider_is_told() {
-    let mut world = World::start();
+    let mut world = World::durable();
     let login = world.begin_login();
     let state = login.parameter("state");
     let query = format!("error=access_denied&error_description=Not%20%1B%5B31mtoday&state={state}");
@@ -123,7 +123,7 @@ fn an_error_from_the_provider_is_told() {
 
 #[test]
 fn a_code_that_is_not_the_providers() {
-    let mut world = World::start();
+    let mut world = World::durable();
     let login = world.begin_login();
     let query = format!("code=made-up&state={}", login.parameter("state"));
     let (status, page) = world.provider.get(&callback(&login, &query), &[]).unwrap();
@@ -135,7 +135,7 @@ fn a_code_that_is_not_the_providers() {
 #[test]
 fn a_code_for_another_login_does_not_pass_for_this_one() {
     // Both are good codes of the same provider; the verifier tells them apart (RFC 7636).
-    let mut victim = World::start();
+    let mut victim = World::durable();
     let attacker = World::with(&victim.provider, e2e::WorldOptions::default());
     let (mine, theirs) = (attacker.begin_login(), victim.begin_login());
     let code = victim.provider.code_of(&mine.url, e2e::BOB);
@@ -147,7 +147,7 @@ fn a_code_for_another_login_does_not_pass_for_this_one() {
 
 #[test]
 fn tokens_that_are_not_for_this_login() {
-    let mut world = World::start();
+    let mut world = World::durable();
     let table: Vec<(&str, TokenOverride)> = vec![
         ("another nonce", TokenOverride::id().claim("nonce", "somebody-elses")),
         ("no nonce", TokenOverride::id().without("nonce")),

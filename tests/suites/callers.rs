@@ -35,7 +35,7 @@ impl Trick {
     }
 
     fn attacker(words: &[&str]) -> Self {
-        let mut command = Command::new(binaries::program("attacker"));
+        let mut command = binaries::command(binaries::program("attacker"));
         command.args(words);
         Self::start(command)
     }
@@ -217,7 +217,7 @@ fn an_impostor_on_the_dead_askers_pid() {
     let mut world = world();
     // The attacker connects, greets, and leaves an accomplice with the connection; then the real agent gets its pid.
     let attacker = binaries::program("attacker");
-    let mut command = Command::new(&attacker);
+    let mut command = binaries::command(&attacker);
     command.args(["greet-then-leave", world.socket().to_str().unwrap(), PAY]);
     let mut trick = Trick::start(command);
     let pid = trick.next()["pid"].as_u64().unwrap();
@@ -231,7 +231,7 @@ fn an_impostor_on_the_dead_askers_pid() {
             world.daemon().signal(Signal::CONT);
             return;
         }
-        let mut command = Command::new(binaries::program("probe-agent"));
+        let mut command = binaries::command(binaries::program("probe-agent"));
         command.arg("--idle").stdin(Stdio::piped());
         let process = Owned::start(&mut command);
         if u64::from(process.pid()) == pid {

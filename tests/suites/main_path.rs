@@ -75,7 +75,7 @@ fn two_people_two_daemons_one_provider() {
     let Some(python) = binaries::python() else { return };
     let script = binaries::root().join("docs/examples/payment_agent.py");
     for (world, code) in [(&alice, 0), (&bob, 2)] {
-        let mut command = std::process::Command::new(&python);
+        let mut command = binaries::command(&python);
         command.arg(&script).args(["--json", "--socket"]).arg(world.socket());
         let outcome = e2e::cli::run(command);
         assert_eq!(outcome.code, Some(code), "{outcome:?}");
@@ -88,7 +88,7 @@ fn two_people_two_daemons_one_provider() {
     // A copy of the script elsewhere is another program.
     let copy = alice.home().join("payment_agent.py");
     std::fs::copy(&script, &copy).unwrap();
-    let mut command = std::process::Command::new(&python);
+    let mut command = binaries::command(&python);
     command.arg(&copy).args(["--json", "--socket"]).arg(alice.socket());
     let outcome = e2e::cli::run(command);
     assert_eq!(outcome.code, Some(2), "{outcome:?}");
@@ -108,7 +108,7 @@ fn nobody_logged_in_and_nobody_known() {
 
     world.login(ALICE);
     let stranger = binaries::program("attacker");
-    let mut command = std::process::Command::new(&stranger);
+    let mut command = binaries::command(&stranger);
     command.arg("ask").arg(world.socket()).arg(PAY);
     let decision = &world.lines_of(command)[0];
     assert_eq!(
@@ -130,7 +130,7 @@ fn a_changed_program_is_not_the_agent_any_more() {
     let world = World::with(&provider, WorldOptions { agents: vec![spec], ..WorldOptions::default() });
     world.login(ALICE);
     let ask = || {
-        let mut command = std::process::Command::new(&agent);
+        let mut command = binaries::command(&agent);
         command.arg("--socket").arg(world.socket()).arg(PAY);
         world.lines_of(command).remove(0)
     };
@@ -147,6 +147,17 @@ fn a_changed_program_is_not_the_agent_any_more() {
         (&json!("deny"), &json!("agent_changed")),
         "{decision}"
     );
+}
+
+#[test]
+fn an_agent_with_somebody_elses_code_loaded_is_not_pinned() {
+    let world = World::start();
+    world.login(ALICE);
+    let mut command = world.probe_command(&[PAY]);
+    command.env("LD_PRELOAD", "");
+    command.env("LD_LIBRARY_PATH", world.home());
+    let decision = &world.lines_of(command)[0];
+    assert_ne!(decision["assurance"], "pinned", "{decision}");
 }
 
 #[test]
@@ -168,7 +179,7 @@ fn rights_are_those_that_all_agents_above_have() {
         WorldOptions { agents: vec![AgentSpec::probe(), outer], ..WorldOptions::default() },
     );
     world.login(ALICE);
-    let mut command = std::process::Command::new(&path);
+    let mut command = binaries::command(&path);
     command.arg("--run").arg(binaries::program("probe-agent")).arg("--socket").arg(world.socket());
     command.args([PAY, "payments.read"]);
     let decisions = world.lines_of(command);
@@ -179,7 +190,7 @@ fn rights_are_those_that_all_agents_above_have() {
 
 #[test]
 fn logging_out_ends_everything_and_stays() {
-    let mut world = World::start();
+    let mut world = World::durable();
     world.login(ALICE);
     assert_eq!(world.check(PAY)["decision"], "allow");
     assert!(world.provider.families()[0].alive);
@@ -202,7 +213,7 @@ fn logging_out_ends_everything_and_stays() {
 
 #[test]
 fn logging_out_works_without_the_provider_and_says_what_it_could_not_do() {
-    let mut world = World::start();
+    let mut world = World::durable();
     world.login(ALICE);
     world.provider.down();
     let outcome = world.cli(&["logout"]);
@@ -229,7 +240,7 @@ fn an_agent_can_neither_log_out_nor_in_nor_try_for_others() {
     assert_eq!(world.check(PAY)["decision"], "allow");
 
     // Not by way of our own command line as its child, either.
-    let mut command = std::process::Command::new(binaries::program("probe-agent"));
+    let mut command = binaries::command(binaries::program("probe-agent"));
     command.arg("--run").arg(binaries::program("agentauthd")).arg("logout");
     command.env_clear().envs(world.environment());
     let outcome = e2e::cli::run(command);
@@ -239,7 +250,7 @@ fn an_agent_can_neither_log_out_nor_in_nor_try_for_others() {
 
 #[test]
 fn a_restart_resumes_the_session() {
-    let mut world = World::start();
+    let mut world = World::durable();
     world.login(ALICE);
     let before = world.status().session;
     world.restart_daemon();
@@ -253,7 +264,7 @@ fn a_restart_resumes_the_session() {
 
 #[test]
 fn without_the_provider_a_restart_waits_and_then_goes_on_without_a_login() {
-    let mut world = World::start();
+    let mut world = World::durable();
     world.login(ALICE);
     world.provider.down();
     world.restart_daemon();
@@ -276,7 +287,7 @@ fn without_the_provider_a_restart_waits_and_then_goes_on_without_a_login() {
 
 #[test]
 fn a_role_taken_away_at_the_provider_is_noticed_at_the_next_refresh() {
-    let world = World::start();
+    let world = World::durable();
     world.login(ALICE);
     assert_eq!(world.check(PAY)["decision"], "allow");
     world.provider.patch(json!({"lifetimes": {"session": 4}}));
@@ -385,10 +396,11 @@ fn trying_for_an_agent_takes_a_persons_terminal() {
         text += &format!("export {}='{}'\n", name.display(), value.display());
     }
     let (out, home) = (world.home().join("dry-run.json"), world.home().display());
-    text += &format!("{} check {PAY} --as probe-agent --json > {}\n", agentauthd.display(), out.display());
+    text +=
+        &format!("{} check {PAY} --as probe-agent --json > {} 2>&1\n", agentauthd.display(), out.display());
     text += &format!("echo $? > {home}/dry-run.rc.part; mv {home}/dry-run.rc.part {home}/dry-run.rc\n");
     std::fs::write(&script, text).unwrap();
-    let mut command = std::process::Command::new("script");
+    let mut command = binaries::command("script");
     command.args(["--quiet", "--return", "--command", "exec login -p -f root", "/dev/null"]);
     command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
     let mut terminal = world.spawn(command);
@@ -398,8 +410,9 @@ fn trying_for_an_agent_takes_a_persons_terminal() {
     let rc = wait::until("the dry run in a terminal", || {
         std::fs::read_to_string(world.home().join("dry-run.rc")).ok()
     });
-    let decision: Value = serde_json::from_str(&std::fs::read_to_string(&out).unwrap()).unwrap_or_default();
-    assert_eq!(rc.trim(), "0", "{decision}");
+    let said = std::fs::read_to_string(&out).unwrap();
+    assert_eq!(rc.trim(), "0", "{said}");
+    let decision: Value = serde_json::from_str(&said).unwrap();
     assert_eq!((&decision["decision"], &decision["dry_run"]), (&json!("allow"), &json!(true)), "{decision}");
     drop(keyboard);
 }
@@ -478,7 +491,7 @@ fn another_uid_is_refused_and_root_may_look() {
     std::fs::set_permissions(world.socket(), std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
     let copy = world.home().join("stranger");
     std::fs::copy(binaries::program("probe-agent"), &copy).unwrap();
-    let mut command = std::process::Command::new("setpriv");
+    let mut command = binaries::command("setpriv");
     command.args(["--reuid=12345", "--regid=12345", "--clear-groups"]).arg(&copy);
     command.arg("--socket").arg(world.socket()).args(["--request", "GET", "/v1/status"]);
     let answers = world.lines_of(command);

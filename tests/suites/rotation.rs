@@ -26,7 +26,7 @@ enum Fate {
 }
 
 fn file_world() -> World {
-    logged_in(World::start())
+    logged_in(World::durable())
 }
 
 fn keychain_world(keyring: &Keyring) -> World {
@@ -163,7 +163,7 @@ fn killed_after_the_provider_acted_before_the_answer() {
 #[test]
 fn killed_after_the_provider_acted_in_the_middle_of_a_run() {
     // As above, but in a refresh of a session in force rather than at the start.
-    let mut world = World::start();
+    let mut world = World::durable();
     refresh_often(&world);
     world.login(ALICE);
     world.provider.inject(on_refresh(FaultAction::HoldAfter).once());
@@ -206,7 +206,7 @@ fn killed_after_receiving_before_storing() {
 #[test]
 fn killed_right_after_storing_in_the_file() {
     for round in 0..RACES {
-        let mut world = World::start();
+        let mut world = World::durable();
         refresh_often(&world);
         world.login(ALICE);
         let stored = secret_file(&world);
@@ -242,7 +242,7 @@ fn killed_at_any_time() {
     // Kills that follow the refresh request by ever longer times, to meet what lies between the points above.
     let mut fates = Vec::new();
     for round in 0..RACES * 2 {
-        let mut world = World::start();
+        let mut world = World::durable();
         refresh_often(&world);
         world.login(ALICE);
         let sent = |world: &World| world.provider.control().count(TOKEN_ENDPOINT);
@@ -260,7 +260,7 @@ fn killed_at_any_time() {
 
 #[test]
 fn an_answer_that_got_lost_is_tried_once_more_and_then_told() {
-    let world = World::start();
+    let world = World::durable();
     refresh_often(&world);
     world.login(ALICE);
     world.provider.inject(on_refresh(FaultAction::AnswerLost).once());
@@ -279,7 +279,7 @@ fn an_answer_that_got_lost_is_tried_once_more_and_then_told() {
 
 #[test]
 fn an_outage_is_survived_without_a_login() {
-    let world = World::start();
+    let world = World::durable();
     refresh_often(&world);
     world.login(ALICE);
     for fault in [FaultAction::unavailable(503), FaultAction::html(503), FaultAction::too_many_requests(1)] {
@@ -298,7 +298,7 @@ fn an_outage_is_survived_without_a_login() {
 #[test]
 fn refreshes_never_overlap() {
     // A second daemon of the same profile, as after a broken handover: its socket is elsewhere, its login the same.
-    let world = World::start();
+    let world = World::durable();
     refresh_often(&world);
     world.login(ALICE);
     let other = world.home().join("run/other.sock");

@@ -25,9 +25,9 @@ fn plain_uid() -> Option<u32> {
 /// A command that runs as that user.
 fn as_plain(program: &Path) -> Command {
     match plain_uid() {
-        None => Command::new(program),
+        None => binaries::command(program),
         Some(uid) => {
-            let mut command = Command::new("setpriv");
+            let mut command = binaries::command("setpriv");
             command
                 .args([&format!("--reuid={uid}"), &format!("--regid={uid}"), "--clear-groups"])
                 .arg(program);
@@ -296,7 +296,7 @@ fn the_process_is_shut() {
 
 #[test]
 fn files_are_for_the_owner_alone() {
-    let world = World::start();
+    let world = World::durable();
     world.login(ALICE);
     use std::os::unix::fs::MetadataExt;
     for file in process::files_below(&world.state_dir()) {

@@ -124,8 +124,13 @@ fn one_file_converts_between_wire_and_rules() {
         let text = std::fs::read_to_string(&file).unwrap();
         for import in text.split("use agentauth_api::").skip(1) {
             let names = import.split(';').next().unwrap();
-            let names = names.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|name| !name.is_empty());
-            wrong.extend(names.filter(|name| !WIRE_FOR_ALL.contains(name)).map(|name| format!("{}: {name}", file.display())));
+            let names =
+                names.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|name| !name.is_empty());
+            wrong.extend(
+                names
+                    .filter(|name| !WIRE_FOR_ALL.contains(name))
+                    .map(|name| format!("{}: {name}", file.display())),
+            );
         }
         if text.contains("agentauth_api as") {
             wrong.push(format!("{}: all of the wire", file.display()));

@@ -13,7 +13,7 @@
 //! attacker stdin-greet-ask SCOPE                greets and asks on the connection that is its standard input
 //! attacker stdin-greet-ask-as SCOPE NONCE       the same; the nonce it was given is not used
 //! attacker greet-then-leave SOCKET SCOPE        greets, prints its pid, exits at a line on standard input; a child
-//!                                               asks with the nonce once the file `go` beside the socket's home is there
+//!                                               asks with the nonce once the file `go` is in the home directory
 //! attacker take LISTENER SCOPE                  takes a connection passed to LISTENER and asks on it
 //! attacker send-descriptors SOCKET SCOPE        asks with a descriptor attached to the request
 //! ```
