@@ -53,6 +53,11 @@ impl Check {
             output::json(&decision)?;
         } else {
             output::data(&render(&decision, context.now()))?;
+            if decision.reason == "agent_unknown" && !decision.dry_run {
+                output::say(&format!(
+                    "{FAINT}hint:{FAINT:#} to try this as a registered agent, add `--as AGENT`"
+                ));
+            }
         }
         Ok(match decision.decision {
             Verdict::Allow => Exit::Done,

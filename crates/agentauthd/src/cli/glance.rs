@@ -241,7 +241,7 @@ fn caller(page: &mut Page, caller: &CallerStatus) {
         Some(agent) => {
             format!("agent {}, assurance {}", display_safe(agent), display_safe(&caller.assurance))
         }
-        None => format!("no registered agent, shown to be a person: {}", display_safe(&caller.grade)),
+        None => format!("no registered agent; shown to be a person's own: {}", display_safe(&caller.grade)),
     };
     page.more(&format!("{FAINT}{who}{FAINT:#}"));
 }

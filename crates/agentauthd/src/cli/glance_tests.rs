@@ -47,14 +47,14 @@ fn all_is_well() {
 agentauthd 0.1.0  profile default, up 3 h, pid 4711
 
 login        Ada Lovelace <ada@example.com>
-             session ends in 7 min, next refresh in 4 min, confirmed 2 min ago
+             session ends in 8 min, next refresh in 4 min, confirmed 3 min ago
              logged in 2 days ago, login ends in 26 days
 tenant       T1
 roles        buyer, editor
 permissions  pay
-provider     reached 2 min ago
+provider     reached 3 min ago
              https://api.descope.com, project P2abcdefghijklmnopqrstuvwxyz
-keys         2 keys, 1 h old, good for 23 h
+keys         2 keys, 60 min old, good for 23 h
 secrets      Secret Service
 policy       3 policies from built in, /home/ada/.config/agentauthd/policies
 record       writable, 1204 entries
@@ -62,7 +62,7 @@ agents       1 agent
              payment-agent 1.0.0, 1 grant, /usr/bin/python3.11 /opt/payment_agent.py
 device       device:uuid:018f
 you          pid 99, /usr/bin/agentauthd
-             no registered agent, shown to be a person: terminal
+             no registered agent; shown to be a person's own: terminal
 "
     );
 }
@@ -96,7 +96,7 @@ login        not verified yet: the provider has not answered since the start
 provider     not reachable
              could not connect to api.descope.com
              https://api.descope.com, project P2abcdefghijklmnopqrstuvwxyz
-keys         2 keys, 1 h old, too old to be used
+keys         2 keys, 60 min old, too old to be used
 secrets      Secret Service: cannot be used
              the login keyring is locked; unlock it
 policy       3 policies from built in, /home/ada/.config/agentauthd/policies
@@ -105,7 +105,7 @@ record       cannot be written, so everything is denied
 agents       none registered
 device       device:uuid:018f
 you          pid 99, /usr/bin/agentauthd
-             no registered agent, shown to be a person: terminal
+             no registered agent; shown to be a person's own: terminal
 
 2 problems
   ! the login keyring is locked; unlock it

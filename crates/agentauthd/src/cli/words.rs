@@ -4,14 +4,16 @@ use agentauth_client::Account;
 use agentauth_core::text::display_safe;
 use agentauth_core::{SignedDuration, Timestamp};
 
-/// A length of time in one unit, rounded down: `45 s`, `7 min`, `3 h`, `2 days`.
+/// A length of time in one unit, to the nearest: `45 s`, `7 min`, `3 h`, `2 days`.
 pub(super) fn span(duration: SignedDuration) -> String {
     let seconds = duration.as_secs().unsigned_abs();
+    let rounded = |unit: u64| (seconds + unit / 2) / unit;
+    // A unit begins where the one before would need three digits, or two days of hours.
     match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min", seconds / 60),
-        3600..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} days", seconds / 86_400),
+        0..100 => format!("{seconds} s"),
+        100..5_970 => format!("{} min", rounded(60)),
+        5_970..171_000 => format!("{} h", rounded(3_600)),
+        _ => format!("{} days", rounded(86_400)),
     }
 }
 
@@ -54,15 +56,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_relative_and_rounded_down() {
+    fn times_are_relative_and_rounded_to_one_unit() {
         let now: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
         for (then, expected) in [
             ("2026-03-01T12:00:00Z", "now"),
             ("2026-03-01T12:00:59Z", "in 59 s"),
-            ("2026-03-01T12:07:59Z", "in 7 min"),
-            ("2026-03-01T11:59:00Z", "1 min ago"),
-            ("2026-03-02T11:59:00Z", "in 23 h"),
-            ("2026-03-03T11:59:00Z", "in 47 h"),
+            ("2026-03-01T12:01:39Z", "in 99 s"),
+            ("2026-03-01T12:01:40Z", "in 2 min"),
+            ("2026-03-01T12:09:58Z", "in 10 min"),
+            ("2026-03-01T11:58:20Z", "2 min ago"),
+            ("2026-03-01T13:39:29Z", "in 99 min"),
+            ("2026-03-01T13:39:31Z", "in 2 h"),
+            ("2026-03-02T11:59:00Z", "in 24 h"),
+            ("2026-03-03T11:20:00Z", "in 47 h"),
+            ("2026-03-03T11:59:00Z", "in 2 days"),
+            ("2026-03-29T11:59:59Z", "in 28 days"),
             ("2026-02-22T12:00:00Z", "7 days ago"),
         ] {
             assert_eq!(relative(now, then.parse().unwrap()), expected, "{then}");
