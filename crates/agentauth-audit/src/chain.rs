@@ -1,6 +1,7 @@
 //! The chain itself: lines, their frames and their hashes, as the crate's documentation says. Pure.
 
 use std::fmt;
+use std::io::Write as _;
 
 use sha2::{Digest, Sha256};
 
@@ -91,7 +92,8 @@ fn digit(nibble: u8) -> u8 {
 /// Begins a line in the empty `buffer`. The event's members follow, then [`finish_line`].
 pub(crate) fn begin_line(buffer: &mut Vec<u8>, seq: u64, prev: Hash) {
     buffer.extend_from_slice(SEQ);
-    buffer.extend_from_slice(seq.to_string().as_bytes());
+    // Writing to memory does not fail.
+    let _ = write!(buffer, "{seq}");
     buffer.extend_from_slice(PREV);
     buffer.extend_from_slice(&prev.digits());
     buffer.push(b'"');

@@ -35,6 +35,7 @@ mod chain;
 mod event;
 mod json;
 mod log;
+mod place;
 mod read;
 mod tail;
 

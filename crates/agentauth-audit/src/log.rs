@@ -9,12 +9,14 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::chain::{Hash, MAX_LINE, begin_line, finish_line};
+use crate::place::{Identity, NAME, Place, Standing, make_private_directory, open_file, sync_directory};
 use crate::tail::Tail;
 use crate::{Event, Kind, json};
 
-const NAME: &str = "audit.jsonl";
 /// Locked while a process writes here. Not the log itself: Windows would keep readers out of it.
 const LOCK: &str = "audit.lock";
+/// How many records go by between two looks at the whole path.
+const THOROUGHLY: u64 = 64;
 
 /// The log of one directory, held by one process at a time.
 ///
@@ -52,6 +54,7 @@ struct State {
 #[derive(Clone, Debug)]
 struct Open {
     file: Arc<File>,
+    place: Place,
     identity: Identity,
     /// The length of what was written and is good.
     length: u64,
@@ -88,13 +91,8 @@ impl AuditLog {
             seq: frame.seq,
             hash: frame.hash,
         });
-        let identity = identity(&file.metadata().map_err(unavailable("look at it"))?);
-        let mut state = State {
-            open: Some(Open { file: Arc::new(file), identity, length: tail.good }),
-            trouble: None,
-            head,
-            buffer: Vec::with_capacity(4096),
-        };
+        let open = Open::new(file, directory, tail.good).map_err(unavailable("look at it"))?;
+        let mut state = State { open: Some(open), trouble: None, head, buffer: Vec::with_capacity(4096) };
         if !tail.rest.is_empty() {
             if tail.last.is_some() {
                 state.cut_torn_tail(directory, &tail, now)?;
@@ -112,7 +110,7 @@ impl AuditLog {
     /// [`AuditError`]; the record is not in the log then.
     pub fn append(&self, event: &Event<'_>) -> Result<Appended, AuditError> {
         let mut state = self.state();
-        self.ready(&mut state, event.time)?;
+        self.ready(&mut state, event.time, false)?;
         state.write(&self.directory, event)
     }
 
@@ -124,7 +122,7 @@ impl AuditLog {
     pub fn append_durable(&self, event: &Event<'_>) -> Result<Appended, AuditError> {
         let (appended, file) = {
             let mut state = self.state();
-            self.ready(&mut state, event.time)?;
+            self.ready(&mut state, event.time, true)?;
             let appended = state.write(&self.directory, event)?;
             (appended, state.open.as_ref().map(|open| open.file.clone()))
         };
@@ -160,17 +158,27 @@ impl AuditLog {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Mends what the last append left, then checks that the file at the path is ours and as long as we left it.
-    fn ready(&self, state: &mut State, now: Timestamp) -> Result<(), AuditError> {
+    /// Mends what the last append left, then checks that the file at its place is ours and as long as we left it. The
+    /// place is looked up in the directory as it was opened, which is cheap; whether that directory is still at the
+    /// path itself is looked up when `thoroughly`, and every [`THOROUGHLY`] records. Until then records go on into the
+    /// directory that was moved, where they are as good as before.
+    fn ready(&self, state: &mut State, now: Timestamp, thoroughly: bool) -> Result<(), AuditError> {
         if let Some(trouble) = state.trouble {
             state.mend(&self.directory, &self.path, trouble, now)?;
         }
-        let found = fs::symlink_metadata(&self.path);
-        let trouble = match (&found, &state.open) {
-            (Ok(metadata), Some(open)) if identity(metadata) != open.identity => Trouble::Replaced,
-            (Ok(metadata), Some(open)) if metadata.len() != open.length => Trouble::Altered,
-            (Ok(_), Some(_)) => return Ok(()),
-            _ => Trouble::Vanished,
+        let Some(open) = &state.open else {
+            return Err(AuditError::unavailable(&self.directory, "find it", io::ErrorKind::NotFound.into()));
+        };
+        let found = if thoroughly || state.head.seq.is_multiple_of(THOROUGHLY) {
+            Standing::at(&self.path)
+        } else {
+            open.place.standing(&self.path)
+        };
+        let trouble = match &found {
+            Ok(standing) if standing.identity != open.identity => Trouble::Replaced,
+            Ok(standing) if standing.length != open.length => Trouble::Altered,
+            Ok(_) => return Ok(()),
+            Err(_) => Trouble::Vanished,
         };
         state.trouble = Some(trouble);
         let cause = found.err().unwrap_or_else(|| io::Error::other(trouble.words()));
@@ -257,8 +265,7 @@ impl State {
         };
         let file = open_file(path, true).map_err(unavailable("begin it anew"))?;
         sync_directory(directory).map_err(unavailable("bring it to disk"))?;
-        let identity = identity(&file.metadata().map_err(unavailable("look at it"))?);
-        self.open = Some(Open { file: Arc::new(file), identity, length: 0 });
+        self.open = Some(Open::new(file, directory, 0).map_err(unavailable("look at it"))?);
         self.say_recovered(directory, trouble.words(), aside, now)
     }
 
@@ -293,6 +300,13 @@ impl State {
             event.details.insert("set_aside".to_owned(), Value::String(name));
         }
         self.write(directory, &event).map(drop)
+    }
+}
+
+impl Open {
+    fn new(file: File, directory: &Path, length: u64) -> io::Result<Open> {
+        let identity = Standing::of(&file.metadata()?).identity;
+        Ok(Open { file: Arc::new(file), place: Place::open(directory)?, identity, length })
     }
 }
 
@@ -345,52 +359,6 @@ impl AuditError {
     }
 }
 
-/// A file as the system knows it, whatever its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Identity {
-    device: u64,
-    inode: u64,
-}
-
-#[cfg(unix)]
-fn identity(metadata: &fs::Metadata) -> Identity {
-    use std::os::unix::fs::MetadataExt as _;
-    Identity { device: metadata.dev(), inode: metadata.ino() }
-}
-
-/// Without stable inode numbers only presence and length are compared; a file held open cannot be replaced there.
-#[cfg(not(unix))]
-fn identity(_: &fs::Metadata) -> Identity {
-    Identity { device: 0, inode: 0 }
-}
-
-fn open_file(path: &Path, new: bool) -> io::Result<File> {
-    let mut options = File::options();
-    options.read(true).append(true).create(true).create_new(new);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
-    }
-    let file = options.open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        if file.metadata()?.permissions().mode() & 0o777 != 0o600 {
-            file.set_permissions(fs::Permissions::from_mode(0o600))?;
-        }
-    }
-    Ok(file)
-}
-
-/// A new file is on disk when its directory is. Other systems than Unix cannot open a directory to sync it.
-fn sync_directory(directory: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
-}
-
 /// Takes the file's lock, which ends with the process.
 fn hold(file: &File, path: &Path) -> Result<(), AuditError> {
     match file.try_lock() {
@@ -400,22 +368,6 @@ fn hold(file: &File, path: &Path) -> Result<(), AuditError> {
             Err(AuditError::unavailable(path.parent().unwrap_or(path), "lock it", cause))
         }
     }
-}
-
-fn make_private_directory(path: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        if fs::metadata(path)?.permissions().mode() & 0o777 != 0o700 {
-            fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
-        }
-    }
-    Ok(())
 }
 
 /// `name`, or with a number behind it the first that is not taken.

@@ -287,6 +287,31 @@ fn a_directory_that_vanished_is_made_again() {
 }
 
 #[test]
+fn a_directory_that_was_moved_is_missed_at_the_next_durable_record_or_after_some_others() {
+    for durable in [true, false] {
+        let room = Room::new();
+        let log = room.open();
+        log.append(&decision(1)).unwrap();
+        let away = room.dir.path().join("away");
+        fs::rename(room.directory(), &away).unwrap();
+        let mut good = 1;
+        let refused = loop {
+            let outcome = if durable { log.append_durable(&decision(2)) } else { log.append(&decision(2)) };
+            match outcome {
+                Ok(_) => good += 1,
+                Err(error) => break Err::<(), _>(error),
+            }
+            assert!(good < 100);
+        };
+        assert!(unavailable(&refused));
+        assert!(good == 1 || !durable);
+        assert_eq!(log.append(&decision(3)).unwrap().seq, good + 2);
+        assert_eq!(room.kinds(), ["chain.recovered", "decision"]);
+        assert_eq!(verify(&away.join("audit.jsonl")).unwrap().records, good, "nothing of before is lost");
+    }
+}
+
+#[test]
 fn a_replaced_file_is_set_aside() {
     let room = Room::new();
     let log = room.open();
@@ -319,8 +344,7 @@ fn while_nothing_can_be_written_every_append_fails_and_then_none_does() {
     let log = room.open();
     log.append(&decision(1)).unwrap();
     // Works for root too, whom no missing right would stop.
-    let away = room.dir.path().join("away");
-    fs::rename(room.directory(), &away).unwrap();
+    fs::remove_dir_all(room.directory()).unwrap();
     fs::write(room.directory(), b"a file in the way").unwrap();
     for _ in 0..3 {
         assert!(unavailable(&log.append(&decision(2))));

@@ -1,0 +1,123 @@
+//! The log's place in the file system: who is there, and how new files get there.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+/// The name of the log in its directory.
+pub(crate) const NAME: &str = "audit.jsonl";
+
+/// A file as the system knows it, whatever its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+/// Which file is somewhere, and how long it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing {
+    pub(crate) identity: Identity,
+    pub(crate) length: u64,
+}
+
+impl Standing {
+    /// What is at `path`; a link there is itself what is found.
+    pub(crate) fn at(path: &Path) -> io::Result<Standing> {
+        fs::symlink_metadata(path).map(|metadata| Standing::of(&metadata))
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn of(metadata: &fs::Metadata) -> Standing {
+        use std::os::unix::fs::MetadataExt as _;
+        let identity = Identity { device: metadata.dev(), inode: metadata.ino() };
+        Standing { identity, length: metadata.len() }
+    }
+
+    /// Without stable inode numbers only presence and length are compared; a file held open cannot be replaced there.
+    #[cfg(not(unix))]
+    pub(crate) fn of(metadata: &fs::Metadata) -> Standing {
+        Standing { identity: Identity { device: 0, inode: 0 }, length: metadata.len() }
+    }
+}
+
+/// The log's directory, opened, so that the log is looked up in it without walking the whole path.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    #[cfg(target_os = "linux")]
+    directory: std::sync::Arc<std::os::fd::OwnedFd>,
+}
+
+impl Place {
+    #[cfg(target_os = "linux")]
+    pub(crate) fn open(directory: &Path) -> io::Result<Place> {
+        use rustix::fs::{Mode, OFlags};
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::open(directory, flags, Mode::empty())?;
+        Ok(Place { directory: directory.into() })
+    }
+
+    /// What is at the log's name in the directory.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn standing(&self, _: &Path) -> io::Result<Standing> {
+        let found = rustix::fs::statat(&*self.directory, NAME, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)?;
+        let identity = Identity { device: found.st_dev, inode: found.st_ino };
+        Ok(Standing { identity, length: u64::try_from(found.st_size).unwrap_or_default() })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn open(_: &Path) -> io::Result<Place> {
+        Ok(Place {})
+    }
+
+    /// What is at the log's path.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn standing(&self, path: &Path) -> io::Result<Standing> {
+        Standing::at(path)
+    }
+}
+
+/// Opens the file at `path` for appending, private and no link, making it if there is none; if `new`, only that.
+pub(crate) fn open_file(path: &Path, new: bool) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true).append(true).create(true).create_new(new);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+    }
+    let file = options.open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        if file.metadata()?.permissions().mode() & 0o777 != 0o600 {
+            file.set_permissions(fs::Permissions::from_mode(0o600))?;
+        }
+    }
+    Ok(file)
+}
+
+/// A new file is on disk when its directory is. Other systems than Unix cannot open a directory to sync it.
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
+}
+
+/// Makes `path` a directory for its owner only, with its parents.
+pub(crate) fn make_private_directory(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        if fs::metadata(path)?.permissions().mode() & 0o777 != 0o700 {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+        }
+    }
+    Ok(())
+}
