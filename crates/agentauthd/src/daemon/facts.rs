@@ -126,14 +126,19 @@ fn parent(hop: &kernel::Hop, is_agent: bool) -> rules::Hop {
         pid: hop.pid,
         ppid: hop.parent,
         start_time: hop.start_time,
-        uid: if hop.real_uid == 0 || hop.effective_uid == 0 { 0 } else { hop.effective_uid },
+        uid: if [hop.real_uid, hop.effective_uid, hop.saved_uid].contains(&0) {
+            0
+        } else {
+            hop.effective_uid
+        },
         executable: program.map(|executable| rules::HopExecutable {
             path: executable.path.to_string_lossy().into_owned(),
             device: executable.id.device,
             inode: executable.id.inode,
-            root_owned: executable.owner == 0 && !executable.writable_by_others,
+            root_owned: executable.root_owned && !executable.replaced,
         }),
-        subreaper: hop.pid == 1 || program.is_some_and(|executable| executable.path.ends_with("systemd")),
+        // Who collects orphans is not to be read; a service manager's own group is the sign of one.
+        subreaper: hop.pid == 1 || hop.cgroup.as_ref().is_some_and(|group| group.ends_with("/init.scope")),
         readable: true,
         is_agent,
         vouched: false,

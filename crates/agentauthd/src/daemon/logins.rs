@@ -142,8 +142,9 @@ impl Parts {
         let callback = match attempt.wait(cancel.cancelled()).await {
             Ok(callback) => callback,
             Err(error) => {
-                self.note_refused(login_code(&error), &error.to_string());
-                return Err(Failure { code: login_code(&error), message: error.to_string() });
+                let failure = Failure { code: login_code(&error), message: Chain(&error).to_string() };
+                self.note_refused(failure.code, &failure.message);
+                return Err(failure);
             }
         };
         let (grant, responder) = callback.split();

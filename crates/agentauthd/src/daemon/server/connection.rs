@@ -216,7 +216,12 @@ impl Connection {
             }
             None => facts::hidden(self.peer.pid()),
         };
-        let greeted = CallerFacts { greeted: true, ..plain.clone() };
+        // In a namespace of its own a process may sign its bytes with another's pid, so an echo from there proves
+        // nothing.
+        let signed = identity.is_some_and(|identity| {
+            identity.same_user_namespace == Some(true) && identity.same_pid_namespace == Some(true)
+        });
+        let greeted = CallerFacts { greeted: signed, ..plain.clone() };
         let standing = Arc::new(Standing { proof, plain: Arc::new(plain), greeted: Arc::new(greeted) });
         *self.lock() = Some(standing.clone());
         Ok(standing)
