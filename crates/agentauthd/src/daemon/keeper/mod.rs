@@ -7,6 +7,8 @@ mod adopt;
 mod logout;
 mod refresh;
 mod stored;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;

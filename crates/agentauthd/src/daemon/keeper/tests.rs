@@ -1,0 +1,231 @@
+//! The keeper against the stand-in provider: rotation, a store that refuses, logout in the middle, another account.
+
+use std::time::Duration;
+
+use agentauth_core::policy::Policy;
+use agentauth_core::session::SessionFault;
+use agentauth_core::snapshot::Snapshot;
+use agentauth_core::{Agents, Catalogue, Grants};
+use agentauth_host::clock::SystemClock;
+use agentauth_idp::{ProviderConfig, ProviderSettings};
+use agentauth_store::{Fault, Memory};
+use descope_emulator::{Emulator, Fault as ProviderFault, FaultAction};
+use secrecy::ExposeSecret as _;
+
+use super::*;
+
+const ALICE: &str = "alice@acme.test";
+const BOB: &str = "bob@acme.test";
+const TOKEN_ENDPOINT: &str = "/oauth2/v1/token";
+
+struct House {
+    emulator: Emulator,
+    provider: Provider,
+    keys: Arc<Keys>,
+    store: Arc<Memory>,
+    state: Arc<State>,
+    handle: KeeperHandle,
+    stop: CancellationToken,
+    _directory: tempfile::TempDir,
+}
+
+impl House {
+    /// A keeper at work; sessions live two seconds, so that it refreshes every second.
+    async fn open() -> Self {
+        let emulator = Emulator::builder().start().await.unwrap();
+        emulator.control().update_settings(|settings| {
+            settings.lifetimes.session = 2;
+            settings.refresh.rotate = true;
+        });
+        let settings = ProviderSettings {
+            project_id: emulator.project_id().to_owned(),
+            base_url: Some(emulator.base_url().to_owned()),
+            ..ProviderSettings::default()
+        };
+        let provider = Provider::new(ProviderConfig::new(settings).unwrap()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let keys = Arc::new(provider.keys(None, clock.now()));
+        let store = Arc::new(Memory::new());
+        let state = Arc::new(State::new(empty_snapshot()));
+        let (keeper, handle) = Keeper::new(Parts {
+            profile: "default".parse().unwrap(),
+            state_directory: directory.path().to_owned(),
+            tenant: None,
+            provider: provider.clone(),
+            keys: keys.clone(),
+            store: store.clone(),
+            db: Arc::new(StateDb::open(&directory.path().join("state.db")).unwrap()),
+            audit: Recorder::new(
+                agentauth_audit::AuditLog::open(&directory.path().join("audit"), clock.now()).unwrap(),
+            ),
+            state: state.clone(),
+            clock,
+            jitter: || 0.0,
+        });
+        let stop = CancellationToken::new();
+        tokio::spawn(keeper.run(stop.clone()));
+        Self { emulator, provider, keys, store, state, handle, stop, _directory: directory }
+    }
+
+    async fn log_in(&self, login: &str) -> Result<User, AdoptError> {
+        let signed_in = self.emulator.control().sign_in(login).unwrap();
+        let session_token = SecretString::from(signed_in.session);
+        let session =
+            self.provider.verify_session(&session_token, &self.keys, None, SystemClock.now()).await.unwrap();
+        let user =
+            User { subject: session.claims.subject.clone(), name: None, email: Some(login.to_owned()) };
+        let refresh_token = SecretString::from(signed_in.refresh);
+        let issuer = self.emulator.issuer().to_owned();
+        self.handle.adopt(NewLogin { issuer, user, refresh_token, session_token, session }).await
+    }
+
+    fn fault(&self) -> Option<SessionFault> {
+        self.state.load().session.usable_at(SystemClock.now()).err()
+    }
+
+    fn refreshes(&self) -> u64 {
+        self.emulator.control().count(TOKEN_ENDPOINT)
+    }
+
+    async fn stored_token(&self) -> Option<String> {
+        let name = SecretName::refresh_token("default".parse().unwrap());
+        let secret = self.store.get(&name).await.unwrap()?;
+        Some(StoredLogin::from_secret(&secret).unwrap().refresh_token.expose_secret().to_owned())
+    }
+
+    /// The living families, and whether the stored token is the one living token of the only one.
+    fn living_families(&self) -> usize {
+        self.emulator.control().families().iter().filter(|family| family.alive).count()
+    }
+}
+
+fn empty_snapshot() -> Snapshot {
+    let catalogue = Catalogue::shipped().unwrap();
+    let no_actions: [&str; 0] = [];
+    Snapshot {
+        generation: 0,
+        locked: false,
+        quarantined_device: false,
+        quarantined_agents: imbl::HashSet::new(),
+        session: SessionState::LoggedOut,
+        keys_fresh_until: None,
+        agents: Agents::new(),
+        grants: Grants::new(),
+        policy: Arc::new(Policy::load(Policy::shipped(), &catalogue, no_actions).unwrap()),
+        catalogue: Arc::new(catalogue),
+        max_confirmation_age: SignedDuration::from_mins(15),
+    }
+}
+
+/// Waits for a condition, with a limit that only a hang reaches.
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+#[tokio::test]
+async fn a_login_is_refreshed_and_each_rotated_token_is_stored() {
+    let house = House::open().await;
+    house.log_in(ALICE).await.unwrap();
+    let first = house.stored_token().await.unwrap();
+    until("two refreshes", || house.refreshes() >= 2).await;
+    until("a usable session", || house.fault().is_none()).await;
+    assert_ne!(house.stored_token().await.unwrap(), first);
+    assert_eq!(house.living_families(), 1);
+    house.stop.cancel();
+}
+
+#[tokio::test]
+async fn a_rotated_token_that_the_store_refuses_is_stored_before_it_is_used() {
+    let house = House::open().await;
+    house.log_in(ALICE).await.unwrap();
+    let before = house.stored_token().await.unwrap();
+    // The read under the lock passes, the write of the rotated token does not.
+    let calls = house.store.calls().len();
+    house.store.fail_next(Fault::Nothing);
+    house.store.fail_next(Fault::Refused);
+    until("the refused write", || house.store.calls().iter().skip(calls).any(|call| *call == "set")).await;
+    let refreshed = house.refreshes();
+    assert_eq!(house.stored_token().await.unwrap(), before, "the refusal stands");
+    until("the problem is shown", || house.handle.view().problem.is_some()).await;
+    let sets = |house: &House| house.store.calls().iter().skip(calls).filter(|call| **call == "set").count();
+    until("the second write", || sets(&house) >= 2).await;
+    assert_eq!(house.refreshes(), refreshed, "the unstored token was not used");
+    until("a usable session", || house.fault().is_none()).await;
+    assert_eq!(house.living_families(), 1);
+    house.stop.cancel();
+}
+
+#[tokio::test]
+async fn a_logout_during_a_refresh_wins_and_leaves_nothing() {
+    let house = House::open().await;
+    house.log_in(ALICE).await.unwrap();
+    let control = house.emulator.control();
+    control.inject(ProviderFault::on(TOKEN_ENDPOINT, FaultAction::HoldAfter).once());
+    control.wait_for_hold(TOKEN_ENDPOINT).await;
+    let logout = tokio::spawn({
+        let handle = house.handle.clone();
+        async move { handle.logout(false).await.unwrap() }
+    });
+    until("the rights are gone", || house.fault() == Some(SessionFault::NotLoggedIn)).await;
+    control.release_all();
+    let done = logout.await.unwrap();
+    assert!(done.was_logged_in && done.secret_removed && done.revoked_at_provider, "{done:?}");
+    assert_eq!(house.fault(), Some(SessionFault::NotLoggedIn));
+    assert_eq!(house.stored_token().await, None);
+    assert_eq!(house.living_families(), 0, "the token that came during the logout is revoked too");
+    house.stop.cancel();
+}
+
+#[tokio::test]
+async fn another_account_than_the_pinned_one_is_refused_and_nothing_changes() {
+    let house = House::open().await;
+    house.log_in(ALICE).await.unwrap();
+    let refused = house.log_in(BOB).await.unwrap_err();
+    assert!(matches!(refused, AdoptError::OtherAccount { .. }), "{refused}");
+    assert!(refused.to_string().contains(ALICE) && refused.to_string().contains(BOB));
+    let session = house.state.load().session.user().unwrap().label().to_owned();
+    assert_eq!(session, ALICE);
+    house.handle.logout(false).await.unwrap();
+    assert!(house.log_in(BOB).await.is_err(), "the pin outlives a logout");
+    house.log_in(ALICE).await.unwrap();
+    house.stop.cancel();
+}
+
+#[tokio::test]
+async fn a_store_that_refuses_the_login_keeps_nothing() {
+    let house = House::open().await;
+    house.store.fail_next(Fault::Nothing);
+    house.store.fail_next(Fault::Locked);
+    let refused = house.log_in(ALICE).await.unwrap_err();
+    assert!(matches!(refused, AdoptError::Store(_)), "{refused}");
+    assert_eq!(house.stored_token().await, None);
+    assert_eq!(house.fault(), Some(SessionFault::NotLoggedIn));
+    house.stop.cancel();
+}
+
+#[tokio::test]
+async fn what_the_provider_ends_is_over_here_too() {
+    let house = House::open().await;
+    house.log_in(ALICE).await.unwrap();
+    house.emulator.control().revoke_user(ALICE).unwrap();
+    until("the end", || house.fault() == Some(SessionFault::Revoked)).await;
+    assert_eq!(house.stored_token().await, None);
+    house.log_in(ALICE).await.unwrap();
+    until("a usable session", || house.fault().is_none()).await;
+    house.stop.cancel();
+}
+
+#[tokio::test]
+async fn a_replaced_login_is_ended_at_the_provider() {
+    let house = House::open().await;
+    house.log_in(ALICE).await.unwrap();
+    house.log_in(ALICE).await.unwrap();
+    until("one family", || house.living_families() == 1).await;
+    house.stop.cancel();
+}
