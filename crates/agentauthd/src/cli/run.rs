@@ -37,7 +37,7 @@ impl Run {
         for note in &context.loaded.notes {
             tracing::warn!("{note}");
         }
-        daemon::run(context.loaded.config).await?;
+        daemon::run(context.loaded.config, context.loaded.notes).await?;
         Ok(Exit::Done)
     }
 }

@@ -102,7 +102,7 @@ pub enum RunError {
 }
 
 /// Makes every part. Blocking, and short: the keychain and the network are left to the keeper.
-pub(super) fn assemble(config: &Config) -> Result<Assembled, RunError> {
+pub(super) fn assemble(config: &Config, notes: Vec<String>) -> Result<Assembled, RunError> {
     for step in harden::all() {
         match step.outcome {
             Ok(()) => tracing::debug!(step = step.what, "hardened"),
@@ -173,7 +173,7 @@ pub(super) fn assemble(config: &Config) -> Result<Assembled, RunError> {
             device,
             policy_count: loaded.policy.len(),
             policy_sources: loaded.policy_sources,
-            problems: loaded.problems,
+            problems: notes.into_iter().chain(loaded.problems).collect(),
         },
         state,
         clock,

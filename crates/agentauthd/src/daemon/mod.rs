@@ -27,14 +27,15 @@ use crate::config::Config;
 /// How long a refresh under way may take once the daemon is stopping: it may have rotated the login.
 const KEEPER_GRACE: Duration = Duration::from_secs(40);
 
-/// Runs the daemon until it is told to stop (`SIGTERM`, `SIGINT`), and lets what is under way finish.
+/// Runs the daemon until it is told to stop (`SIGTERM`, `SIGINT`), and lets what is under way finish. `notes` is what
+/// was odd about the configuration, for `status` to show.
 ///
 /// # Errors
 /// When a part that it cannot do without is missing; see [`RunError`].
-pub async fn run(config: Config) -> Result<(), RunError> {
+pub async fn run(config: Config, notes: Vec<String>) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
-    let parts = assemble::assemble(&config)?;
+    let parts = assemble::assemble(&config, notes)?;
     let stop = CancellationToken::new();
     let keeper = parts.keeper.map(|keeper| tokio::spawn(keeper.run(stop.clone())));
     let app = parts.app;
