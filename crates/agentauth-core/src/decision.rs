@@ -31,7 +31,8 @@ pub struct Decision {
     pub model_message: String,
     /// For the administrator, in the audit log: what the policy wants them told, or the evaluation error.
     pub admin_note: Option<String>,
-    /// The registered agents whose rights were intersected, the caller's own first.
+    /// The registered agents whose rights were intersected, the caller's own first; on a deny also those that the
+    /// caller only seems to be.
     pub agents: Vec<String>,
     /// How well the caller is proven.
     pub assurance: Assurance,

@@ -306,3 +306,19 @@ fn hostile_texts_are_escaped_and_cut_in_every_message() {
         assert!(!message.contains(['\u{1b}', '\u{202e}']) && message.chars().count() < 1000, "{message}");
     }
 }
+
+#[test]
+fn an_allow_can_be_taken_back_at_the_last_moment() {
+    let request =
+        CheckRequest { scopes: vec!["files.read:/projects".parse().unwrap()], ..CheckRequest::default() };
+    let subject = Subject::Caller(&WORLD.callers["files"]);
+    let decision = decide(&SNAPSHOT, &request, subject, DecisionId::new("d"), WORLD.now);
+    assert!(decision.allow);
+    let unproven = decision.clone().caller_unproven(WORLD.now);
+    let unwritten = decision.audit_unavailable(WORLD.now);
+    assert_eq!((unproven.reason, unwritten.reason), (Reason::CallerUnproven, Reason::AuditUnavailable));
+    for deny in [unproven, unwritten] {
+        assert!(!deny.allow && deny.expires_at == WORLD.now && deny.message.contains("may not"));
+        assert_eq!(deny.clone().audit_unavailable(WORLD.now), deny);
+    }
+}

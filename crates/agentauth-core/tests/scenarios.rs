@@ -95,7 +95,7 @@ fn every_scenario_is_decided_as_it_says() {
             }
         }
     }
-    assert!(wrong.is_empty(), "{} of {count} scenarios:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(wrong.is_empty(), "{} faults in {count} scenarios:\n{}", wrong.len(), wrong.join("\n"));
     assert!(count >= 40, "only {count} scenarios");
     for reason in Reason::ALL {
         assert!(seen.iter().any(|(found, _)| *found == reason), "no scenario ends with {reason}");

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use cedar_policy::{Context, Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
+use cedar_policy::{Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
 use sha2::{Digest as _, Sha256};
 
 use super::{Question, schema};
+use crate::agent::Agent;
 use crate::scope::{Scope, ScopeContext, path_and_above};
 use crate::session::Session;
 use crate::time::Timestamp;
@@ -36,6 +37,13 @@ pub(super) struct PreparedUser {
     entity: Entity,
     /// The user, and everything that the user is in.
     ancestors: Vec<EntityUid>,
+}
+
+/// An agent acting for a user, ready for evaluation. Made once per registration and session.
+#[derive(Debug)]
+pub(super) struct Asker {
+    pub(super) uid: EntityUid,
+    pub(super) entities: Entities,
 }
 
 impl Types {
@@ -96,15 +104,10 @@ impl Types {
         })
     }
 
-    /// The agent, its user and the resource; who they are; all ancestors are named directly, so that nothing is left
-    /// to compute.
-    pub(super) fn entities(
-        &self,
-        question: &Question<'_>,
-        user: &PreparedUser,
-    ) -> Result<(EntityUid, EntityUid, [Entity; 3]), Unaskable> {
-        let manifest = &question.agent.manifest;
-        let agent_uid = uid(&self.agent, &question.agent.name);
+    /// The agent and its user. All ancestors are named directly, so that little is left to compute.
+    pub(super) fn asker(&self, agent: &Agent, user: &PreparedUser) -> Result<Asker, Unaskable> {
+        let uid = uid(&self.agent, &agent.name);
+        let manifest = &agent.manifest;
         let mut attributes = vec![
             ("user".to_owned(), RestrictedExpression::new_entity_uid(user.uid.clone())),
             ("name".to_owned(), RestrictedExpression::new_string(manifest.name.clone())),
@@ -113,18 +116,17 @@ impl Types {
         if let Some(publisher) = &manifest.publisher {
             attributes.push(("publisher".to_owned(), RestrictedExpression::new_string(publisher.clone())));
         }
-        let agent = Entity::new(
-            agent_uid.clone(),
+        let entity = Entity::new(
+            uid.clone(),
             attributes.into_iter().collect(),
             user.ancestors.iter().cloned().collect(),
         )?;
-        let resource = self.resource(question.scope)?;
-        Ok((agent_uid, resource.uid(), [agent, user.entity.clone(), resource]))
+        Ok(Asker { uid, entities: Entities::from_entities([entity, user.entity.clone()], None)? })
     }
 
     /// The resource that a scope names: `files`, `files:/projects/alpha` in `files:/projects` in `files:/` in `files`,
     /// `sheets:sheetId=1` in `sheets`. Parameters are tags.
-    fn resource(&self, scope: &Scope) -> Result<Entity, Unaskable> {
+    pub(super) fn resource(&self, scope: &Scope) -> Result<Entity, Unaskable> {
         let kind = scope.resource();
         let named = |context: &str| uid(&self.resource, &format!("{kind}:{context}"));
         let whole = uid(&self.resource, kind);

@@ -6,22 +6,20 @@
 mod annotations;
 mod entities;
 mod load;
+mod memo;
 mod reads;
 mod schema;
+mod slice;
 #[cfg(test)]
 mod tests;
 
 pub use load::{MAX_POLICIES, MAX_POLICY_BYTES, PolicyFault, PolicyFaults};
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use cedar_policy::{
-    ActionConstraint, AuthorizationError, Authorizer, Decision, Entities, Entity, EntityUid, PolicySet,
-    Request, Schema,
-};
+use cedar_policy::{AuthorizationError, Authorizer, Context, Decision, EntityUid, Request, Schema};
 use quick_cache::sync::Cache;
 
 use crate::agent::Agent;
@@ -35,11 +33,15 @@ use crate::text::display_safe_within;
 use crate::time::Timestamp;
 
 use annotations::Annotations;
-use entities::{PreparedUser, Types, Unaskable};
-use reads::Reads;
+use entities::{Asker, PreparedUser, Types, Unaskable};
+use memo::{AskerKey, ContextKey, Facts, MemoKey, Registration};
+use slice::ActionSlice;
 
 /// How many verdicts are remembered.
 const REMEMBERED: usize = 4096;
+
+/// How many agents and contexts are kept ready for evaluation.
+const PREPARED: usize = 256;
 
 /// The policies that ship, by file name.
 const SHIPPED: [(&str, &str); 3] = [
@@ -61,6 +63,9 @@ pub struct Policy {
     /// The user of the latest session. Sessions change every few minutes, questions come every few milliseconds.
     user: RwLock<Option<Arc<PreparedUser>>>,
     memo: Cache<MemoKey, Arc<Verdict>>,
+    askers: Cache<AskerKey, Arc<Asker>>,
+    /// Contexts that passed the schema's check, for policies that read nothing beyond their key.
+    contexts: Cache<ContextKey, Context>,
 }
 
 /// One policy.
@@ -69,20 +74,6 @@ struct Rule {
     id: Arc<str>,
     file: Arc<str>,
     annotations: Annotations,
-}
-
-/// What concerns one action.
-struct ActionSlice {
-    uid: EntityUid,
-    /// The action with the groups that it is in.
-    entity: Entity,
-    slice: Arc<Slice>,
-}
-
-/// The policies that can apply to an action. Actions to which the same ones apply share one.
-struct Slice {
-    policies: PolicySet,
-    reads: Reads,
 }
 
 /// One question to the policies.
@@ -156,7 +147,7 @@ impl Policy {
         let sources: Vec<_> = sources.iter().map(|(name, text)| (name.as_ref(), text.as_ref())).collect();
         let loaded = load::load(&sources, &schema)?;
         let types = Types::new().map_err(|error| own_fault(error.to_string()))?;
-        let slices = slices(&loaded.policies, &schema, &types, &actions)
+        let slices = slice::slices(&loaded.policies, &schema, &types, &actions)
             .map_err(|error| own_fault(error.to_string()))?;
         let digest = sources.iter().fold(String::new(), |text, (name, source)| {
             text + &sha256_hex(name.as_bytes()) + &sha256_hex(source.as_bytes())
@@ -177,6 +168,8 @@ impl Policy {
             types,
             user: RwLock::new(None),
             memo: Cache::new(REMEMBERED),
+            askers: Cache::new(PREPARED),
+            contexts: Cache::new(PREPARED),
         })
     }
 
@@ -271,10 +264,11 @@ impl Policy {
         question: &Question<'_>,
         user: &PreparedUser,
     ) -> Result<Verdict, Unaskable> {
-        let (agent, resource, entities) = self.types.entities(question, user)?;
-        let entities = Entities::from_entities(entities.into_iter().chain([action.entity.clone()]), None)?;
-        let context = entities::context(question)?;
-        let request = Request::new(agent, action.uid.clone(), resource, context, Some(&self.schema))?;
+        let asker = self.asker(question, user)?;
+        let resource = self.types.resource(question.scope)?;
+        let resource_uid = resource.uid();
+        let entities = asker.entities.clone().add_entities([resource, action.entity.clone()], None)?;
+        let request = self.request(action, question, user, asker.uid.clone(), resource_uid)?;
         let response = Authorizer::new().is_authorized(&request, &action.slice.policies, &entities);
 
         let errors: Vec<_> = response
@@ -320,6 +314,38 @@ impl Policy {
         Ok(verdict)
     }
 
+    fn asker(&self, question: &Question<'_>, user: &PreparedUser) -> Result<Arc<Asker>, Unaskable> {
+        let key = AskerKey { agent: Registration(Arc::clone(question.agent)), user: user.digest };
+        if let Some(asker) = self.askers.get(&key) {
+            return Ok(asker);
+        }
+        let asker = Arc::new(self.types.asker(question.agent, user)?);
+        self.askers.insert(key, Arc::clone(&asker));
+        Ok(asker)
+    }
+
+    /// The request; its context is checked against the schema once.
+    fn request(
+        &self,
+        action: &ActionSlice,
+        question: &Question<'_>,
+        user: &PreparedUser,
+        agent: EntityUid,
+        resource: EntityUid,
+    ) -> Result<Request, Unaskable> {
+        let reusable = action.slice.reads.can_be_remembered();
+        let key = ContextKey { user: user.digest, facts: Facts::of(question) };
+        if let Some(context) = reusable.then(|| self.contexts.get(&key)).flatten() {
+            return Ok(Request::new(agent, action.uid.clone(), resource, context, None)?);
+        }
+        let context = entities::context(question)?;
+        let request = Request::new(agent, action.uid.clone(), resource, context.clone(), Some(&self.schema))?;
+        if reusable {
+            self.contexts.insert(key, context);
+        }
+        Ok(request)
+    }
+
     fn rule(&self, id: &cedar_policy::PolicyId) -> Option<&Rule> {
         self.by_id.get(AsRef::<str>::as_ref(id)).and_then(|index| self.rules.get(*index))
     }
@@ -328,112 +354,6 @@ impl Policy {
 impl Verdict {
     fn failed(error: &Unaskable) -> Self {
         Self { errors: vec![display_safe_within(&error.to_string(), 300)], ..Self::default() }
-    }
-}
-
-/// Cuts the policies into those that can apply to each action.
-fn slices(
-    policies: &[cedar_policy::Policy],
-    schema: &Schema,
-    types: &Types,
-    actions: &std::collections::BTreeSet<&str>,
-) -> Result<HashMap<String, ActionSlice>, Unaskable> {
-    let reads: Vec<_> = policies
-        .iter()
-        .map(|policy| policy.to_json().map_or(Reads::EVERYTHING, |json| Reads::of(&json)))
-        .collect();
-    let mut everywhere = Vec::new();
-    let mut named: HashMap<EntityUid, Vec<usize>> = HashMap::new();
-    for (index, policy) in policies.iter().enumerate() {
-        match policy.action_constraint() {
-            ActionConstraint::Any => everywhere.push(index),
-            ActionConstraint::Eq(action) => named.entry(action).or_default().push(index),
-            ActionConstraint::In(groups) => {
-                for group in groups.into_iter().collect::<HashSet<_>>() {
-                    named.entry(group).or_default().push(index);
-                }
-            }
-        }
-    }
-    let known = schema.action_entities()?;
-    let mut shared: HashMap<Vec<usize>, Arc<Slice>> = HashMap::new();
-    let mut slices = HashMap::new();
-    for name in actions {
-        let uid = types.action(name);
-        let entity =
-            known.get(&uid).ok_or_else(|| format!("the vocabulary lacks the action `{name}`"))?.clone();
-        let groups = known.ancestors(&uid).into_iter().flatten();
-        let mut indices = everywhere.clone();
-        indices.extend(std::iter::once(&uid).chain(groups).filter_map(|group| named.get(group)).flatten());
-        indices.sort_unstable();
-        indices.dedup();
-        let slice = match shared.get(&indices) {
-            Some(slice) => Arc::clone(slice),
-            None => {
-                let chosen = indices.iter().filter_map(|index| policies.get(*index)).cloned();
-                let slice = Arc::new(Slice {
-                    policies: PolicySet::from_policies(chosen)?,
-                    reads: indices
-                        .iter()
-                        .filter_map(|index| reads.get(*index))
-                        .fold(Reads::default(), |all, one| all.and(*one)),
-                });
-                shared.insert(indices, Arc::clone(&slice));
-                slice
-            }
-        };
-        slices.insert((*name).to_owned(), ActionSlice { uid, entity, slice });
-    }
-    Ok(slices)
-}
-
-/// Everything that a remembered verdict depends on.
-#[derive(Debug, Clone)]
-struct MemoKey {
-    /// The registration, by its place in memory; held, so that no other one can come to stand there.
-    agent: Arc<Agent>,
-    scope: Scope,
-    user: [u8; 32],
-    assurance: Assurance,
-    risk: RiskClass,
-    greeted: bool,
-    tampered: bool,
-}
-
-impl MemoKey {
-    fn new(question: &Question<'_>, user: &PreparedUser) -> Self {
-        Self {
-            agent: Arc::clone(question.agent),
-            scope: question.scope.clone(),
-            user: user.digest,
-            assurance: question.assurance,
-            risk: question.risk,
-            greeted: question.greeted,
-            tampered: question.tampered,
-        }
-    }
-}
-
-impl PartialEq for MemoKey {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.agent, &other.agent)
-            && self.scope == other.scope
-            && self.user == other.user
-            && self.assurance == other.assurance
-            && self.risk == other.risk
-            && self.greeted == other.greeted
-            && self.tampered == other.tampered
-    }
-}
-
-impl Eq for MemoKey {}
-
-impl Hash for MemoKey {
-    /// Leaves out what hardly ever differs.
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        Arc::as_ptr(&self.agent).hash(state);
-        self.scope.hash(state);
-        self.assurance.hash(state);
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
-use cedar_policy::EntityUid;
+use cedar_policy::{Entities, EntityUid, PolicySet};
 use proptest::prelude::*;
 
+use super::reads::Reads;
+use super::slice::Slice;
 use super::*;
 use crate::manifest::Manifest;
 use crate::session::User;
@@ -363,19 +365,11 @@ fn hostile_names_stay_names() {
 fn conforms(scope: &str, session: &Arc<Session>) {
     let policy = policy(&[PERMIT]);
     let (agent, scope) = (agent(), scope.parse::<Scope>().unwrap());
-    let question = Question {
-        agent: &agent,
-        session,
-        scope: &scope,
-        risk: RiskClass::Read,
-        assurance: Assurance::Launched,
-        greeted: true,
-        tampered: false,
-        purpose: Some("x"),
-        now: at(0),
-    };
     let user = policy.types.prepare(session).unwrap();
-    let (agent, resource, entities) = policy.types.entities(&question, &user).unwrap();
+    let asker = policy.types.asker(&agent, &user).unwrap();
+    let resource = policy.types.resource(&scope).unwrap();
+    let (agent, resource, entities) =
+        (asker.uid.clone(), resource.uid(), asker.entities.iter().cloned().chain([resource]));
     let entities =
         Entities::from_entities(entities, Some(&policy.schema)).unwrap_or_else(|error| panic!("{error}"));
     let is_in = |child: &EntityUid, parent: &str| entities.is_ancestor_of(&parent.parse().unwrap(), child);

@@ -1,0 +1,79 @@
+//! The policies cut by action, so that a question is put to the few that can apply and not to a thousand.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use cedar_policy::{ActionConstraint, Entity, EntityUid, PolicySet, Schema};
+
+use super::entities::{Types, Unaskable};
+use super::reads::Reads;
+
+/// What concerns one action.
+pub(super) struct ActionSlice {
+    pub(super) uid: EntityUid,
+    /// The action with the groups that it is in.
+    pub(super) entity: Entity,
+    pub(super) slice: Arc<Slice>,
+}
+
+/// The policies that can apply to an action. Actions to which the same ones apply share one.
+pub(super) struct Slice {
+    pub(super) policies: PolicySet,
+    pub(super) reads: Reads,
+}
+
+/// Cuts the policies into those that can apply to each action.
+pub(super) fn slices(
+    policies: &[cedar_policy::Policy],
+    schema: &Schema,
+    types: &Types,
+    actions: &BTreeSet<&str>,
+) -> Result<HashMap<String, ActionSlice>, Unaskable> {
+    let reads: Vec<_> = policies
+        .iter()
+        .map(|policy| policy.to_json().map_or(Reads::EVERYTHING, |json| Reads::of(&json)))
+        .collect();
+    let mut everywhere = Vec::new();
+    let mut named: HashMap<EntityUid, Vec<usize>> = HashMap::new();
+    for (index, policy) in policies.iter().enumerate() {
+        match policy.action_constraint() {
+            ActionConstraint::Any => everywhere.push(index),
+            ActionConstraint::Eq(action) => named.entry(action).or_default().push(index),
+            ActionConstraint::In(groups) => {
+                for group in groups.into_iter().collect::<HashSet<_>>() {
+                    named.entry(group).or_default().push(index);
+                }
+            }
+        }
+    }
+    let known = schema.action_entities()?;
+    let mut shared: HashMap<Vec<usize>, Arc<Slice>> = HashMap::new();
+    let mut slices = HashMap::new();
+    for name in actions {
+        let uid = types.action(name);
+        let entity =
+            known.get(&uid).ok_or_else(|| format!("the vocabulary lacks the action `{name}`"))?.clone();
+        let groups = known.ancestors(&uid).into_iter().flatten();
+        let mut indices = everywhere.clone();
+        indices.extend(std::iter::once(&uid).chain(groups).filter_map(|group| named.get(group)).flatten());
+        indices.sort_unstable();
+        indices.dedup();
+        let slice = match shared.get(&indices) {
+            Some(slice) => Arc::clone(slice),
+            None => {
+                let chosen = indices.iter().filter_map(|index| policies.get(*index)).cloned();
+                let slice = Arc::new(Slice {
+                    policies: PolicySet::from_policies(chosen)?,
+                    reads: indices
+                        .iter()
+                        .filter_map(|index| reads.get(*index))
+                        .fold(Reads::default(), |all, one| all.and(*one)),
+                });
+                shared.insert(indices, Arc::clone(&slice));
+                slice
+            }
+        };
+        slices.insert((*name).to_owned(), ActionSlice { uid, entity, slice });
+    }
+    Ok(slices)
+}
