@@ -158,7 +158,7 @@ impl GateRefusal {
             ),
             RefusalKind::NotAnAgent => (
                 "only registered agents may ask for it",
-                "register the program with `agentauthd agent register`",
+                "register the program in the `agents` directory of the configuration",
             ),
             RefusalKind::GradeTooLow => (
                 "the asking process is not shown to be the person at a terminal",

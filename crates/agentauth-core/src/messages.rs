@@ -53,22 +53,22 @@ pub(crate) fn explain(reason: Reason, about: &Circumstances<'_>) -> (String, Str
     let because = |default: &str| detail.clone().unwrap_or_else(|| default.to_owned());
     let (why, todo) = match reason {
         Reason::Granted => (String::new(), String::new()),
-        Reason::Locked => ("everything is paused".into(), "run `agentauthd unlock` to go on".into()),
+        Reason::Locked => ("everything is paused".into(), "ask again when it goes on".into()),
         Reason::Quarantined => {
             (because("an administrator has locked it"), "only an administrator can lift that".into())
         }
         Reason::AgentUnknown => {
-            (because("it is not a registered agent"), "register it with `agentauthd agent register`".into())
+            (because("it is not a registered agent"), "register it: put a file for it into the `agents` directory of the configuration, then restart agentauthd".into())
         }
         Reason::AgentChanged => (
             because("its file is not the one that was registered"),
-            "if you updated it yourself, register it again with `agentauthd agent register`".into(),
+            "if you updated it yourself, put the new digest into its registration file, then restart agentauthd".into(),
         ),
         Reason::CallerUnproven => (
             because("the caller could not be proven to be the agent that it seems to be"),
             match about.remedy {
                 Some(Remedy::Wait) => "this takes a moment; the next try will know".into(),
-                Some(Remedy::Register) => "correct the registrations with `agentauthd agent list`".into(),
+                Some(Remedy::Register) => "correct the files in the `agents` directory of the configuration".into(),
                 _ => "start the agent again, and let it connect anew".into(),
             },
         ),
@@ -100,18 +100,18 @@ pub(crate) fn explain(reason: Reason, about: &Circumstances<'_>) -> (String, Str
         }
         Reason::ConsentRequired => (
             because("you have not allowed it"),
-            "allow it with `agentauthd agent register` and a grant, or leave it".into(),
+            "add a grant to the agent's registration file and restart agentauthd, or leave it".into(),
         ),
         Reason::ConsentDenied => (
             because("it was refused"),
-            "withdraw the refusal with `agentauthd grant revoke` if you have changed your mind".into(),
+            "take the refusal out of the agent's registration file if you have changed your mind".into(),
         ),
         Reason::GrantExpired => {
             (because("its grant has expired"), "grant it again if it is still needed".into())
         }
         Reason::AuditUnavailable => (
             "the decision could not be written to the audit log".into(),
-            "make room or repair the log; see `agentauthd doctor`".into(),
+            "make room or repair the log; `agentauthd status` says what is wrong".into(),
         ),
     };
     let why = why.trim_end_matches('.');
