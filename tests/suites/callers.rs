@@ -79,18 +79,24 @@ fn a_stranger_who_greets_is_a_stranger() {
 
 #[test]
 fn connect_write_exec_without_a_greeting() {
-    let mut world = world();
-    for stopped in [false, true] {
-        // With the daemon stopped meanwhile it sees the connection only after the exec: the attacker's best case.
-        if stopped {
-            world.daemon().signal(Signal::STOP);
-        }
+    let world = world();
+    for _ in 0..10 {
         let mut trick =
             Trick::attacker(&["exec-after-write", world.socket().to_str().unwrap(), PAY, &agent()]);
-        trick.wait_until_it_is("probe-agent");
-        world.daemon().signal(Signal::CONT);
         assert_not_the_agent(&trick.next());
     }
+}
+
+#[test]
+fn connect_write_exec_before_the_daemon_looks() {
+    // With the daemon stopped meanwhile it sees the connection only after the exec: the attacker's best case. Nothing
+    // but a greeting tells the two programs apart.
+    let mut world = world();
+    world.daemon().signal(Signal::STOP);
+    let mut trick = Trick::attacker(&["exec-after-write", world.socket().to_str().unwrap(), PAY, &agent()]);
+    trick.wait_until_it_is("probe-agent");
+    world.daemon().signal(Signal::CONT);
+    assert_not_the_agent(&trick.next());
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The main path: log in, ask, be answered, log out, restart; as different users, agents and strangers.
 
+use std::path::Path;
+
 use agentauth_api::{SessionPhase, Status};
 use e2e::{ALICE, AgentSpec, BOB, Provider, Store, World, WorldOptions, binaries, wait};
 use rustix::process::Signal;
@@ -384,32 +386,57 @@ fn trying_for_an_agent_takes_a_persons_terminal() {
     assert_eq!(outcome.code, Some(1), "{outcome:?}");
     assert!(outcome.stderr.contains("terminal"), "{outcome:?}");
 
-    // A real login shell on a real terminal may. Making one takes root.
-    if !rustix::process::geteuid().is_root() || !std::path::Path::new("/usr/bin/script").exists() {
+    // On a real terminal it may. Making one takes root, and a process tree that can be seen whole.
+    if rustix::process::geteuid().is_root() && Path::new("/usr/bin/script").exists() {
+        let mut command = std::process::Command::new("unshare");
+        command.args([
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            "--propagation",
+            "private",
+        ]);
+        command.arg(std::env::current_exe().unwrap());
+        command.args(["--exact", "in_a_terminal_a_dry_run_is_allowed", "--ignored", "--nocapture"]);
+        let outcome = e2e::cli::run(command);
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    } else {
         eprintln!("skipped the other half: it needs root and script(1)");
-        return;
     }
+}
+
+#[test]
+#[ignore = "runs as the first process of a namespace, started by the test above"]
+fn in_a_terminal_a_dry_run_is_allowed() {
+    let world = World::start();
+    world.login(ALICE);
     let script = world.home().join("dry-run.sh");
-    let agentauthd = binaries::program("agentauthd");
-    let mut text = String::from("#!/bin/sh\n");
+    let (out, rc) = (world.home().join("dry-run.json"), world.home().join("dry-run.rc"));
+    let mut text = "env -i".to_owned();
     for (name, value) in world.environment() {
-        text += &format!("export {}='{}'\n", name.display(), value.display());
+        text += &format!(" '{}={}'", name.display(), value.display());
     }
-    let (out, home) = (world.home().join("dry-run.json"), world.home().display());
-    text +=
-        &format!("{} check {PAY} --as probe-agent --json > {} 2>&1\n", agentauthd.display(), out.display());
-    text += &format!("echo $? > {home}/dry-run.rc.part; mv {home}/dry-run.rc.part {home}/dry-run.rc\n");
+    let agentauthd = binaries::program("agentauthd");
+    text += &format!(
+        " {} check {PAY} --as probe-agent --json >{out} 2>&1\n",
+        agentauthd.display(),
+        out = out.display()
+    );
+    text += &format!("echo $? >{rc}.part; mv {rc}.part {rc}\n", rc = rc.display());
     std::fs::write(&script, text).unwrap();
-    let mut command = binaries::command("script");
-    command.args(["--quiet", "--return", "--command", "exec login -p -f root", "/dev/null"]);
-    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    // script(1) in the place of login(1), for this namespace only: a real terminal, under a recognised name.
+    let mounted =
+        std::process::Command::new("mount").args(["--bind", "/usr/bin/script", "/usr/bin/login"]).status();
+    assert!(mounted.unwrap().success());
+    let mut command = std::process::Command::new("/usr/bin/login");
+    let shell = format!("sh {}", script.display());
+    command.args(["--quiet", "--return", "--command", &shell, "/dev/null"]);
+    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null());
     let mut terminal = world.spawn(command);
-    let mut keyboard = terminal.child().stdin.take().unwrap();
-    let typed = format!("exec /bin/sh {}\n", script.display());
-    std::io::Write::write_all(&mut keyboard, typed.as_bytes()).unwrap();
-    let rc = wait::until("the dry run in a terminal", || {
-        std::fs::read_to_string(world.home().join("dry-run.rc")).ok()
-    });
+    let keyboard = terminal.child().stdin.take().unwrap();
+    let rc = wait::until("the dry run in a terminal", || std::fs::read_to_string(&rc).ok());
     let said = std::fs::read_to_string(&out).unwrap();
     assert_eq!(rc.trim(), "0", "{said}");
     let decision: Value = serde_json::from_str(&said).unwrap();

@@ -166,20 +166,18 @@ fn no_secret_is_to_be_seen_anywhere() {
         FaultAction::too_many_requests(1),
         FaultAction::Reset,
     ] {
-        let id = world.provider.inject(on_refresh(fault));
+        let id = world.provider.inject(on_refresh(fault).once());
         wait::until_true("the fault to have hit", || {
             world.provider.control().faults().iter().any(|fault| fault.id == id && fault.hits > 0)
         });
         places.add("an answer during a fault", status(&world));
         ask(&world, &mut places, PAY);
-        world.provider.control().clear_fault(id);
-        wait::until_true("the session to be in force or over", || {
-            world.status().session.phase != SessionPhase::Unverified
-        });
+        // Two lost answers in a row would end the login: let one refresh through.
+        let refreshes = |world: &World| world.provider.families().last().unwrap().refreshes;
+        let before = refreshes(&world);
+        wait::until_true("the next refresh to work", || refreshes(&world) > before);
     }
-    if world.status().session.phase == SessionPhase::Active {
-        world.provider.inject(on_refresh(FaultAction::AnswerTruncated).once());
-    }
+    world.provider.inject(on_refresh(FaultAction::AnswerTruncated).once());
     wait::until_true("the session to be over", || world.status().session.phase == SessionPhase::Over);
     ask(&world, &mut places, PAY);
     let login = world.begin_login();
