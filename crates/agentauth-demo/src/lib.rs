@@ -4,6 +4,11 @@
 //! provider's page without a browser.
 #![forbid(unsafe_code)]
 
+pub mod agent;
 pub mod binaries;
+mod child;
 pub mod form;
+pub mod person;
 pub mod signin;
+pub mod story;
+pub mod talk;
