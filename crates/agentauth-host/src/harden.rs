@@ -12,13 +12,14 @@ pub struct Step {
 }
 
 /// Does everything in this module that the system knows, and says how each went. Call it first thing in the process:
-/// the file mask and the limits are the whole process's, and children inherit the mask and the core limit.
+/// the file mask and the limits are the whole process's, and children inherit the mask and the limits.
 pub fn all() -> Vec<Step> {
     #[cfg(unix)]
     {
         vec![
             Step { what: "new files are private", outcome: private_files() },
             Step { what: "no core dumps", outcome: no_core_dumps() },
+            Step { what: "room for connections", outcome: room_for_connections() },
             #[cfg(target_os = "linux")]
             Step { what: "no reading of memory by the user's other processes", outcome: not_dumpable() },
         ]
@@ -48,6 +49,36 @@ pub fn no_core_dumps() -> io::Result<()> {
     Ok(setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?)
 }
 
+/// As many open files as the system allows this process (`RLIMIT_NOFILE`'s soft limit raised to the hard one): a
+/// caller costs several descriptors, and without any left nobody would get an answer. Never lowers the limit.
+///
+/// # Errors
+/// What the kernel says.
+#[cfg(unix)]
+pub fn room_for_connections() -> io::Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // macOS refuses more than this, whatever the hard limit says (`OPEN_MAX` in its sys/syslimits.h).
+    let most = if cfg!(target_os = "macos") { 10_240 } else { u64::MAX };
+    let wanted = limit.maximum.unwrap_or(u64::MAX).min(most);
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return Ok(());
+    }
+    let current = (wanted != u64::MAX).then_some(wanted);
+    Ok(setrlimit(Resource::Nofile, Rlimit { current, maximum: limit.maximum })?)
+}
+
+/// How many files, sockets included, this process may have open at once; `u64::MAX` where nothing limits it.
+#[must_use]
+pub fn descriptors() -> u64 {
+    #[cfg(unix)]
+    {
+        rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
+    }
+    #[cfg(not(unix))]
+    u64::MAX
+}
+
 /// Same-uid processes can neither trace this one nor read its memory, environment or descriptors
 /// (`PR_SET_DUMPABLE` 0). Undone by an `execve`. Does not bind root, nor hinder us in reading others.
 ///
@@ -62,6 +93,23 @@ pub fn not_dumpable() -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn the_limit_of_open_files_is_raised_to_the_hard_one_and_never_lowered() {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        setrlimit(Resource::Nofile, Rlimit { current: Some(128), maximum }).unwrap();
+        assert_eq!(descriptors(), 128);
+        for _ in 0..2 {
+            room_for_connections().unwrap();
+            if cfg!(target_os = "linux") {
+                assert_eq!(descriptors(), maximum.unwrap_or(u64::MAX));
+            } else {
+                assert!(descriptors() > 128);
+            }
+        }
+    }
 
     #[test]
     fn every_step_succeeds_and_is_in_force() {
