@@ -22,6 +22,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest wait that the daemon grants.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
+/// How long a logout may take, beyond the patience of any request: the daemon first waits for a refresh under way
+/// (30 s), which may just have got a new login, and then tells the provider (10 s for each login).
+const LOGOUT: Duration = Duration::from_secs(60);
+
 /// At most this many characters of an explanation are repeated.
 const LONGEST_DETAIL: usize = 500;
 
@@ -75,7 +79,8 @@ impl Client {
         self.ask(Method::GET, paths::STATUS, None::<&()>, Duration::ZERO).await
     }
 
-    /// May this process do that? Anything except [`agentauth_api::Verdict::Allow`] means no, an error too.
+    /// May this process do that? Anything except [`agentauth_api::Verdict::Allow`] means no, an error too. Waits for
+    /// the answer as long as `wait_ms` asks for (30 s at most), and its patience beyond that.
     ///
     /// # Errors
     /// See [`ClientError`]. A deny is not an error.
@@ -112,13 +117,13 @@ impl Client {
         self.ask(Method::GET, &path, None::<&()>, wait).await
     }
 
-    /// Ends the session.
+    /// Ends the session. Waits for more than a minute if it must: a refresh under way is let finish, and the provider
+    /// is told.
     ///
     /// # Errors
     /// See [`ClientError`].
     pub async fn logout(&mut self, request: &LogoutRequest) -> Result<LogoutResponse, ClientError> {
-        // The daemon tells the provider before it answers.
-        self.ask(Method::DELETE, paths::SESSION, Some(request), LONGEST_WAIT).await
+        self.ask(Method::DELETE, paths::SESSION, Some(request), LOGOUT).await
     }
 
     /// Whether the daemon is up.

@@ -49,6 +49,8 @@ enum Act {
     Vanish,
     /// Never answer.
     Hang,
+    /// Answer only after this long.
+    Late(Duration, Value),
 }
 
 struct Server {
@@ -167,6 +169,10 @@ async fn serve(
             Ok(response)
         }
         Act::Vanish => Err(io::Error::other("vanished")),
+        Act::Late(delay, value) => {
+            tokio::time::sleep(delay).await;
+            Ok(answer(200, "application/json", value.to_string().into()))
+        }
         Act::Hang => {
             std::future::pending::<Infallible>().await;
             unreachable!()
@@ -383,6 +389,30 @@ async fn a_daemon_that_hangs_is_not_waited_for_for_ever() {
         2,
         "the unfinished exchange's connection is not used again"
     );
+}
+
+#[tokio::test]
+async fn what_the_request_itself_asks_to_wait_is_waited_beyond_the_patience() {
+    let late = |value| Act::Late(Duration::from_millis(400), value);
+    let server = Server::start(move |number, _| match number {
+        0 => late(decision("allow")),
+        1 => late(json!({"state": "waiting"})),
+        2 => late(json!({"was_logged_in": true, "revoked_at_provider": true, "secret_removed": true})),
+        _ => Act::Hang,
+    });
+    // With a patience of nothing, all that is waited is what the request asks for.
+    let mut client = server.client().with_patience(Duration::ZERO);
+    let waits = CheckRequest { wait_ms: Some(20_000), ..a_check() };
+    assert_eq!(client.check(&waits).await.unwrap().decision, Verdict::Allow);
+    client.login_progress("x", Duration::from_secs(20)).await.unwrap();
+    assert!(client.logout(&LogoutRequest { everywhere: false }).await.unwrap().was_logged_in);
+
+    let waits = CheckRequest { wait_ms: Some(100), ..a_check() };
+    let mut client = server.client().with_patience(Duration::from_millis(50));
+    match client.check(&waits).await {
+        Err(ClientError::TimedOut { limit, .. }) => assert_eq!(limit, Duration::from_millis(150)),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]
