@@ -153,6 +153,54 @@ fn validate_tells_every_fault_at_once() {
 }
 
 #[test]
+fn validate_looks_at_agents_and_policies_too() {
+    const AGENT: &str = r#"{"manifest":{"name":"payment-agent","version":"1.0.0","scopes":[]},
+        "selectors":{"executable":"/opt/pay"}}"#;
+    let user = User::new();
+    user.write_config("");
+    let directory = user.config().parent().unwrap().to_owned();
+    for (name, text) in [
+        ("agents/good.json", AGENT),
+        ("agents/bad.json", "{"),
+        ("policies/unnamed.cedar", "forbid(principal, action, resource);"),
+        ("policies/syntax.cedar", "permit("),
+    ] {
+        let path = directory.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let ran = user.run(&["config", "validate"]);
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{}", ran.talk);
+    for part in ["agents/bad.json", "unnamed.cedar", "syntax.cedar", "note: "] {
+        assert!(ran.talk.contains(part), "{part} is missing in {}", ran.talk);
+    }
+    // The daemon says the same, and does not start.
+    let ran = user.run_with(&["run"], &[("AGENTAUTHD_SECRETS_STORE", "memory")]);
+    assert_eq!(ran.code, 1);
+    for part in ["agents/bad.json", "unnamed.cedar", "syntax.cedar", "config validate"] {
+        assert!(ran.talk.contains(part), "{part} is missing in {}", ran.talk);
+    }
+
+    std::fs::remove_dir_all(directory.join("policies")).unwrap();
+    let ran = user.run(&["config", "validate", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((ran.code, &told["valid"], told["faults"].as_array().unwrap().len()), (1, &false.into(), 0));
+    assert_eq!(told["agents"], serde_json::json!(["payment-agent"]));
+    assert!(told["problems"][0].as_str().unwrap().contains("bad.json"), "{told}");
+
+    std::fs::remove_file(directory.join("agents/bad.json")).unwrap();
+    let ran = user.run(&["config", "validate"]);
+    assert_eq!(ran.code, 0, "{}", ran.talk);
+    assert!(ran.out.contains("with 1 agent and "), "{}", ran.out);
+
+    user.write_config("[login]\nports = [80]\n");
+    let ran = user.run(&["config", "validate", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((ran.code, &told["valid"], ran.talk.as_str()), (1, &false.into(), ""));
+    assert!(told["faults"][0].as_str().unwrap().contains("config.toml:2"), "{told}");
+}
+
+#[test]
 fn show_is_itself_a_configuration_file() {
     let user = User::new();
     user.write_config("[provider]\nflow = \"sign-in\"\n");

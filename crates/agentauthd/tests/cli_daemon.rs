@@ -275,6 +275,25 @@ fn logout_tells_what_could_not_be_done() {
 }
 
 #[test]
+fn a_logout_that_takes_long_says_what_it_waits_for() {
+    let (answer, answered) = std::sync::mpsc::channel::<()>();
+    let answered = Mutex::new(answered);
+    let daemon = Daemon::start(move |_, _| {
+        // Not before the person has been told.
+        answered.lock().unwrap().recv().unwrap();
+        (200, json!({"was_logged_in": true, "revoked_at_provider": true, "secret_removed": true}))
+    });
+    let mut logout = daemon.spawn(&["logout"]);
+    let mut talk = BufReader::new(logout.stderr.take().unwrap());
+    let mut line = String::new();
+    talk.read_line(&mut line).unwrap();
+    assert!(line.contains("Waiting for the provider"), "{line}");
+    answer.send(()).unwrap();
+    let (code, out, _) = told(logout.wait_with_output().unwrap());
+    assert_eq!((code, out.as_str()), (0, "Logged out.\n"));
+}
+
+#[test]
 fn ctrl_c_ends_waiting_and_watching_politely() {
     let daemon = Daemon::start(|request, _| match request {
         "POST /v1/login" => (200, started()),

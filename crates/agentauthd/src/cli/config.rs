@@ -2,12 +2,17 @@
 
 use std::fmt::Write as _;
 
+use agentauth_core::text::display_safe_within;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::output::{self, FAINT, STRONG, WARN};
-use super::{Context, Exit, Failure};
-use crate::config::{Loaded, Origin, Setting};
+use super::output::{self, BAD, FAINT, STRONG, WARN};
+use super::{Context, Exit, Failure, words};
+use crate::config::{ConfigFaults, Loaded, Origin, Setting};
+use crate::daemon::{RulesReport, check_rules};
+
+/// At most this many characters of one line are shown.
+const SHOWN: usize = 2048;
 
 /// Look at the configuration.
 #[derive(Debug, Args)]
@@ -24,8 +29,13 @@ enum What {
         #[arg(long)]
         json: bool,
     },
-    /// Say everything that is wrong with the configuration. Exits with 1 if anything is.
-    Validate,
+    /// Say everything that is wrong with the configuration, the policies and the registered agents. Exits with 1 if
+    /// anything is.
+    Validate {
+        /// Print it as JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 impl ConfigCommand {
@@ -37,22 +47,90 @@ impl ConfigCommand {
                 output::json(&shown)?;
             }
             What::Show { json: false } => output::raw(&render(loaded))?,
-            // A configuration that is at fault does not get this far.
-            What::Validate => {
-                let files: Vec<_> = loaded.files.iter().map(|file| file.display().to_string()).collect();
-                let read = if files.is_empty() { "no file is read".to_owned() } else { files.join(", ") };
-                output::data(&format!("The configuration is valid ({read})."))?;
-                for note in &loaded.notes {
-                    output::say(&format!("{WARN}note:{WARN:#} {note}"));
+            What::Validate { json } => {
+                let verdict = Verdict::of(loaded, check_rules(&loaded.config, context.environment.uid()));
+                if json {
+                    output::json(&verdict)?;
+                } else {
+                    verdict.tell()?;
                 }
-                if loaded.config.provider.project_id.is_none() {
-                    output::say(&format!(
-                        "{WARN}note:{WARN:#} no project is named, so nobody can log in; run `agentauthd setup`"
-                    ));
-                }
+                return Ok(verdict.exit());
             }
         }
         Ok(Exit::Done)
+    }
+
+    /// Answers in JSON for a configuration at fault, where JSON is asked for.
+    pub(super) fn refuse(&self, faults: &ConfigFaults) -> Result<Option<Exit>, Failure> {
+        let What::Validate { json: true } = self.command else { return Ok(None) };
+        let faults = faults.0.iter().map(ToString::to_string).collect();
+        let verdict = Verdict { faults, ..Verdict::default() };
+        output::json(&verdict)?;
+        Ok(Some(verdict.exit()))
+    }
+}
+
+/// What `validate` found, as JSON shows it.
+#[derive(Debug, Default, Serialize)]
+struct Verdict {
+    valid: bool,
+    /// The configuration files that were read.
+    files: Vec<String>,
+    /// The agents that would be registered.
+    agents: Vec<String>,
+    /// How many policies would be in force, those that ship included.
+    policies: usize,
+    /// What keeps the daemon from starting.
+    faults: Vec<String>,
+    /// Registrations that are refused: their agents get nothing.
+    problems: Vec<String>,
+    /// What is not wrong but worth saying.
+    notes: Vec<String>,
+}
+
+impl Verdict {
+    fn of(loaded: &Loaded, rules: RulesReport) -> Self {
+        let mut notes = loaded.notes.clone();
+        if loaded.config.provider.project_id.is_none() {
+            notes.push("no project is named, so nobody can log in; run `agentauthd setup`".to_owned());
+        }
+        notes.extend(rules.notes);
+        Self {
+            valid: rules.faults.is_empty() && rules.problems.is_empty(),
+            files: loaded.files.iter().map(|file| file.display().to_string()).collect(),
+            agents: rules.agents,
+            policies: rules.policies,
+            faults: rules.faults,
+            problems: rules.problems,
+            notes,
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        if self.valid { Exit::Done } else { Exit::Error }
+    }
+
+    fn tell(&self) -> Result<(), Failure> {
+        for wrong in self.faults.iter().chain(&self.problems) {
+            output::say(&format!("{BAD}error:{BAD:#} {}", display_safe_within(wrong, SHOWN)));
+        }
+        for note in &self.notes {
+            output::say(&format!("{WARN}note:{WARN:#} {}", display_safe_within(note, SHOWN)));
+        }
+        if self.valid {
+            let read =
+                if self.files.is_empty() { "no file is read".to_owned() } else { self.files.join(", ") };
+            let agents = words::count(self.agents.len(), "agent");
+            output::data(&format!(
+                "The configuration is valid ({read}), with {agents} and {}.",
+                if self.policies == 1 {
+                    "1 policy".to_owned()
+                } else {
+                    format!("{} policies", self.policies)
+                }
+            ))?;
+        }
+        Ok(())
     }
 }
 

@@ -1,11 +1,17 @@
 //! `agentauthd logout`: end the session.
 
+use std::pin::pin;
+use std::time::Duration;
+
 use agentauth_client::LogoutRequest;
 use agentauth_core::text::display_safe_within;
 use clap::Args;
 
 use super::output::{self, WARN};
 use super::{Context, Exit, Failure};
+
+/// After this long without an answer, the person is told what is being waited for.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// End the session, here and at the provider. Exits with 1 if something of it could not be done.
 #[derive(Debug, Args)]
@@ -20,7 +26,16 @@ pub(super) struct Logout {
 
 impl Logout {
     pub(super) async fn run(self, context: &Context<'_>) -> Result<Exit, Failure> {
-        let answer = context.client().logout(&LogoutRequest { everywhere: self.everywhere }).await?;
+        let mut client = context.client();
+        let request = LogoutRequest { everywhere: self.everywhere };
+        let mut logout = pin!(client.logout(&request));
+        let answer = match tokio::time::timeout(SILENCE, &mut logout).await {
+            Ok(answer) => answer?,
+            Err(_) => {
+                output::say("Waiting for the provider; this can take a minute.");
+                logout.await?
+            }
+        };
         if self.json {
             output::json(&answer)?;
         } else {

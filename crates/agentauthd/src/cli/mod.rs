@@ -169,7 +169,17 @@ async fn carry_out(cli: Cli, environment: &Environment) -> Result<Exit, Failure>
     if let Command::Run(command) = &cli.command {
         flags = command.flags(flags);
     }
-    let context = Context { loaded: load(environment, &flags)?, environment };
+    let loaded = match load(environment, &flags) {
+        Ok(loaded) => loaded,
+        Err(faults) => {
+            let answered = match &cli.command {
+                Command::Config(command) => command.refuse(&faults)?,
+                _ => None,
+            };
+            return answered.ok_or(Failure::Config(faults));
+        }
+    };
+    let context = Context { loaded, environment };
     match cli.command {
         Command::Setup(command) => command.run(&context),
         Command::Run(command) => command.run(context).await,

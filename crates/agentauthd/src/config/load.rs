@@ -268,12 +268,10 @@ impl Layers {
     }
 
     fn refuse(&mut self, untrusted: &trust::Untrusted, path: &Path, owner: u32, origin: Origin) {
-        let cause =
-            std::error::Error::source(untrusted).map(|cause| format!(": {cause}")).unwrap_or_default();
         self.faults.push(ConfigFault {
             origin,
             key: None,
-            what: format!("the file is not used, because {untrusted}{cause}"),
+            what: format!("the file is not used, because {untrusted}{}", untrusted.cause()),
             remedy: untrusted.remedy(path, owner),
         });
     }

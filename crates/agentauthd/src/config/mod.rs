@@ -9,7 +9,7 @@ mod load;
 mod options;
 mod places;
 mod toml_file;
-mod trust;
+pub(crate) mod trust;
 mod value;
 
 use std::path::PathBuf;

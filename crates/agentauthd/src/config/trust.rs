@@ -1,23 +1,26 @@
-//! Reading a configuration file only when nobody but its rightful owner could have written it.
+//! Reading a configuration file, a registration or a policy only when nobody but its rightful owner could have
+//! written it.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-/// At most this many bytes are read.
-const SIZE_LIMIT: u64 = 1024 * 1024;
+/// At most this many bytes of a configuration file are read.
+const SIZE_LIMIT: usize = 1024 * 1024;
 
-/// Why a file is not read.
+/// Why a file or a directory is not read.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Untrusted {
-    #[error("cannot be read")]
+pub(crate) enum Untrusted {
+    #[error("it cannot be read")]
     Read(#[source] io::Error),
-    #[error("is not a regular file")]
+    #[error("it is not a regular file")]
     NotAFile,
-    #[error("is larger than 1 MiB")]
-    TooLarge,
-    #[error("is not UTF-8 text")]
+    #[error("it is not a directory")]
+    NotADirectory,
+    #[error("it is larger than {} KiB", .0 / 1024)]
+    TooLarge(usize),
+    #[error("it is not UTF-8 text")]
     NotText,
     #[error("{0} belongs to uid {1}")]
     Owner(&'static str, u32),
@@ -27,7 +30,7 @@ pub(super) enum Untrusted {
 
 impl Untrusted {
     /// What to do about it; `owner` is who should own the file.
-    pub(super) fn remedy(&self, path: &Path, owner: u32) -> String {
+    pub(crate) fn remedy(&self, path: &Path, owner: u32) -> String {
         let shown = path.display();
         match self {
             Self::Read(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -36,8 +39,10 @@ impl Untrusted {
             Self::Read(_) => {
                 format!("make it readable for the user who runs agentauthd, as in `chmod u+r {shown}`")
             }
-            Self::NotAFile => "give the path of a regular file".to_owned(),
-            Self::TooLarge | Self::NotText => "write it anew, for example with `agentauthd setup`".to_owned(),
+            Self::NotAFile => "put a regular file there, or remove it".to_owned(),
+            Self::NotADirectory => "put a directory there, or remove it".to_owned(),
+            Self::TooLarge(_) => "make it smaller, or remove it".to_owned(),
+            Self::NotText => "save it as UTF-8".to_owned(),
             Self::Owner("it", _) => format!("look at what it says, then run `chown {owner} {shown}`"),
             Self::Writable("it", _) => format!("look at what it says, then run `chmod go-w {shown}`"),
             Self::Owner(..) | Self::Writable(..) => {
@@ -48,21 +53,43 @@ impl Untrusted {
             }
         }
     }
+
+    /// What the system said, as the rest of the sentence.
+    pub(crate) fn cause(&self) -> String {
+        std::error::Error::source(self).map(|cause| format!(": {cause}")).unwrap_or_default()
+    }
 }
 
-/// The text of a file that belongs to `owner` or root and that nobody else can write; nothing if there is no file.
+/// The text of the user's configuration file, by the rules of [`read_own_file`].
 pub(super) fn read_user_file(path: &Path, owner: u32) -> Result<Option<String>, Untrusted> {
-    read(path, |metadata| {
-        // A group that bears the owner's own number is the owner's private group, as umask 002 expects.
-        let private_group = metadata.gid() == metadata.uid();
-        judge("it", metadata, &[owner, 0], if private_group { 0o002 } else { 0o022 })
-    })
+    read_own_file(path, owner, SIZE_LIMIT)
+}
+
+/// The text of a file of at most `limit` bytes that belongs to `owner` or root and that nobody else can write; nothing
+/// if there is no file. A symbolic link is as good as the file that it leads to.
+pub(crate) fn read_own_file(path: &Path, owner: u32, limit: usize) -> Result<Option<String>, Untrusted> {
+    read(path, limit, |metadata| judge_own(metadata, owner))
+}
+
+/// Whether a directory belongs to `owner` or root and nobody else can put files into it or take them out.
+pub(crate) fn judge_own_directory(path: &Path, owner: u32) -> Result<(), Untrusted> {
+    let metadata = std::fs::metadata(path).map_err(Untrusted::Read)?;
+    if !metadata.is_dir() {
+        return Err(Untrusted::NotADirectory);
+    }
+    judge_own(&metadata, owner)
+}
+
+fn judge_own(metadata: &Metadata, owner: u32) -> Result<(), Untrusted> {
+    // A group that bears the owner's own number is the owner's private group, as umask 002 expects.
+    let private_group = metadata.gid() == metadata.uid();
+    judge("it", metadata, &[owner, 0], if private_group { 0o002 } else { 0o022 })
 }
 
 /// The text of a file that belongs to `owner` (root, outside tests), in a directory that does, and neither of which
 /// anybody else can write; nothing if there is no file.
 pub(super) fn read_admin_file(path: &Path, owner: u32) -> Result<Option<String>, Untrusted> {
-    read(path, |metadata| {
+    read(path, SIZE_LIMIT, |metadata| {
         judge("it", metadata, &[owner], 0o022)?;
         // Whoever can write the directory can put another file in this one's place.
         let directory = path.parent().unwrap_or(path);
@@ -73,6 +100,7 @@ pub(super) fn read_admin_file(path: &Path, owner: u32) -> Result<Option<String>,
 
 fn read(
     path: &Path,
+    limit: usize,
     judge: impl Fn(&Metadata) -> Result<(), Untrusted>,
 ) -> Result<Option<String>, Untrusted> {
     // Without O_NONBLOCK, opening a pipe would wait for a writer.
@@ -90,9 +118,9 @@ fn read(
     }
     judge(&metadata)?;
     let mut bytes = Vec::new();
-    file.take(SIZE_LIMIT + 1).read_to_end(&mut bytes).map_err(Untrusted::Read)?;
-    if bytes.len() as u64 > SIZE_LIMIT {
-        return Err(Untrusted::TooLarge);
+    file.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(Untrusted::Read)?;
+    if bytes.len() > limit {
+        return Err(Untrusted::TooLarge(limit));
     }
     String::from_utf8(bytes).map(Some).map_err(|_| Untrusted::NotText)
 }
@@ -160,6 +188,6 @@ mod tests {
         chmod(&path, 0o600);
         assert!(matches!(read_user_file(&path, me), Err(Untrusted::NotText)));
         std::fs::write(&path, vec![b' '; 1024 * 1024 + 1]).unwrap();
-        assert!(matches!(read_user_file(&path, me), Err(Untrusted::TooLarge)));
+        assert!(matches!(read_user_file(&path, me), Err(Untrusted::TooLarge(_))));
     }
 }

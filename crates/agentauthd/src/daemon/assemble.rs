@@ -125,7 +125,7 @@ pub(super) fn assemble(config: &Config, notes: Vec<String>) -> Result<Assembled,
     // The socket first: a second daemon is told so before it touches the log or the login.
     let listener = listener(config, owner_uid)?;
     let audit = Recorder::new(AuditLog::open(&state_directory.join("audit"), now)?);
-    let loaded = load::load(&config.paths.agents_dir, &config.paths.policies_dir)?;
+    let loaded = load::load(&config.paths.agents_dir, &config.paths.policies_dir, owner_uid)?;
     audit.append(&record::service_start(&device, now))?;
     audit.append(&record::policy_loaded(&loaded.policy_sources, loaded.policy.len(), now))?;
     for (name, path) in &loaded.agent_files {

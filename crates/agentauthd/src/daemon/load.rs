@@ -1,4 +1,8 @@
 //! What the daemon reads at its start: registered agents with their grants, the catalogue and the policies.
+//!
+//! A file counts only if it is one, and nobody but the user or root could have written it or taken it away. A
+//! registration that does not count takes rights from its agent alone; a policy that does not could have forbidden
+//! something, so that without it nothing is decided at all.
 
 use std::fs;
 use std::io;
@@ -9,7 +13,16 @@ use agentauth_core::agent::AgentFile;
 use agentauth_core::agents::Agents;
 use agentauth_core::catalogue::Catalogue;
 use agentauth_core::grant::Grants;
-use agentauth_core::policy::{Policy, PolicyFaults};
+use agentauth_core::manifest::MAX_FILE_BYTES;
+use agentauth_core::policy::{MAX_POLICY_BYTES, Policy, PolicyFault, PolicyFaults};
+use agentauth_core::text::display_safe_within;
+
+use super::assemble::provider_config;
+use crate::config::Config;
+use crate::config::trust::{self, Untrusted};
+
+/// At most this many characters of a path are shown.
+const SHOWN: usize = 200;
 
 /// The rules in force.
 pub(crate) struct Loaded {
@@ -28,99 +41,232 @@ pub(crate) struct Loaded {
 /// Why the daemon cannot decide anything.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// A directory or file cannot be read.
-    #[error("cannot read `{}`: check that it is yours and readable", path.display())]
-    Read {
-        /// What.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        cause: io::Error,
-    },
     /// The shipped catalogue of scopes is broken.
     #[error("the shipped catalogue of scopes is not valid: please report this")]
     Catalogue(#[from] agentauth_core::catalogue::CatalogueFault),
-    /// The policies do not validate, so none of them is used.
+    /// Not all policies can be used, so none of them is: the missing one could forbid something.
     #[error(
-        "the policies do not validate, so nothing can be decided: mend them, `agentauthd config validate` tells"
+        "not every policy can be used, so nothing can be decided: mend what is named, and look again with \
+         `agentauthd config validate`"
     )]
     Policy(#[from] PolicyFaults),
 }
 
-/// Reads everything.
+/// What a start would make of a configuration, beyond the configuration itself. All texts are safe to show.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RulesReport {
+    /// The agents that would be registered, by name.
+    pub agents: Vec<String>,
+    /// How many policies would be in force, those that ship included.
+    pub policies: usize,
+    /// What would keep the daemon from starting.
+    pub faults: Vec<String>,
+    /// Registrations that would be refused: their agents would get nothing.
+    pub problems: Vec<String>,
+    /// What is not wrong but worth a look.
+    pub notes: Vec<String>,
+}
+
+/// Reads everything. `owner` is the user whose files count, besides root's.
 ///
 /// # Errors
-/// [`LoadError`]. A registration that is not valid is no error: its agent gets nothing, and `status` says why.
-pub(crate) fn load(agents_directory: &Path, policies_directory: &Path) -> Result<Loaded, LoadError> {
+/// [`LoadError`], which names every policy at fault. A registration that is not valid is no error: its agent gets
+/// nothing, and `status` says why.
+pub(crate) fn load(
+    agents_directory: &Path,
+    policies_directory: &Path,
+    owner: u32,
+) -> Result<Loaded, LoadError> {
     let catalogue = Catalogue::shipped()?;
-    let mut loaded_agents = Agents::new();
-    let mut grants = Grants::new();
-    let mut agent_files = Vec::new();
-    let mut problems = Vec::new();
-    for (path, text) in files(agents_directory, "json")? {
-        match AgentFile::parse(text.as_bytes()) {
-            Ok(file) if loaded_agents.get(&file.manifest.name).is_some() => {
-                let name = &file.manifest.name;
-                problems.push(format!(
-                    "`{}` registers `{name}` a second time: remove one of the two",
-                    path.display()
-                ));
-            }
-            Ok(file) => {
-                agent_files.push((file.manifest.name.clone(), path));
-                for grant in file.grants() {
-                    grants.insert(grant);
-                }
-                loaded_agents.insert(file.agent());
-            }
-            Err(fault) => problems.push(format!("`{}` registers nobody: {fault}", path.display())),
-        }
+    let found = registrations(agents_directory, &catalogue, owner);
+    for note in &found.notes {
+        tracing::warn!(note, "worth a look in a registration");
     }
-    let own = files(policies_directory, "cedar")?;
+    let (policy, policy_sources) = policies(policies_directory, &catalogue, &found.agents, owner)
+        .inspect_err(|_| {
+            // A policy may name an action that only a refused registration knows.
+            for problem in &found.problems {
+                tracing::error!(problem, "an agent was not registered");
+            }
+        })?;
+    for warning in policy.warnings() {
+        tracing::warn!(warning, "worth a look in a policy");
+    }
+    Ok(Loaded {
+        agents: found.agents,
+        grants: found.grants,
+        policy: Arc::new(policy),
+        catalogue: Arc::new(catalogue),
+        policy_sources,
+        agent_files: found.files,
+        problems: found.problems,
+    })
+}
+
+/// What a start with this configuration would find; changes nothing. `owner` is the user whose files count, besides
+/// root's.
+#[must_use]
+pub fn check_rules(config: &Config, owner: u32) -> RulesReport {
+    let mut report = RulesReport::default();
+    if let Err(faults) = provider_config(config) {
+        report.faults.extend(faults.0.iter().map(ToString::to_string));
+    }
+    let catalogue = match Catalogue::shipped() {
+        Ok(catalogue) => catalogue,
+        Err(fault) => {
+            report.faults.push(format!("{}: {fault}", LoadError::Catalogue(fault.clone())));
+            return report;
+        }
+    };
+    let found = registrations(&config.paths.agents_dir, &catalogue, owner);
+    match policies(&config.paths.policies_dir, &catalogue, &found.agents, owner) {
+        Ok((policy, _)) => {
+            report.policies = policy.len();
+            report.notes.extend(policy.warnings().iter().cloned());
+        }
+        Err(PolicyFaults(faults)) => report.faults.extend(faults.iter().map(ToString::to_string)),
+    }
+    report.agents.extend(found.files.into_iter().map(|(name, _)| name));
+    report.problems.extend(found.problems);
+    report.notes.extend(found.notes);
+    report
+}
+
+/// What a directory of registrations amounts to.
+struct Registrations {
+    agents: Agents,
+    grants: Grants,
+    files: Vec<(String, PathBuf)>,
+    problems: Vec<String>,
+    notes: Vec<String>,
+}
+
+fn registrations(directory: &Path, catalogue: &Catalogue, owner: u32) -> Registrations {
+    let mut found = Registrations {
+        agents: Agents::new(),
+        grants: Grants::new(),
+        files: Vec::new(),
+        problems: Vec::new(),
+        notes: Vec::new(),
+    };
+    let files = files(directory, "json", MAX_FILE_BYTES, owner).unwrap_or_else(|why| {
+        found.problems.push(format!("`{}` registers nobody, because {why}", shown(directory)));
+        Vec::new()
+    });
+    for (path, text) in files {
+        let file = match text.map(|text| AgentFile::parse(text.as_bytes())) {
+            Ok(Ok(file)) => file,
+            Ok(Err(fault)) => {
+                found.problems.push(format!("`{}` registers nobody: {fault}", shown(&path)));
+                continue;
+            }
+            Err(why) => {
+                found.problems.push(format!("`{}` registers nobody, because {why}", shown(&path)));
+                continue;
+            }
+        };
+        let name = &file.manifest.name;
+        if found.agents.get(name).is_some() {
+            found
+                .problems
+                .push(format!("`{}` registers `{name}` a second time: remove one of the two", shown(&path)));
+            continue;
+        }
+        let lints = file.lint(catalogue);
+        found.notes.extend(lints.into_iter().map(|lint| format!("{}: {}", shown(&path), lint.message)));
+        for grant in file.grants() {
+            found.grants.insert(grant);
+        }
+        found.agents.insert(file.agent());
+        found.files.push((file.manifest.name, path));
+    }
+    found
+}
+
+/// The shipped policies and the directory's, with their names.
+fn policies(
+    directory: &Path,
+    catalogue: &Catalogue,
+    agents: &Agents,
+    owner: u32,
+) -> Result<(Policy, Vec<String>), PolicyFaults> {
+    let mut faults = Vec::new();
+    let mut fault = |path: &Path, why: String| {
+        let what = format!("nothing of it is used, because {why}");
+        faults.push(PolicyFault { file: shown(path), policy: None, line: None, what });
+    };
     let mut sources: Vec<(String, String)> = Policy::shipped()
         .iter()
         .map(|(name, text)| (format!("shipped/{name}"), (*text).to_owned()))
         .collect();
-    sources.extend(own.into_iter().map(|(path, text)| (path.display().to_string(), text)));
-    let actions = loaded_agents
+    match files(directory, "cedar", MAX_POLICY_BYTES, owner) {
+        Ok(files) => {
+            for (path, text) in files {
+                match text {
+                    Ok(text) => sources.push((path.display().to_string(), text)),
+                    Err(why) => fault(&path, why),
+                }
+            }
+        }
+        Err(why) => fault(directory, why),
+    }
+    let actions = agents
         .iter()
         .flat_map(|agent| agent.manifest.scopes.iter().map(|wanted| wanted.scope.action_name().to_owned()));
-    let policy = Policy::load(&sources, &catalogue, actions)?;
-    Ok(Loaded {
-        agents: loaded_agents,
-        grants,
-        policy: Arc::new(policy),
-        catalogue: Arc::new(catalogue),
-        policy_sources: sources.into_iter().map(|(name, _)| name).collect(),
-        agent_files,
-        problems,
-    })
+    match Policy::load(&sources, catalogue, actions) {
+        Ok(policy) if faults.is_empty() => Ok((policy, sources.into_iter().map(|(name, _)| name).collect())),
+        Ok(_) => Err(PolicyFaults(faults)),
+        Err(PolicyFaults(more)) => {
+            faults.extend(more);
+            Err(PolicyFaults(faults))
+        }
+    }
 }
 
-/// The files of a directory with this extension, by name; a directory that is not there has none.
-fn files(directory: &Path, extension: &str) -> Result<Vec<(PathBuf, String)>, LoadError> {
-    let unreadable = |path: &Path| {
-        let path = path.to_owned();
-        move |cause| LoadError::Read { path, cause }
-    };
+/// A file with its text, or with why that does not count and what to do.
+type Found = (PathBuf, Result<String, String>);
+
+/// The files of a directory with this extension, by name, as a shell's `*.extension` finds them; a directory that is
+/// not there has none. Fails with why the directory does not count and what to do.
+fn files(directory: &Path, extension: &str, limit: usize, owner: u32) -> Result<Vec<Found>, String> {
+    let told = |path: &Path, why: &Untrusted| format!("{why}{}; {}", why.cause(), why.remedy(path, owner));
+    let refused = |error| told(directory, &Untrusted::Read(error));
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(unreadable(directory)(error)),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return Err(told(directory, &Untrusted::NotADirectory));
+        }
+        Err(error) => return Err(refused(error)),
     };
+    // Whoever can take a file away could take a prohibition away.
+    trust::judge_own_directory(directory, owner).map_err(|why| told(directory, &why))?;
     let mut paths = Vec::new();
     for entry in entries {
-        let path = entry.map_err(unreadable(directory))?.path();
-        if path.extension().is_some_and(|found| found == extension) {
+        let entry = entry.map_err(refused)?;
+        let path = entry.path();
+        // Editors keep notes of their own beside a file, under names that begin with a dot.
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if !hidden && path.extension().is_some_and(|found| found == extension) {
             paths.push(path);
         }
     }
     paths.sort();
-    paths
-        .into_iter()
-        .map(|path| {
-            let text = fs::read_to_string(&path).map_err(unreadable(&path))?;
-            Ok((path, text))
-        })
-        .collect()
+    let read = |path: PathBuf| {
+        let text = match trust::read_own_file(&path, owner, limit) {
+            Ok(Some(text)) => Ok(text),
+            Ok(None) => Err("it is a link to nothing; mend the link, or remove it".to_owned()),
+            Err(why) => Err(told(&path, &why)),
+        };
+        (path, text)
+    };
+    Ok(paths.into_iter().map(read).collect())
 }
+
+fn shown(path: &Path) -> String {
+    display_safe_within(&path.display().to_string(), SHOWN)
+}
+
+#[cfg(test)]
+#[path = "load_tests.rs"]
+mod tests;

@@ -21,6 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 pub use assemble::RunError;
+pub use load::{LoadError, RulesReport, check_rules};
 
 use crate::config::Config;
 
