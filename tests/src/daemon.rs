@@ -26,9 +26,9 @@ impl Daemon {
     /// # Panics
     /// When it ends or does not answer.
     #[track_caller]
-    pub fn start(mut command: Command, home: &Path, socket: &Path) -> Self {
-        command.stdin(Stdio::null()).stdout(append(home, "daemon.out")).stderr(append(home, "daemon.err"));
-        let mut process = Owned::start(&mut command);
+    pub fn start(command: Command, home: &Path, socket: &Path) -> Self {
+        let mut daemon = Self::spawn(command, home);
+        let process = &mut daemon.process;
         let answers = wait::within(wait::PATIENCE, || {
             if let Some(status) = process.exited() {
                 panic!("the daemon ended with {status} at its start:\n{}", tail(home));
@@ -39,7 +39,13 @@ impl Daemon {
                 .then_some(())
         });
         assert!(answers.is_some(), "the daemon did not answer:\n{}", tail(home));
-        Self { process }
+        daemon
+    }
+
+    /// Starts it, with its output appended to files in `home`.
+    pub fn spawn(mut command: Command, home: &Path) -> Self {
+        command.stdin(Stdio::null()).stdout(append(home, "daemon.out")).stderr(append(home, "daemon.err"));
+        Self { process: Owned::start(&mut command) }
     }
 
     /// Its process id.

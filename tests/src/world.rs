@@ -153,6 +153,12 @@ impl World {
         self.daemon = Some(Daemon::start(command, self.home.path(), &self.socket()));
     }
 
+    /// Starts the daemon, for somebody who waits in their own way.
+    pub fn start_daemon_without_waiting(&mut self) {
+        assert!(self.daemon.is_none(), "the daemon runs already");
+        self.daemon = Some(Daemon::spawn(self.command(&["run"]), self.home.path()));
+    }
+
     /// Stops the daemon as a service manager does.
     pub fn stop_daemon(&mut self) {
         self.daemon.take().expect("a daemon").terminate();

@@ -1,167 +1,100 @@
-//! The machines of persons that are measured: the plain one, and one with little beside one with very much in it.
+//! Daemons with little and with much to know.
 
-use std::fmt::Write as _;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use e2e::keyring::Keyring;
-use e2e::{ALICE, AgentSpec, Provider, Store, World, WorldOptions, world};
+use e2e::{AgentSpec, Provider, Store, World, WorldOptions};
 
-use crate::task::Target;
+/// The name of the measuring agent.
+const AGENT: &str = "bench-agent";
 
-/// A scope that only reads.
-pub const READ: &str = "files.read:/projects/alpha";
-/// Another, whose policies in [`Bench::crowded`] look at the time, so that they are evaluated for every question.
-pub const READ_BY_TIME: &str = "docs.read:folder=alpha";
-/// A scope whose decisions must be on disk first.
-pub const PAY: &str = "payments.execute:currency=EUR";
-
-/// How many policies concern one action, however many there are.
-const POLICIES_PER_ACTION: usize = 5;
-
-/// Callers ask as fast as they can here.
-const LIMITS: &str = "[checks]\nrequests_per_second = 1000000\nburst = 1000000\nmax_connections = 256\n\
-                      max_connections_per_process = 64\n";
-
-/// What all measurements share.
-pub struct Bench {
-    provider: Arc<Provider>,
-    /// A private place.
-    pub home: tempfile::TempDir,
-    /// The agent's program.
-    pub agent: PathBuf,
-    /// The keychain, where there is one.
-    keyring: Option<Keyring>,
-}
-
-/// How much there is in a world.
-#[derive(Clone, Copy)]
-pub struct Crowd {
-    /// Registered agents.
-    pub agents: usize,
-    /// Grants of all agents together.
-    pub grants: usize,
-    /// Policies beside those that ship.
+/// How much there is.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
     pub policies: usize,
+    pub agents: usize,
+    pub grants: usize,
 }
 
-impl Bench {
-    /// Starts the provider and puts the agent's program in its place.
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} policies, {} agents, {} grants", self.policies, self.agents, self.grants)
+    }
+}
+
+/// What all daemons share.
+pub struct Setting {
+    pub provider: Arc<Provider>,
+    /// A copy of this program, registered everywhere. This program itself is none: an agent may not log in.
+    pub agent: PathBuf,
+    _home: tempfile::TempDir,
+}
+
+impl Setting {
     pub fn new() -> Self {
-        let home = tempfile::Builder::new().prefix("aad-bench").tempdir().unwrap();
-        let agent = home.path().canonicalize().unwrap().join("bench-agent");
+        let home = tempfile::tempdir().unwrap();
+        let agent = home.path().join(AGENT);
         std::fs::copy(std::env::current_exe().unwrap(), &agent).unwrap();
-        let keyring = std::env::var_os("AGENTAUTHD_TEST_KEYRING").is_some().then(Keyring::start).flatten();
-        Self { provider: Provider::start(), home, agent, keyring }
-    }
-
-    /// A world with this one agent, somebody logged in. The login is kept where persons keep it.
-    pub fn plain(&self) -> World {
-        let scopes = [READ, READ_BY_TIME, PAY];
-        let options = WorldOptions {
-            agents: vec![self.itself(&scopes, &scopes)],
-            store: if self.keyring.is_some() { Store::Keychain } else { Store::File },
-            bus: self.keyring.as_ref().map(|keyring| keyring.address().to_owned()),
-            ..options()
-        };
-        let world = World::with(&self.provider, options);
-        world.login(ALICE);
-        world
-    }
-
-    /// Where [`Bench::plain`] keeps the login.
-    pub fn store(&self) -> &'static str {
-        if self.keyring.is_some() { "keychain" } else { "encrypted file" }
-    }
-
-    /// A world with this much in it, somebody logged in. Whatever the agent asks for, the same number of policies
-    /// concerns it; all others are about something else.
-    pub fn crowded(&self, crowd: Crowd) -> World {
-        let actions = crowd.policies / POLICIES_PER_ACTION;
-        let areas = actions.saturating_sub(2);
-        let own = (crowd.grants / crowd.agents).max(2);
-        let mut grants = vec![READ.to_owned(), READ_BY_TIME.to_owned()];
-        grants.extend((grants.len()..own).map(|number| format!("files.read:/projects/beta/{number}")));
-        let grants: Vec<&str> = grants.iter().map(String::as_str).collect();
-        let others = crowd.agents - 1;
-        let (each, rest) = ((crowd.grants - own) / others, (crowd.grants - own) % others);
-        let mut agents = vec![self.itself(&["files.read:/projects", READ_BY_TIME], &grants)];
-        agents.extend((0..others).map(|number| other(number, each + usize::from(number < rest), areas)));
-
-        let mut world = World::without_daemon(&self.provider, WorldOptions { agents, ..options() });
-        let policies = world.config_dir().join("policies");
-        world::private_directory(&policies);
-        std::fs::write(policies.join("crowd.cedar"), cedar(areas)).unwrap();
-        world.start_daemon();
-        world.login(ALICE);
-        world
-    }
-
-    fn itself(&self, scopes: &[&str], grants: &[&str]) -> AgentSpec {
-        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-        AgentSpec {
-            name: "bench-agent".to_owned(),
-            executable: self.agent.clone(),
-            pinned: true,
-            script: None,
-            scopes: owned(scopes),
-            grants: owned(grants),
-        }
+        Self { provider: Provider::start(), agent, _home: home }
     }
 }
 
-/// The daemon of a world as a target.
-pub fn daemon(world: &World, scope: &str) -> Target {
-    Target { socket: world.socket(), scope: scope.to_owned(), daemon: true, fresh: false }
-}
-
-fn options() -> WorldOptions {
-    WorldOptions {
-        store: Store::Memory,
-        log_filter: "info".to_owned(),
-        more_configuration: LIMITS.to_owned(),
+/// A world of this size; its daemon runs.
+pub fn world(setting: &Setting, size: Size, store: Store) -> World {
+    let options = WorldOptions {
+        store,
+        agents: Vec::new(),
+        log_filter: "warn".to_owned(),
+        more_configuration: "[checks]\nrequests_per_second = 1000000\nburst = 1000000\n".to_owned(),
         ..WorldOptions::default()
-    }
-}
-
-/// An agent that only takes room.
-fn other(number: usize, grants: usize, areas: usize) -> AgentSpec {
-    let mut scopes = vec!["files.read:/projects".to_owned()];
-    if areas > 0 {
-        scopes.push(format!("area{}.read", number % areas));
-    }
-    AgentSpec {
-        name: format!("agent-{number}"),
-        executable: format!("/opt/agents/agent-{number}").into(),
-        pinned: false,
-        script: None,
-        scopes,
-        grants: (0..grants).map(|grant| format!("files.read:/projects/alpha/{number}/{grant}")).collect(),
-    }
-}
-
-/// Policies about the two actions that are asked for, and about areas that nobody asks for.
-fn cedar(areas: usize) -> String {
-    let mut text = String::new();
-    let mut forbid = |action: &str, number: usize, condition: String| {
-        writeln!(
-            text,
-            "@id(\"{action}-{number}\")\nforbid (principal, action == AgentAuth::Action::\"{action}\", resource)\n\
-             when {{ {condition} }};\n"
-        )
-        .unwrap();
     };
-    for number in 0..POLICIES_PER_ACTION {
-        let path = format!("resource has path && resource.path like \"/secret/{number}/*\"");
-        forbid("files.read", number, path.clone());
-        let time = format!(
-            "context.known.now < datetime(\"2020-01-0{}\") && resource.hasTag(\"folder\")",
-            number + 1
-        );
-        forbid("docs.read", number, time);
-        for area in 0..areas {
-            forbid(&format!("area{area}.read"), number, path.clone());
-        }
+    let mut world = World::without_daemon(&setting.provider, options);
+    let each = (size.grants / size.agents).max(1);
+    let agents = world.config_dir().join("agents");
+    let wanted = ["files.read:/projects", "payments.execute:currency=EUR"].map(str::to_owned);
+    let mut grants = wanted.to_vec();
+    grants.extend(
+        (0..each.saturating_sub(2)).map(|number| format!("files.read:/projects/of-its-own/{number}")),
+    );
+    AgentSpec {
+        name: AGENT.to_owned(),
+        executable: setting.agent.clone(),
+        pinned: true,
+        script: None,
+        scopes: wanted.to_vec(),
+        grants,
     }
-    text
+    .write_to(&agents);
+    for number in 1..size.agents {
+        AgentSpec {
+            name: format!("agent-{number}"),
+            executable: PathBuf::from(format!("/opt/agents/agent-{number}")),
+            pinned: false,
+            script: None,
+            scopes: vec![format!("work{number}.read"), "files.read:/projects".to_owned()],
+            grants: (0..each).map(|grant| format!("work{number}.read:/projects/{grant}")).collect(),
+        }
+        .write_to(&agents);
+    }
+
+    // Nine in ten name an action of one agent's; one in ten names the action that is measured.
+    let policies = world.config_dir().join("policies");
+    e2e::world::private_directory(&policies);
+    let mut text = String::new();
+    for number in 0..size.policies {
+        let other = 1 + number % (size.agents - 1);
+        let action = if number % 10 == 0 { "files.read".to_owned() } else { format!("work{other}.read") };
+        text += &format!(
+            "@id(\"bench-{number}\")\nforbid (principal in AgentAuth::Role::\"suspended-{number}\", \
+             action == AgentAuth::Action::\"{action}\", resource);\n\n"
+        );
+    }
+    std::fs::write(policies.join("bench.cedar"), text).unwrap();
+    world.start_daemon();
+    let status = world.wait_for_phase(agentauth_api::SessionPhase::LoggedOut);
+    assert!(status.problems.is_empty(), "{:?}", status.problems);
+    assert_eq!(status.agents.len(), size.agents);
+    assert!(status.policy.count >= size.policies, "{:?}", status.policy);
+    world
 }
