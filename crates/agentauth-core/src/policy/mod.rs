@@ -44,10 +44,11 @@ const REMEMBERED: usize = 4096;
 const PREPARED: usize = 256;
 
 /// The policies that ship, by file name.
-const SHIPPED: [(&str, &str); 3] = [
+const SHIPPED: [(&str, &str); 4] = [
     ("base.cedar", include_str!("../../../../config/policies/base.cedar")),
     ("payments.cedar", include_str!("../../../../config/policies/payments.cedar")),
     ("admin.cedar", include_str!("../../../../config/policies/admin.cedar")),
+    ("tampered.cedar", include_str!("../../../../config/policies/tampered.cedar")),
 ];
 
 /// A set of policies that passed every check, ready to be asked.

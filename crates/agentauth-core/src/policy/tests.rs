@@ -92,7 +92,7 @@ fn permits(policy: &Policy, scope: &str) -> bool {
 #[test]
 fn the_shipped_policies_ask_for_roles() {
     let policy = Policy::load(Policy::shipped(), &Catalogue::shipped().unwrap(), [""; 0]).unwrap();
-    assert_eq!((policy.len(), policy.warnings()), (3, &[][..]));
+    assert_eq!((policy.len(), policy.warnings()), (4, &[][..]));
     assert!(permits(&policy, "files.read:/projects"));
     assert!(permits(&policy, "payments.execute:currency=EUR"));
     let nobody = session(&[]);
@@ -103,6 +103,32 @@ fn the_shipped_policies_ask_for_roles() {
     for action in ["admin.read", "admin.write", "admin.delete"] {
         assert_eq!(ask_as(&policy, &nobody, action, |_| {}).role.as_deref(), Some("admin"));
         assert!(ask_as(&policy, &session(&["admin"]), action, |_| {}).permitted);
+    }
+}
+
+#[test]
+fn the_shipped_policies_keep_the_tampered_from_what_is_risky() {
+    let policy = Policy::load(Policy::shipped(), &Catalogue::shipped().unwrap(), ["warp.engage"]).unwrap();
+    let tampered = |scope: &str| ask(&policy, scope, |question| question.tampered = true);
+    for risky in ["payments.execute:currency=EUR", "files.delete:/a", "warp.engage"] {
+        let verdict = tampered(risky);
+        assert!(!verdict.permitted && ask(&policy, risky, |_| {}).permitted, "{risky}");
+        assert_eq!(verdict.policies, [Arc::from("tampered-not-risky")]);
+        assert!(verdict.reason_user.is_some() && verdict.remedy.is_none());
+    }
+    for harmless in ["files.read:/a", "files.write:/a", "payments.read"] {
+        assert!(tampered(harmless).permitted, "{harmless}");
+    }
+}
+
+#[test]
+fn every_action_of_high_risk_is_kept_from_the_tampered() {
+    let catalogue = Catalogue::shipped().unwrap();
+    let policy = Policy::load(Policy::shipped(), &catalogue, [""; 0]).unwrap();
+    let session = session(&["payment_processor", "admin"]);
+    for (action, entry) in catalogue.actions() {
+        let verdict = ask_as(&policy, &session, action, |question| question.tampered = true);
+        assert_eq!(verdict.permitted, !entry.risk.is_high(), "{action}");
     }
 }
 
