@@ -193,6 +193,11 @@ impl Selectors {
         self.script.is_some() || INTERPRETERS.contains(&name)
     }
 
+    /// Whether they name a hash, so that the digests of a process's files make a difference.
+    pub(crate) fn names_hash(&self) -> bool {
+        self.sha256.is_some() || self.script_sha256.is_some()
+    }
+
     /// How many things these selectors ask for, the script above all: of two that fit, the more specific one is
     /// meant.
     pub(crate) fn specificity(&self) -> u8 {

@@ -113,6 +113,7 @@ pub fn decide(
                     detail: refusal.detail.as_deref(),
                     role: refusal.role.as_deref(),
                     remedy: refusal.remedy,
+                    ungreeted: refusal.ungreeted,
                     ..about
                 },
             );
@@ -169,6 +170,8 @@ struct Refusal {
     remedy: Option<Remedy>,
     detail: Option<String>,
     admin_note: Option<String>,
+    /// Only the greeting is missing.
+    ungreeted: bool,
     scope: Option<Scope>,
     role: Option<String>,
     grants: Vec<String>,
@@ -352,12 +355,19 @@ impl Refusal {
             remedy,
             detail: None,
             admin_note: None,
+            ungreeted: false,
             scope: None,
             role: None,
             grants: Vec::new(),
             policies: Vec::new(),
             effects: Vec::new(),
         })
+    }
+
+    fn ungreeted() -> Box<Self> {
+        let mut refusal = Self::new(Reason::CallerUnproven, None);
+        refusal.ungreeted = true;
+        refusal
     }
 
     fn saying(mut self: Box<Self>, detail: impl Into<String>) -> Box<Self> {

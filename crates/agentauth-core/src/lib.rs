@@ -26,7 +26,7 @@ pub mod text;
 pub mod time;
 
 pub use agent::{Agent, AgentFile, FileGrant, Selectors};
-pub use agents::{Agents, Assurance, Match};
+pub use agents::{Agents, Assurance, Change, Match};
 pub use caller::{CallerFacts, ExecutableFacts, ProcessFacts, ScriptFacts};
 pub use catalogue::{ActionEntry, Catalogue, RiskClass, Strength};
 pub use decide::{CheckRequest, Subject, decide};

@@ -23,6 +23,8 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) role: Option<&'a str>,
     /// What would help.
     pub(crate) remedy: Option<Remedy>,
+    /// Whether it is refused because the caller did not greet.
+    pub(crate) ungreeted: bool,
     /// Whether this is a trial.
     pub(crate) dry_run: bool,
 }
@@ -62,7 +64,14 @@ pub(crate) fn explain(reason: Reason, about: &Circumstances<'_>) -> (String, Str
         }
         Reason::AgentChanged => (
             because("its file is not the one that was registered"),
-            "if you updated it yourself, put the new digest into its registration file, then restart agentauthd".into(),
+            match about.remedy {
+                Some(_) => "if you updated it yourself, put the new digest into its registration file, then restart agentauthd".into(),
+                None => "after an upgrade, restart the agent".into(),
+            },
+        ),
+        Reason::CallerUnproven if about.ungreeted => (
+            "it did not greet: ask GET /v1/hello first and send the nonce as `agentauthd-nonce` with each request".into(),
+            "then ask again on the same connection".into(),
         ),
         Reason::CallerUnproven => (
             because("the caller could not be proven to be the agent that it seems to be"),
@@ -117,7 +126,7 @@ pub(crate) fn explain(reason: Reason, about: &Circumstances<'_>) -> (String, Str
     let why = why.trim_end_matches('.');
     let trial = if about.dry_run { " (a trial)" } else { "" };
     let message = format!("{agent} may not do {what}{trial}: {why}; {todo}");
-    (cut(message), cut(model(reason, &what, why, about.remedy)))
+    (cut(message), cut(model(reason, &what, why, about)))
 }
 
 /// The messages of an allow that was taken back at the last moment.
@@ -125,12 +134,16 @@ pub(crate) fn withdrawn(reason: Reason, agents: &[String], scopes: &[Scope]) -> 
     explain(reason, &Circumstances { agents, scopes, ..Circumstances::default() })
 }
 
-fn model(reason: Reason, what: &str, why: &str, remedy: Option<Remedy>) -> String {
+fn model(reason: Reason, what: &str, why: &str, about: &Circumstances<'_>) -> String {
+    let remedy = about.remedy;
     let retry = match remedy {
         Some(Remedy::Wait) => "Try again once, after a few seconds; if it is refused again, stop.",
         _ => "Do not retry, and do not look for another way to do it.",
     };
     let ask = match (remedy, reason) {
+        _ if about.ungreeted => {
+            "Tell the user that the program which asks has to greet first: only whoever maintains it can change that."
+        }
         (Some(Remedy::Login), _) => {
             "Ask the user to run `agentauthd login`, and wait until they say that it is done."
         }

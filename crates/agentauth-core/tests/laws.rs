@@ -58,6 +58,7 @@ struct Draw {
     grants: Vec<Grant>,
     caller: &'static str,
     parent: Option<&'static str>,
+    complete: bool,
     greeted: bool,
     tampered: bool,
     scopes: Vec<Scope>,
@@ -90,7 +91,13 @@ impl Draw {
         let caller = WORLD.callers[self.caller].clone();
         let ancestors = self.parent.map(|name| WORLD.callers[name].process.clone()).into_iter().collect();
         let tampered = if self.tampered { vec!["LD_PRELOAD".to_owned()] } else { Vec::new() };
-        let facts = CallerFacts { ancestors, greeted: self.greeted, tampered, ..caller };
+        let facts = CallerFacts {
+            ancestors,
+            ancestry_complete: self.complete,
+            greeted: self.greeted,
+            tampered,
+            ..caller
+        };
         let request = CheckRequest { scopes: self.scopes.clone(), ..CheckRequest::default() };
         decide(snapshot, &request, Subject::Caller(&facts), DecisionId::new("d"), WORLD.now)
     }
@@ -133,9 +140,10 @@ fn draw() -> impl Strategy<Value = Draw> {
     let session =
         prop_oneof![8 => Just("active"), 1 => Just("logged_out"), 1 => Just("unverified"), 1 => Just("over")];
     let caller = prop_oneof![
-        9 => Just("files"), 9 => Just("payment"), 1 => Just("files, replaced"), 1 => Just("files, not hashed yet"), 1 => Just("curl")
+        9 => Just("files"), 9 => Just("payment"), 1 => Just("files, replaced"), 1 => Just("files, not hashed yet"),
+        1 => Just("files, misplaced"), 1 => Just("payment, misplaced"), 1 => Just("curl")
     ];
-    let parent = prop_oneof![12 => Just(None), 1 => Just(Some("payment")), 1 => Just(Some("files")), 1 => Just(Some("files, replaced"))];
+    let parent = prop_oneof![12 => Just(None), 1 => Just(Some("payment")), 1 => Just(Some("files")), 1 => Just(Some("files, replaced")), 1 => Just(Some("payment, misplaced"))];
     let quarantined = prop_oneof![9 => Just(None), 1 => Just(Some("files-agent"))];
     let ends = || prop_oneof![9 => 5..60_i64, 1 => -5..5_i64];
     let confirmed = prop_oneof![5 => -60..0_i64, 1 => -400..10_i64];
@@ -146,14 +154,15 @@ fn draw() -> impl Strategy<Value = Draw> {
         proptest::collection::vec(grant(), 8..24),
         caller,
         parent,
-        any::<bool>(),
+        proptest::bool::weighted(0.95),
+        proptest::bool::weighted(0.9),
         rarely(),
         prop_oneof![4 => proptest::collection::vec(scope(), 1), 1 => proptest::collection::vec(scope(), 0..3)],
     );
     (state, rest).prop_map(
         |(
             (locked, quarantined, session, session_ends, confirmed, keys_end),
-            (role, policy, grants, caller, parent, greeted, tampered, scopes),
+            (role, policy, grants, caller, parent, complete, greeted, tampered, scopes),
         )| Draw {
             locked,
             quarantined,
@@ -166,6 +175,7 @@ fn draw() -> impl Strategy<Value = Draw> {
             grants,
             caller,
             parent,
+            complete,
             greeted,
             tampered,
             scopes,
@@ -192,10 +202,11 @@ proptest! {
         prop_assert!(!draw.locked && draw.quarantined.is_none_or(|name| !decision.agents.iter().any(|agent| agent == name)));
         prop_assert!(!draw.scopes.is_empty() && !decision.agents.is_empty());
         prop_assert!(!draw.caller.contains("replaced") && !draw.caller.contains("not hashed") && draw.caller != "curl");
-        prop_assert!(draw.parent.is_none_or(|parent| !parent.contains("replaced")));
+        prop_assert!(!draw.caller.contains("misplaced") && draw.greeted && draw.complete);
+        prop_assert!(draw.parent.is_none_or(|parent| !parent.contains("replaced") && !parent.contains("misplaced")));
         for scope in &draw.scopes {
             if snapshot.catalogue.risk(scope).is_high() {
-                prop_assert!(decision.high_risk);
+                prop_assert!(decision.high_risk && !draw.tampered);
                 prop_assert!(WORLD.now.duration_since(session.confirmed_at) <= snapshot.max_confirmation_age);
             }
             for agent in &decision.agents {

@@ -56,6 +56,8 @@ struct Expectation {
     require_proof: Option<bool>,
     #[serde(default)]
     says: Vec<String>,
+    #[serde(default)]
+    model_says: Vec<String>,
 }
 
 /// The members of a case that change its world; the others are the question and the answer.
@@ -182,6 +184,11 @@ fn check(decision: &Decision, expected: &Expectation) -> Vec<String> {
     for part in &expected.says {
         if !decision.message.contains(part) {
             faults.push(format!("the message does not say `{part}`"));
+        }
+    }
+    for part in &expected.model_says {
+        if !decision.model_message.contains(part) {
+            faults.push(format!("the message for models does not say `{part}`"));
         }
     }
     if decision.message.is_empty() || decision.model_message.is_empty() {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{Refusal, Subject};
 use crate::agent::Agent;
-use crate::agents::{Agents, Assurance, Match};
-use crate::caller::CallerFacts;
+use crate::agents::{Agents, Assurance, Change, Match};
+use crate::caller::{CallerFacts, ProcessFacts};
 use crate::decision::{Reason, Remedy};
 use crate::text::display_safe_within;
 
@@ -48,13 +48,15 @@ fn of_caller(agents: &Agents, facts: &CallerFacts) -> Identified {
         Match::Agent { agent, assurance } => {
             found.count(&agent);
             found.assurance = if found.tampered { assurance.min(Assurance::Path) } else { assurance };
+            found.must_have_greeted();
         }
-        Match::Changed { agent, what, expected, seen } => {
+        Match::Changed { agent, change } => {
             found.suspect(&agent.name);
-            found.refuse(Reason::AgentChanged, Remedy::Register, changed(&agent, what, &expected, &seen));
+            found.refuse_changed(&agent, &change, &facts.process, "");
         }
         Match::Pending { agent } => {
             found.suspect(&agent.name);
+            found.must_have_greeted();
             found.refuse(Reason::CallerUnproven, Remedy::Wait, pending(&agent));
         }
         Match::Ambiguous { agents } => {
@@ -77,13 +79,10 @@ fn of_caller(agents: &Agents, facts: &CallerFacts) -> Identified {
             Match::Ambiguous { agents: names } => {
                 names.iter().filter_map(|name| agents.get(name)).for_each(|agent| found.count(agent));
             }
-            Match::Changed { agent, what, expected, seen } => {
+            Match::Changed { agent, change } => {
                 found.suspect(&agent.name);
-                let detail = format!(
-                    "it was started by what should be an agent, but {}",
-                    changed(&agent, what, &expected, &seen)
-                );
-                found.refuse(Reason::AgentChanged, Remedy::Register, detail);
+                let started = "it was started by what should be an agent, but ";
+                found.refuse_changed(&agent, &change, ancestor, started);
             }
             Match::Pending { agent } => {
                 found.suspect(&agent.name);
@@ -91,6 +90,14 @@ fn of_caller(agents: &Agents, facts: &CallerFacts) -> Identified {
             }
             Match::Unreadable | Match::None => {}
         }
+    }
+    // Among those who could not be seen may be an agent whose rights would be a limit.
+    if !facts.ancestry_complete {
+        found.refuse(
+            Reason::CallerUnproven,
+            None,
+            "a parent process could not be followed, so it is not known who started it".to_owned(),
+        );
     }
     if found.fault.is_some() {
         found.assurance = Assurance::Unproven;
@@ -113,21 +120,48 @@ impl Identified {
     }
 
     /// Notes why the caller is not taken for an agent, unless something nearer to it is wrong already.
-    fn refuse(&mut self, reason: Reason, remedy: Remedy, detail: String) {
+    fn refuse(&mut self, reason: Reason, remedy: impl Into<Option<Remedy>>, detail: String) {
         if self.fault.is_none() {
-            self.fault = Some(Refusal::new(reason, Some(remedy)).saying(detail));
+            self.fault = Some(Refusal::new(reason, remedy.into()).saying(detail));
         }
+    }
+
+    /// Who connects, writes its question and execs an agent's program looks like the agent ever after. Only the answer
+    /// to a greeting shows that it was the agent who asked.
+    fn must_have_greeted(&mut self) {
+        if !self.greeted && self.fault.is_none() {
+            self.fault = Some(Refusal::ungreeted());
+        }
+    }
+
+    fn refuse_changed(&mut self, agent: &Agent, change: &Change, process: &ProcessFacts, before: &str) {
+        let remedy = match change {
+            Change::Executable(_) | Change::Script(_) => Some(Remedy::Register),
+            // The registration is right: another file runs.
+            Change::Path => None,
+        };
+        self.refuse(Reason::AgentChanged, remedy, format!("{before}{}", changed(agent, change, process)));
     }
 }
 
-fn changed(agent: &Agent, what: &str, expected: &str, seen: &str) -> String {
+fn changed(agent: &Agent, change: &Change, process: &ProcessFacts) -> String {
     let start = |hash: &str| display_safe_within(hash, 12);
-    format!(
-        "the {what} of `{}` has changed: SHA-256 {} is registered, {} was found",
-        agent.name,
-        start(expected),
-        start(seen)
-    )
+    match change {
+        Change::Executable(hashes) | Change::Script(hashes) => format!(
+            "the {} of `{}` has changed: SHA-256 {} is registered, {} was found",
+            change.what(),
+            agent.name,
+            start(&hashes.expected),
+            start(&hashes.seen)
+        ),
+        Change::Path => {
+            let path = process.executable.as_ref().map_or("", |executable| executable.path.as_str());
+            format!(
+                "the program at `{}` is not the file that the daemon sees there",
+                display_safe_within(path, 100)
+            )
+        }
+    }
 }
 
 fn pending(agent: &Agent) -> String {

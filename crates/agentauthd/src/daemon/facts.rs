@@ -12,6 +12,7 @@ pub(crate) fn caller(
     caller::CallerFacts {
         process: process(&identity.process, &digest),
         ancestors: identity.ancestors.iter().map(|ancestor| process(ancestor, &digest)).collect(),
+        ancestry_complete: identity.ancestry_end.is_complete(),
         greeted: false,
         tampered: tampered(identity),
     }
@@ -29,8 +30,8 @@ fn process(
             device: executable.id.device,
             inode: executable.id.inode,
             sha256: digest(&executable.id),
-            // A path that leads us elsewhere says nothing about the program that runs.
-            deleted: executable.deleted || executable.replaced,
+            deleted: executable.deleted,
+            replaced: executable.replaced,
             writable_by_others: executable.writable_by_others,
         }),
         script: facts.script.as_ref().map(|script| caller::ScriptFacts {
@@ -42,7 +43,7 @@ fn process(
     }
 }
 
-/// Signs that somebody else's code may run inside the caller.
+/// Signs that somebody else's code may run inside the caller, or that an agent hides among its ancestors.
 fn tampered(identity: &kernel::Identity) -> Vec<String> {
     let mut seen = match &identity.loader_variables {
         Some(names) => names.clone(),
@@ -60,6 +61,13 @@ fn tampered(identity: &kernel::Identity) -> Vec<String> {
     if identity.same_mount_namespace != Some(true) {
         seen.push("other mount namespace".to_owned());
     }
+    // What root runs may be hidden from us. What the caller's own user runs is hidden only if it wants to be.
+    let hides = |ancestor: &kernel::ProcessFacts| {
+        ancestor.executable.is_none() && ancestor.uid != 0 && ancestor.uid == identity.process.uid
+    };
+    if identity.ancestors.iter().any(hides) {
+        seen.push("hidden ancestor".to_owned());
+    }
     seen
 }
 
@@ -67,6 +75,7 @@ fn tampered(identity: &kernel::Identity) -> Vec<String> {
 pub(crate) fn hidden(pid: u32) -> caller::CallerFacts {
     caller::CallerFacts {
         process: caller::ProcessFacts { pid, ..caller::ProcessFacts::default() },
+        ancestry_complete: false,
         tampered: vec!["hidden".to_owned()],
         ..caller::CallerFacts::default()
     }
@@ -142,5 +151,108 @@ fn parent(hop: &kernel::Hop, is_agent: bool) -> rules::Hop {
         readable: true,
         is_agent,
         vouched: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USER: u32 = 1000;
+
+    fn of(pid: u32, uid: u32, path: Option<&str>) -> kernel::ProcessFacts {
+        kernel::ProcessFacts {
+            pid,
+            parent: 0,
+            start_time: 1,
+            uid,
+            executable: path.map(|path| kernel::ExecutableFacts {
+                path: path.into(),
+                id: kernel::FileId { device: 1, inode: 2, changed_ns: 3, size: 4 },
+                modified_ns: 3,
+                owner: 0,
+                root_owned: true,
+                deleted: false,
+                replaced: false,
+                writable_by_others: false,
+            }),
+            arguments: Vec::new(),
+            arguments_truncated: false,
+            working_directory: None,
+            script: None,
+            cgroup: None,
+            terminal: 0,
+            session: 0,
+            group: 0,
+            foreground_group: -1,
+        }
+    }
+
+    fn identity(ancestors: Vec<kernel::ProcessFacts>) -> kernel::Identity {
+        kernel::Identity {
+            process: of(9, USER, Some("/opt/agent")),
+            ancestors,
+            ancestry_end: kernel::AncestryEnd::Init,
+            loader_variables: Some(Vec::new()),
+            tracer: None,
+            no_new_privs: false,
+            seccomp: 0,
+            same_user_namespace: Some(true),
+            same_pid_namespace: Some(true),
+            same_mount_namespace: Some(true),
+        }
+    }
+
+    fn seen(identity: &kernel::Identity) -> caller::CallerFacts {
+        caller(identity, |_| None)
+    }
+
+    #[test]
+    fn replaced_and_deleted_are_told_apart() {
+        let mut identity = identity(Vec::new());
+        for (deleted, replaced) in [(false, false), (false, true), (true, true)] {
+            let executable = identity.process.executable.as_mut().unwrap();
+            (executable.deleted, executable.replaced) = (deleted, replaced);
+            let facts = seen(&identity).process.executable.unwrap();
+            assert_eq!((facts.deleted, facts.replaced), (deleted, replaced));
+        }
+    }
+
+    #[test]
+    fn ancestry_is_whole_only_up_to_the_first_process() {
+        let mut identity = identity(Vec::new());
+        for (end, whole) in [
+            (kernel::AncestryEnd::Init, true),
+            (kernel::AncestryEnd::Outside, true),
+            (kernel::AncestryEnd::Vanished, false),
+            (kernel::AncestryEnd::Inconsistent, false),
+            (kernel::AncestryEnd::TooDeep, false),
+        ] {
+            identity.ancestry_end = end;
+            assert_eq!(seen(&identity).ancestry_complete, whole, "{end:?}");
+        }
+        assert!(!hidden(9).ancestry_complete && !hidden(9).greeted && !hidden(9).tampered.is_empty());
+    }
+
+    #[test]
+    fn only_what_could_be_seen_and_is_not_counts_as_hidden() {
+        let shell = || of(8, USER, Some("/bin/bash"));
+        let tampered = |ancestors| seen(&identity(ancestors)).tampered;
+        assert_eq!(tampered(vec![shell(), of(1, 0, None)]), [""; 0], "root's");
+        assert_eq!(tampered(vec![shell(), of(7, 0, None), of(6, USER + 1, None)]), [""; 0], "another user's");
+        assert_eq!(tampered(vec![shell(), of(7, USER, None), of(1, 0, None)]), ["hidden ancestor"]);
+    }
+
+    #[test]
+    fn doubt_about_the_surroundings_is_a_sign() {
+        let mut identity = identity(Vec::new());
+        identity.loader_variables = None;
+        identity.tracer = Some(5);
+        identity.same_user_namespace = None;
+        identity.same_pid_namespace = Some(false);
+        identity.same_mount_namespace = Some(false);
+        assert_eq!(seen(&identity).tampered.len(), 5);
+        identity.loader_variables = Some(vec!["LD_PRELOAD".to_owned()]);
+        assert_eq!(seen(&identity).tampered.first().map(String::as_str), Some("LD_PRELOAD"));
     }
 }
