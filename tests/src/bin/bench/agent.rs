@@ -145,7 +145,8 @@ fn until_denied(target: Target) -> io::Result<Report> {
 struct Asker {
     target: Target,
     link: Link,
-    question: Vec<u8>,
+    questions: Vec<Vec<u8>>,
+    next: usize,
     wrong: u64,
     last_wrong: String,
 }
@@ -153,9 +154,13 @@ struct Asker {
 impl Asker {
     fn new(target: Target) -> io::Result<Self> {
         let mut link = Link::connect(&target.socket)?;
-        let question =
-            if target.daemon { link.greet(&target.scope)? } else { question(Some(NO_NONCE), &target.scope) };
-        Ok(Self { target, link, question, wrong: 0, last_wrong: String::new() })
+        let nonce = if target.daemon { link.greet()? } else { NO_NONCE.to_owned() };
+        let scope = &target.scope;
+        let questions = match target.variants {
+            0 => vec![question(&nonce, scope)],
+            variants => (0..variants).map(|number| question(&nonce, &format!("{scope}/{number}"))).collect(),
+        };
+        Ok(Self { target, link, questions, next: 0, wrong: 0, last_wrong: String::new() })
     }
 
     /// One question; how long it took until the whole answer was there.
@@ -163,9 +168,12 @@ impl Asker {
         let begun = Instant::now();
         if self.target.fresh {
             self.link = Link::connect(&self.target.socket)?;
-            self.question = self.link.greet(&self.target.scope)?;
+            let nonce = self.link.greet()?;
+            self.questions = vec![question(&nonce, &self.target.scope)];
         }
-        let answer = self.link.ask(&self.question)?;
+        let question = &self.questions[self.next % self.questions.len()];
+        self.next += 1;
+        let answer = self.link.ask(question)?;
         let took = begun.elapsed();
         if self.target.daemon && find(answer, b"\"decision\":\"allow\"").is_none() {
             self.wrong += 1;

@@ -1,38 +1,64 @@
-//! What the daemon is compared with: an empty axum JSON handler on a Unix socket, in a process of its own.
+//! What everything is compared with: an empty axum handler on the same kind of socket, on the same kind of runtime, with
+//! the daemon's own settings for HTTP. It takes JSON and answers JSON.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
 
-use axum::{Json, Router, routing::post};
+use axum::Json;
+use axum::routing::post;
 use e2e::process::Owned;
-use e2e::wait;
-use serde_json::{Value, json};
+use e2e::{binaries, wait};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use serde::{Deserialize, Serialize};
 
-/// The running comparison.
-pub struct Empty {
-    _process: Owned,
-    _home: tempfile::TempDir,
-    pub socket: PathBuf,
+use crate::machine;
+
+/// The argument that makes this program the empty server.
+pub const MODE: &str = "--empty-server";
+
+#[derive(Deserialize)]
+struct Question {
+    scope: String,
+    purpose: String,
 }
 
-impl Empty {
-    pub fn start() -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let socket = home.path().join("empty.sock");
-        let mut command = e2e::binaries::command(std::env::current_exe().unwrap());
-        command.arg("--serve-empty").arg(&socket);
-        let process = Owned::start(&mut command);
-        wait::until_true("the empty handler to listen", || socket.exists());
-        Self { _process: process, _home: home, socket }
-    }
+#[derive(Serialize)]
+struct Answer {
+    decision: &'static str,
 }
 
-/// Serves until killed; on the same flavour of runtime as the daemon.
-pub fn serve(socket: &Path) {
+/// Starts one in a process of its own and waits until it listens.
+pub fn start(socket: &Path) -> Owned {
+    let mut command = binaries::command(std::env::current_exe().unwrap());
+    let server = Owned::start(command.arg(MODE).arg(socket));
+    wait::until_true("the empty server", || std::os::unix::net::UnixStream::connect(socket).is_ok());
+    server
+}
+
+/// Serves until killed.
+pub fn serve(socket: &Path) -> ExitCode {
+    machine::end_with_parent();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let handler = |Json(_): Json<Value>| async { Json(json!({"decision": "allow"})) };
-        let router = Router::new().route("/v1/check", post(handler));
+        let router = axum::Router::new().route(agentauth_api::paths::CHECK, post(answer));
         let listener = tokio::net::UnixListener::bind(socket).unwrap();
-        axum::serve(listener, router).await.unwrap();
-    });
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let serving = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(Duration::from_mins(5))
+                .max_buf_size(16 * 1024)
+                .max_headers(64)
+                .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+            tokio::spawn(serving);
+        }
+    })
+}
+
+async fn answer(Json(question): Json<Question>) -> Json<Answer> {
+    std::hint::black_box((question.scope, question.purpose));
+    Json(Answer { decision: "none" })
 }

@@ -4,7 +4,7 @@ use crate::agent::Agent;
 use crate::machine::Placement;
 use crate::table::{Row, median, time};
 use crate::task::{Quantiles, Report, Target, Task};
-use crate::worlds::{Bench, PAY, READ, daemon};
+use crate::worlds::{Bench, NEW_EACH_TIME, PAY, READ, daemon};
 use crate::{Effort, empty, say};
 
 /// Budgets hold where all share one core; elsewhere the ratios are reported.
@@ -17,37 +17,31 @@ pub fn rows(bench: &Bench, effort: Effort, placement: Placement) -> Vec<Row> {
     let socket = bench.home.path().join(format!("{placement:?}.sock"));
     let _server = empty::start(&socket);
     let mut agent = Agent::start(&bench.agent);
-    let empty = Target { socket, scope: READ.to_owned(), daemon: false, fresh: false };
     let check = daemon(&world, READ);
+    let empty = Target { socket, daemon: false, ..check.clone() };
 
+    let row = |what: &str, value: f64, ratio: f64, measured: &Comparison| {
+        Row::new(what, time(value)).ratio(ratio).unless_wrong(measured.wrong)
+    };
     let kept = compare(&mut agent, [&check, &empty], rounds, requests);
     let mut rows = vec![
         Row::new("empty handler, p50", time(kept.second.p50)),
         Row::new("empty handler, p99", time(kept.second.p99)),
-        judged(Row::new("check, p50", time(kept.first.p50)).ratio(kept.ratio.p50), |row| row.at_most(2.0))
-            .unless_wrong(kept.wrong),
-        Row::new("check, p99", time(kept.first.p99)).ratio(kept.ratio.p99).unless_wrong(kept.wrong),
+        judged(row("check, p50", kept.first.p50, kept.ratio.p50, &kept), |row| row.at_most(2.0)),
+        row("check, p99", kept.first.p99, kept.ratio.p99, &kept),
     ];
+    let unseen = Target { variants: NEW_EACH_TIME, ..check.clone() };
+    let unseen = compare(&mut agent, [&unseen, &empty], rounds, requests);
+    rows.push(row("check of another resource each time, p50", unseen.first.p50, unseen.ratio.p50, &unseen));
     let risky = compare(&mut agent, [&daemon(&world, PAY), &empty], rounds, slow_requests);
-    rows.push(
-        Row::new("check of high risk (fdatasync), p50", time(risky.first.p50))
-            .ratio(risky.ratio.p50)
-            .unless_wrong(risky.wrong),
-    );
-    rows.push(
-        Row::new("check of high risk (fdatasync), p99", time(risky.first.p99))
-            .ratio(risky.ratio.p99)
-            .unless_wrong(risky.wrong),
-    );
-    rows.push(throughput(&mut agent, [&check, &empty], rounds, requests, judged));
+    rows.push(row("check of high risk (fdatasync), p50", risky.first.p50, risky.ratio.p50, &risky));
+    rows.push(row("check of high risk (fdatasync), p99", risky.first.p99, risky.ratio.p99, &risky));
+    rows.extend(throughput(&mut agent, [&check, &empty], rounds, requests, judged));
     let fresh = Target { fresh: true, ..check.clone() };
     let fresh = compare(&mut agent, [&fresh, &check], rounds, slow_requests);
-    rows.push(judged(
-        Row::new("connection + greeting + check (beside a check), p50", time(fresh.first.p50))
-            .ratio(fresh.ratio.p50)
-            .unless_wrong(fresh.wrong),
-        |row| row.at_most(8.0),
-    ));
+    let fresh =
+        row("connection + greeting + check, p50 (beside a check)", fresh.first.p50, fresh.ratio.p50, &fresh);
+    rows.push(judged(fresh, |row| row.at_most(8.0)));
     rows
 }
 
@@ -57,7 +51,7 @@ fn throughput(
     rounds: usize,
     requests: usize,
     judged: impl Fn(Row, fn(Row) -> Row) -> Row,
-) -> Row {
+) -> [Row; 2] {
     let task = Task::Throughput {
         targets: targets.map(Target::clone).to_vec(),
         rounds,
@@ -67,10 +61,10 @@ fn throughput(
     let Report::Throughput { rounds, wrong } = agent.measure(&task) else {
         unreachable!("not what was asked")
     };
-    let value = median(rounds[0].iter().copied());
+    let rate = |index: usize| format!("{:.0}/s", median(rounds[index].iter().copied()));
     let ratio = median(rounds[0].iter().zip(&rounds[1]).map(|(check, empty)| check / empty));
-    let row = Row::new("8 connections", format!("{value:.0}/s")).ratio(ratio);
-    judged(row, |row| row.at_least(0.6)).unless_wrong(wrong.iter().sum())
+    let checks = Row::new("checks, 8 connections", rate(0)).ratio(ratio).unless_wrong(wrong.iter().sum());
+    [Row::new("empty handler, 8 connections", rate(1)), judged(checks, |row| row.at_least(0.6))]
 }
 
 /// Two targets side by side, medians over the rounds.

@@ -40,17 +40,17 @@ impl Link {
         }
     }
 
-    /// Greets and returns the bytes of a question for `scope` that echoes the nonce.
-    pub fn greet(&mut self, scope: &str) -> io::Result<Vec<u8>> {
+    /// Greets and returns the nonce.
+    pub fn greet(&mut self) -> io::Result<String> {
         let body = self.ask(&request("GET", paths::HELLO, None, None))?;
         let hello: Hello = serde_json::from_slice(body)?;
-        Ok(question(Some(&hello.nonce), scope))
+        Ok(hello.nonce)
     }
 }
 
 /// The bytes of a question.
-pub fn question(nonce: Option<&str>, scope: &str) -> Vec<u8> {
-    request("POST", paths::CHECK, nonce, Some(&json!({"scope": scope, "purpose": "measure"})))
+pub fn question(nonce: &str, scope: &str) -> Vec<u8> {
+    request("POST", paths::CHECK, Some(nonce), Some(&json!({"scope": scope, "purpose": "measure"})))
 }
 
 /// Where the body begins and ends, once the head is complete.

@@ -1,13 +1,11 @@
 //! How soon the daemon answers, how small it is, and how fast the end of a session reaches those who ask.
 
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use agentauth_api::{SessionPhase, Status, paths};
-use e2e::process::{Owned, resident_bytes};
+use e2e::process::resident_bytes;
 use e2e::raw::Raw;
 use e2e::{ALICE, World, wait};
-use rustix::process::Signal;
 
 use crate::agent::Agent;
 use crate::table::{Row, median, size, time};
@@ -15,6 +13,7 @@ use crate::task::{Report, Task, now};
 use crate::worlds::{Bench, READ, daemon};
 use crate::{Effort, say};
 
+pub const TITLE: &str = "start, memory, end of a session, unpinned";
 /// How often a starting daemon is asked.
 const POLL: Duration = Duration::from_micros(200);
 
@@ -22,7 +21,7 @@ pub fn rows(bench: &Bench, effort: Effort) -> Vec<Row> {
     say("starts");
     let mut world = bench.plain();
     world.stop_daemon();
-    let starts: Vec<Start> = (0..effort.starts).map(|_| start(&world)).collect();
+    let starts: Vec<Start> = (0..effort.starts).map(|_| start(&mut world)).collect();
     let of = |value: fn(&Start) -> f64| median(starts.iter().map(value));
     let (answers, active, memory) = (of(|s| s.answers), of(|s| s.active), of(|s| s.memory));
     let store = bench.store();
@@ -50,23 +49,21 @@ struct Start {
     memory: f64,
 }
 
-fn start(world: &World) -> Start {
-    let mut command = world.command(&["run"]);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+fn start(world: &mut World) -> Start {
     let begun = Instant::now();
-    let mut process = Owned::start(&mut command);
+    world.start_daemon_without_waiting();
+    let process = world.daemon().pid();
     let answers = poll(begun, || status(world).map(drop));
     let active =
         poll(begun, || status(world).filter(|status| status.session.phase == SessionPhase::Active).map(drop));
     // Idle: what the start took for a while has been given back, and nothing changes any more.
     let mut memory = 0;
     wait::until_true("its memory to stay the same", || {
-        let earlier = std::mem::replace(&mut memory, resident_bytes(process.pid()).unwrap_or_default());
+        let earlier = std::mem::replace(&mut memory, resident_bytes(process).unwrap_or_default());
         std::thread::sleep(Duration::from_millis(100));
         earlier == memory
     });
-    process.signal(Signal::TERM);
-    process.wait();
+    world.stop_daemon();
     Start { answers, active, memory: memory as f64 }
 }
 

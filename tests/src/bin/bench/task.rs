@@ -22,6 +22,8 @@ pub struct Target {
     pub socket: PathBuf,
     /// The scope.
     pub scope: String,
+    /// Among how many resources below that scope to change with every question; 0 asks for the scope itself.
+    pub variants: usize,
     /// Whether there is a greeting, and an allow in the answer: the daemon, not the empty server.
     pub daemon: bool,
     /// Whether every question opens a connection and greets.
