@@ -216,7 +216,8 @@ impl Provider {
     /// [`LoginAttempt::wait`](crate::LoginAttempt::wait) and [`Callback::finish`](crate::Callback::finish).
     ///
     /// # Errors
-    /// See [`CompleteError`]. Nothing is stored; tokens that were refused are forgotten.
+    /// See [`CompleteError`]. Nothing is stored; a login whose tokens were refused is ended at the provider as well as
+    /// that can be done.
     pub async fn complete(
         &self,
         grant: &CodeGrant,
@@ -225,7 +226,14 @@ impl Provider {
         clock: &dyn Clock,
     ) -> Result<LoggedIn, CompleteError> {
         let tokens = self.exchange(grant).await?;
-        let mut accepted = self.accept(&tokens, keys, &grant.nonce, pinned, clock.now()).await?;
+        let mut accepted = match self.accept(&tokens, keys, &grant.nonce, pinned, clock.now()).await {
+            Ok(accepted) => accepted,
+            Err(fault) => {
+                // A login that nobody will use is not left alive. Best effort: the refusal is what matters.
+                let _ = self.logout(&tokens.refresh_token, false).await;
+                return Err(fault.into());
+            }
+        };
         if accepted.user.name.is_none() && accepted.user.email.is_none() {
             accepted.user = self.name_user(&tokens.access_token, &tokens.refresh_token, accepted.user).await;
         }

@@ -26,6 +26,10 @@ const MIGRATIONS: [&str; 1] = ["
         ambiguous    INTEGER NOT NULL CHECK (ambiguous >= 0),
         last_success TEXT
     ) STRICT;
+    CREATE TABLE logouts (
+        profile      TEXT PRIMARY KEY NOT NULL,
+        at           TEXT NOT NULL
+    ) STRICT;
 "];
 
 /// `agnt`: says whose file this is, so that another program's database is refused.
@@ -178,6 +182,38 @@ impl StateDb {
             )
             .map(drop)
             .map_err(|cause| self.fault("write the refresh history", cause))
+    }
+
+    /// Marks `profile` as logged out at `at`, or takes the mark away. The mark outlives a secret store that could not
+    /// be reached: a login found there later is not taken up.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn put_logout(&self, profile: &ProfileName, at: Option<Timestamp>) -> Result<(), StateError> {
+        let connection = self.connection();
+        match at {
+            Some(at) => connection.execute(
+                "INSERT INTO logouts (profile, at) VALUES (?1, ?2)
+                 ON CONFLICT (profile) DO UPDATE SET at = excluded.at",
+                params![profile.as_str(), at.to_string()],
+            ),
+            None => connection.execute("DELETE FROM logouts WHERE profile = ?1", params![profile.as_str()]),
+        }
+        .map(drop)
+        .map_err(|cause| self.fault("write the mark of a logout", cause))
+    }
+
+    /// Whether `profile` is marked as logged out.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn is_logged_out(&self, profile: &ProfileName) -> Result<bool, StateError> {
+        self.connection()
+            .query_row("SELECT count(*) FROM logouts WHERE profile = ?1", params![profile.as_str()], |row| {
+                row.get::<_, i64>(0)
+            })
+            .map(|count| count > 0)
+            .map_err(|cause| self.fault("read the mark of a logout", cause))
     }
 
     /// Where the file is.

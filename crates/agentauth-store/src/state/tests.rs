@@ -139,3 +139,17 @@ fn a_busy_database_is_said_to_be_busy() {
     assert!(matches!(db.replace_pin(&profile("dev"), &pin("U1")), Err(StateError::Busy { .. })));
     assert_eq!(db.pin(&profile("dev")).unwrap(), None, "readers do not wait");
 }
+
+#[test]
+fn the_mark_of_a_logout_is_of_one_profile_and_can_be_taken_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = StateDb::open(&dir.path().join("state.db")).unwrap();
+    assert!(!db.is_logged_out(&profile("dev")).unwrap());
+    for at in ["2026-01-02T03:04:05Z", "2026-01-03T03:04:05Z"] {
+        db.put_logout(&profile("dev"), Some(at.parse().unwrap())).unwrap();
+    }
+    assert!(db.is_logged_out(&profile("dev")).unwrap());
+    assert!(!db.is_logged_out(&profile("prod")).unwrap());
+    db.put_logout(&profile("dev"), None).unwrap();
+    assert!(!db.is_logged_out(&profile("dev")).unwrap());
+}

@@ -3,11 +3,12 @@
 use std::io::IsTerminal;
 
 use clap::Args;
+use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
 use super::{Context, Exit, Failure};
-use crate::config::{Flags, Log, LogFormat};
-use crate::daemon;
+use crate::config::{Config, Flags, Loaded, Log, LogFormat, StoreKind};
+use crate::daemon::{self, Start};
 
 /// Run the daemon in the foreground until it is told to stop (SIGTERM or Ctrl-C). The log goes to standard error.
 #[derive(Debug, Args)]
@@ -37,9 +38,27 @@ impl Run {
         for note in &context.loaded.notes {
             tracing::warn!("{note}");
         }
-        daemon::run(context.loaded.config, context.loaded.notes).await?;
+        let passphrase = ask_for_passphrase(&context.loaded.config)?;
+        let Loaded { config, notes, .. } = context.loaded;
+        daemon::run(Start { config, notes, passphrase }).await?;
         Ok(Exit::Done)
     }
+}
+
+/// Before the socket is there, so that nobody waits for the person's answer.
+fn ask_for_passphrase(config: &Config) -> Result<Option<SecretString>, Failure> {
+    let asks = config.secrets.store == StoreKind::File
+        && config.secrets.passphrase_file.is_none()
+        && config.provider.project_id.is_some()
+        && std::io::stdin().is_terminal();
+    if !asks {
+        return Ok(None);
+    }
+    rpassword::prompt_password("Passphrase of the agentauthd secret file: ")
+        .map(|text| Some(SecretString::from(text)))
+        .map_err(|error| {
+            Failure::caused("could not ask for the passphrase; set `secrets.passphrase_file`", error)
+        })
 }
 
 fn start_log(log: &Log) -> Result<(), Failure> {

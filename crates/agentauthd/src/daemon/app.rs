@@ -7,6 +7,8 @@ use agentauth_core::{Clock, Timestamp};
 use agentauth_idp::Keys;
 use agentauth_ipc::{HashCache, Identify};
 
+use tokio_util::sync::CancellationToken;
+
 use super::keeper::KeeperHandle;
 use super::limits::Usage;
 use super::logins::Logins;
@@ -23,6 +25,8 @@ pub(crate) struct App {
     pub(crate) hashes: HashCache,
     pub(crate) recogniser: Recogniser,
     pub(crate) usage: Mutex<Usage>,
+    /// Told when the daemon stops: then nobody is kept waiting.
+    pub(crate) stop: CancellationToken,
     /// Absent where no project is configured: then nobody can log in, and every check is denied.
     pub(crate) provider: Option<ProviderSide>,
 }

@@ -16,7 +16,9 @@ use agentauth_idp::{ConfigFaults, HttpError, Provider, ProviderConfig, ProviderS
 use agentauth_ipc::{HashCache, IdentifyError, ListenError, Listener, ProcIdentifier, listen};
 use agentauth_store::{LateAgeFile, Memory, ProfileName, SecretStore, StateDb, StateError};
 use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
 
+use super::Start;
 use super::app::{About, App, ProviderSide};
 use super::keeper::{self, Keeper};
 use super::limits::{Limits, Usage};
@@ -96,13 +98,18 @@ pub enum RunError {
     /// The socket cannot be served.
     #[error("cannot serve the socket")]
     Listen(#[from] ListenError),
+    /// A part ended that must not end; the service manager starts the daemon again.
+    #[error("stopped because {0}: see the log; please report this")]
+    Broken(&'static str),
     /// Signals cannot be received.
     #[error("cannot receive signals")]
     Signals(#[source] io::Error),
 }
 
 /// Makes every part. Blocking, and short: the keychain and the network are left to the keeper.
-pub(super) fn assemble(config: &Config, notes: Vec<String>) -> Result<Assembled, RunError> {
+pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembled, RunError> {
+    let Start { config, notes, passphrase } = start;
+    let config = &config;
     for step in harden::all() {
         match step.outcome {
             Ok(()) => tracing::debug!(step = step.what, "hardened"),
@@ -160,7 +167,7 @@ pub(super) fn assemble(config: &Config, notes: Vec<String>) -> Result<Assembled,
         Some(provider) => {
             let provider = Provider::new(provider)?;
             let parts = (profile, audit.clone(), state.clone(), clock.clone());
-            let (side, keeper) = provider_side(config, provider, parts)?;
+            let (side, keeper) = provider_side(config, provider, passphrase, parts, stop.clone())?;
             (Some(side), Some(keeper))
         }
         None => (None, None),
@@ -178,13 +185,14 @@ pub(super) fn assemble(config: &Config, notes: Vec<String>) -> Result<Assembled,
         state,
         clock,
         audit,
+        stop: stop.clone(),
         identifier: Arc::new(ProcIdentifier::new()?),
         hashes: HashCache::new(DIGESTS),
         recogniser: recogniser(owner_uid),
         usage: Mutex::new(Usage::new(Limits {
             requests_per_second: config.checks.requests_per_second,
             burst: config.checks.burst,
-            connections: config.checks.max_connections,
+            connections: config.checks.max_connections.min(room_for_connections()),
             connections_per_process: config.checks.max_connections_per_process,
         })),
         provider,
@@ -197,28 +205,33 @@ type Common = (ProfileName, Recorder, Arc<State>, Arc<dyn Clock>);
 fn provider_side(
     config: &Config,
     provider: Provider,
+    given: Option<SecretString>,
     (profile, audit, state, clock): Common,
+    stop: CancellationToken,
 ) -> Result<(ProviderSide, Keeper), RunError> {
     let state_directory = &config.paths.state_dir;
-    let store = secret_store(config)?;
+    let store = secret_store(config, given)?;
     let store_kind = store.describe();
     let keys = Arc::new(provider.keys(Some(state_directory.join("jwks.json")), clock.now()));
     let settings = provider.config();
     let (project_id, base_url) = (settings.project_id().to_owned(), settings.base_url().to_string());
     let redirect_uris = settings.redirect_uris();
-    let (keeper, handle) = Keeper::new(keeper::Parts {
-        profile,
-        state_directory: state_directory.clone(),
-        tenant: config.provider.tenant.clone(),
-        provider: provider.clone(),
-        keys: keys.clone(),
-        store,
-        db: Arc::new(StateDb::open(&state_directory.join("state.db"))?),
-        audit: audit.clone(),
-        state,
-        clock: clock.clone(),
-        jitter,
-    });
+    let (keeper, handle) = Keeper::new(
+        keeper::Parts {
+            profile,
+            state_directory: state_directory.clone(),
+            tenant: config.provider.tenant.clone(),
+            provider: provider.clone(),
+            keys: keys.clone(),
+            store,
+            db: Arc::new(StateDb::open(&state_directory.join("state.db"))?),
+            audit: audit.clone(),
+            state,
+            clock: clock.clone(),
+            jitter,
+        },
+        stop,
+    );
     let logins = Logins::new(logins::Parts {
         provider,
         keys: keys.clone(),
@@ -269,11 +282,11 @@ pub(crate) fn provider_config(config: &Config) -> Result<Option<ProviderConfig>,
     .map(Some)
 }
 
-fn secret_store(config: &Config) -> Result<Arc<dyn SecretStore>, RunError> {
+fn secret_store(config: &Config, given: Option<SecretString>) -> Result<Arc<dyn SecretStore>, RunError> {
     Ok(match config.secrets.store {
         StoreKind::Memory => Arc::new(Memory::new()),
         StoreKind::File => {
-            let passphrase = passphrase(config)?;
+            let passphrase = passphrase(config, given)?;
             Arc::new(LateAgeFile::new(&config.paths.state_dir.join("secrets"), passphrase))
         }
         StoreKind::Keychain => keychain(),
@@ -290,17 +303,23 @@ fn keychain() -> Arc<dyn SecretStore> {
     Arc::new(agentauth_store::Native::new())
 }
 
-/// From the configured file, or asked for on the terminal that the daemon was started from.
-fn passphrase(config: &Config) -> Result<SecretString, RunError> {
-    let Some(path) = &config.secrets.passphrase_file else {
-        return rpassword::prompt_password("Passphrase of the agentauthd secret file: ")
-            .map(SecretString::from)
-            .map_err(|_| RunError::NoPassphrase);
-    };
+/// The one that the person was asked for, or the configured file's.
+fn passphrase(config: &Config, given: Option<SecretString>) -> Result<SecretString, RunError> {
+    if let Some(given) = given {
+        return Ok(given);
+    }
+    let path = config.secrets.passphrase_file.as_ref().ok_or(RunError::NoPassphrase)?;
     let text =
         std::fs::read_to_string(path).map_err(|cause| RunError::Passphrase { path: path.clone(), cause })?;
     let text = zeroize::Zeroizing::new(text);
     Ok(SecretString::from(text.trim_end_matches(['\r', '\n'])))
+}
+
+/// How many connections the descriptors of this process are enough for: a greeted one takes up to five.
+fn room_for_connections() -> usize {
+    let room = usize::try_from(harden::descriptors().saturating_sub(64) / 5).unwrap_or(usize::MAX).max(1);
+    tracing::debug!(room, "room for connections");
+    room
 }
 
 /// Our own executable is the only one that is taken for the person's command line.

@@ -61,11 +61,17 @@ fn tampered(identity: &kernel::Identity) -> Vec<String> {
     if identity.same_mount_namespace != Some(true) {
         seen.push("other mount namespace".to_owned());
     }
-    // What root runs may be hidden from us. What the caller's own user runs is hidden only if it wants to be.
-    let hides = |ancestor: &kernel::ProcessFacts| {
-        ancestor.executable.is_none() && ancestor.uid != 0 && ancestor.uid == identity.process.uid
+    // What root runs may be hidden from us. What the caller's own user runs is hidden only if it wants to be; the half
+    // of a login service that runs as the user (sshd's) does, and is told by its parent, which is root's.
+    let hides = |(index, ancestor): (usize, &kernel::ProcessFacts)| {
+        let of_login =
+            identity.ancestors.get(index + 1).is_some_and(|parent| parent.uid == 0 && parent.pid != 1);
+        ancestor.executable.is_none()
+            && ancestor.uid != 0
+            && ancestor.uid == identity.process.uid
+            && !of_login
     };
-    if identity.ancestors.iter().any(hides) {
+    if identity.ancestors.iter().enumerate().any(hides) {
         seen.push("hidden ancestor".to_owned());
     }
     seen
@@ -241,6 +247,8 @@ mod tests {
         assert_eq!(tampered(vec![shell(), of(1, 0, None)]), [""; 0], "root's");
         assert_eq!(tampered(vec![shell(), of(7, 0, None), of(6, USER + 1, None)]), [""; 0], "another user's");
         assert_eq!(tampered(vec![shell(), of(7, USER, None), of(1, 0, None)]), ["hidden ancestor"]);
+        let sshd = vec![shell(), of(7, USER, None), of(6, 0, None), of(1, 0, None)];
+        assert_eq!(tampered(sshd), [""; 0], "sshd's half that runs as the user");
     }
 
     #[test]

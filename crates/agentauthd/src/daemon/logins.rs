@@ -139,6 +139,8 @@ impl Logins {
 impl Parts {
     /// From the browser's return to the session; the browser learns how it went.
     async fn complete(&self, attempt: LoginAttempt, cancel: CancellationToken) -> Result<User, Failure> {
+        // A logout from here on is newer than this login.
+        let logouts = self.keeper.logouts();
         let callback = match attempt.wait(cancel.cancelled()).await {
             Ok(callback) => callback,
             Err(error) => {
@@ -148,7 +150,7 @@ impl Parts {
             }
         };
         let (grant, responder) = callback.split();
-        match self.session(&grant).await {
+        match self.session(&grant, logouts).await {
             Ok(user) => {
                 let next = "You can close this page. Your agents can ask agentauthd now; `agentauthd status` shows how it stands.";
                 let (name, email) = (user.name.clone(), user.email.clone());
@@ -164,7 +166,7 @@ impl Parts {
     }
 
     /// Redeems the code, verifies every token, and hands the login to the keeper.
-    async fn session(&self, grant: &CodeGrant) -> Result<User, Failure> {
+    async fn session(&self, grant: &CodeGrant, logouts: u64) -> Result<User, Failure> {
         // Whether the account is the pinned one is asked by the keeper, which can name both.
         let done =
             self.provider.complete(grant, &self.keys, None, self.clock.as_ref()).await.map_err(|error| {
@@ -176,6 +178,7 @@ impl Parts {
                 Failure { code, message: Chain(&error).to_string() }
             })?;
         let login = NewLogin {
+            logouts,
             issuer: done.accepted.id.issuer,
             user: done.accepted.user,
             refresh_token: done.tokens.refresh_token,

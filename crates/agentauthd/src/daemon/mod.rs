@@ -17,6 +17,7 @@ mod wire;
 use std::time::Duration;
 
 use agentauth_host::service;
+use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -28,27 +29,42 @@ use crate::config::Config;
 /// How long a refresh under way may take once the daemon is stopping: it may have rotated the login.
 const KEEPER_GRACE: Duration = Duration::from_secs(40);
 
-/// Runs the daemon until it is told to stop (`SIGTERM`, `SIGINT`), and lets what is under way finish. `notes` is what
-/// was odd about the configuration, for `status` to show.
+/// What the daemon starts with.
+pub struct Start {
+    /// The configuration.
+    pub config: Config,
+    /// What was odd about it, for `status` to show.
+    pub notes: Vec<String>,
+    /// The passphrase of the encrypted file, where the person was asked for it.
+    pub passphrase: Option<SecretString>,
+}
+
+/// Runs the daemon until it is told to stop (`SIGTERM`, `SIGINT`), and lets what is under way finish.
 ///
 /// # Errors
-/// When a part that it cannot do without is missing; see [`RunError`].
-pub async fn run(config: Config, notes: Vec<String>) -> Result<(), RunError> {
+/// When a part that it cannot do without is missing, or breaks; see [`RunError`].
+pub async fn run(start: Start) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
-    let parts = assemble::assemble(&config, notes)?;
     let stop = CancellationToken::new();
-    let keeper = parts.keeper.map(|keeper| tokio::spawn(keeper.run(stop.clone())));
+    let profile = start.config.profile.clone();
+    let parts = assemble::assemble(start, &stop)?;
+    let socket = parts.listener.path().display().to_string();
+    let keeper = parts.keeper.map(|keeper| tokio::spawn(keeper.run()));
     let app = parts.app;
-    let serving = tokio::spawn(server::serve(app.clone(), parts.listener, stop.clone()));
-    tracing::info!(socket = %config.paths.socket.display(), profile = config.profile, "serving");
+    let mut serving = tokio::spawn(server::serve(app.clone(), parts.listener, stop.clone()));
+    tracing::info!(socket, profile, "serving");
     announce(service::ready());
     let watchdog = tokio::spawn(watchdog());
 
+    let mut keeper = keeper;
     let why = tokio::select! {
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
+        _ = &mut serving => "the server ended by itself",
+        true = ended(keeper.as_mut()) => "the keeper ended by itself",
     };
+    let failed = !why.starts_with("SIG");
     tracing::info!(why, "stopping");
     announce(service::stopping());
     stop.cancel();
@@ -56,10 +72,12 @@ pub async fn run(config: Config, notes: Vec<String>) -> Result<(), RunError> {
     if let Some(side) = &app.provider {
         side.logins.stop().await;
     }
-    if let Err(error) = serving.await {
+    if !serving.is_finished()
+        && let Err(error) = serving.await
+    {
         tracing::error!(%error, "the server ended badly");
     }
-    if let Some(keeper) = keeper
+    if let Some(keeper) = keeper.filter(|keeper| !keeper.is_finished())
         && tokio::time::timeout(KEEPER_GRACE, keeper).await.is_err()
     {
         tracing::error!("the keeper did not finish in time; a rotated login may be lost");
@@ -68,7 +86,20 @@ pub async fn run(config: Config, notes: Vec<String>) -> Result<(), RunError> {
     if let Err(error) = app.audit.to_disk().await {
         tracing::error!(error = %chain::Chain(&error), "the audit log could not be brought to disk");
     }
-    Ok(())
+    if failed { Err(RunError::Broken(why)) } else { Ok(()) }
+}
+
+/// Completes with `true` when the task has ended; never without one.
+async fn ended(task: Option<&mut tokio::task::JoinHandle<()>>) -> bool {
+    match task {
+        Some(task) => {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a part of the daemon broke down");
+            }
+            true
+        }
+        None => std::future::pending().await,
+    }
 }
 
 /// Tells the service manager, for as long as it wants to be told, that the event loop turns.

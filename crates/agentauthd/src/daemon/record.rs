@@ -26,12 +26,20 @@ pub(crate) fn decision<'a>(
         policies: decision.policies.iter().map(|id| id.as_str().into()).collect(),
         grants: decision.grants.iter().map(|id| id.as_str().into()).collect(),
         dry_run: decision.dry_run,
-        details: match &asked.call {
-            Some(call) => details(json!({ "call": call })),
-            None => Map::new(),
-        },
+        details: about(caller, asked),
         ..Event::new(Kind::Decision, now)
     }
+}
+
+fn about(caller: &CallerFacts, asked: &Asked) -> Map<String, Value> {
+    let mut details = Map::new();
+    if let Some(call) = &asked.call {
+        details.insert("call".to_owned(), call.as_str().into());
+    }
+    if !caller.tampered.is_empty() {
+        details.insert("tampered".to_owned(), caller.tampered.clone().into());
+    }
+    details
 }
 
 /// What the caller said of its request, for correlation only.

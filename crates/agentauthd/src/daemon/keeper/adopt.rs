@@ -1,7 +1,6 @@
 //! A finished login becomes the session.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use agentauth_core::session::{RefreshHistory, Session, SessionState, User, next_refresh};
 use agentauth_idp::VerifiedSession;
@@ -14,6 +13,8 @@ use crate::daemon::record;
 
 /// A login whose tokens have been verified.
 pub(crate) struct NewLogin {
+    /// How many logouts there had been when it began; see [`KeeperHandle::logouts`](super::KeeperHandle::logouts).
+    pub(crate) logouts: u64,
     /// The issuer that the person signed in to.
     pub(crate) issuer: String,
     /// Who signed in.
@@ -44,6 +45,8 @@ pub(crate) enum AdoptError {
     Audit(agentauth_audit::AuditError),
     #[error("the login could not be written down for storing")]
     Form,
+    #[error("a logout came while you were logging in, so the login was not kept: log in again")]
+    LoggedOut,
     #[error("the daemon is stopping; log in again once it runs")]
     Stopped,
 }
@@ -57,50 +60,44 @@ impl AdoptError {
             Self::Store(_) | Self::Form => "secret_store",
             Self::State(_) => "state",
             Self::Audit(_) => "audit_unavailable",
+            Self::LoggedOut => "logged_out",
             Self::Stopped => "shutting_down",
         }
     }
 }
 
 impl Keeper {
-    /// Stores a login, pins its account if it is the first, records it, and makes it the session.
+    /// Stores a login, pins its account if it is the first, records it, and makes it the session. One that is not
+    /// kept is ended at the provider.
     pub(super) async fn adopt(&mut self, new: NewLogin) -> Result<User, AdoptError> {
-        self.refuse_other_account(&new).await?;
-        let lock = RefreshLock::acquire(&self.parts.state_directory, &self.parts.profile, LOCK_PATIENCE);
-        let _lock = lock.await.map_err(AdoptError::Busy)?;
-        let now = self.parts.clock.now();
+        let provider = self.parts.provider.config();
         let stored = StoredLogin {
-            issuer: new.issuer.clone(),
-            user: new.user.clone(),
-            logged_in_at: now,
+            project_id: provider.project_id().to_owned(),
+            base_url: provider.base_url().to_string(),
+            issuer: new.issuer,
+            user: new.user,
+            logged_in_at: self.parts.clock.now(),
             refresh_token: new.refresh_token,
         };
-        let before = self.parts.store.get(&self.name).await.map_err(AdoptError::Store)?;
-        let secret = stored.to_secret().map_err(|_| AdoptError::Form)?;
-        self.parts.store.set(&self.name, &secret).await.map_err(AdoptError::Store)?;
-
         let session = Arc::new(Session {
-            user: new.user.clone(),
+            user: stored.user.clone(),
             rights: new.session.claims.effective(self.parts.tenant.as_deref()),
             key_id: new.session.key_id,
-            confirmed_at: now,
-            logged_in_at: now,
+            confirmed_at: stored.logged_in_at,
+            logged_in_at: stored.logged_in_at,
             claims: new.session.claims,
         });
-        if let Err(error) = self.pin_and_record(&new.issuer, &session).await {
-            self.restore(before).await;
+        if let Err(error) = self.file(&stored, &session, new.logouts).await {
+            self.farewell(stored);
             return Err(error);
         }
-        let replaced = before.and_then(|secret| StoredLogin::from_secret(&secret).ok());
-        self.farewell(replaced);
-
         self.history = RefreshHistory::default();
-        self.put_history(0, Some(now)).await;
+        self.put_history(0, Some(session.logged_in_at)).await;
         self.next = Some(next_refresh(&session, (self.parts.jitter)(), None));
         self.held = Held::Login(Login { stored, unstored: false, session_token: Some(new.session_token) });
+        let user = session.user.clone();
         let fresh_until = self.parts.keys.fresh_until();
-        self.epoch.fetch_add(1, Ordering::SeqCst);
-        self.parts.state.change(|snapshot| {
+        self.show(|snapshot| {
             snapshot.session = SessionState::Active(session);
             snapshot.keys_fresh_until = fresh_until;
         });
@@ -108,14 +105,47 @@ impl Keeper {
         self.view.send_modify(|view| {
             view.problem = None;
             view.store = Some(health);
-            view.reachable = Some(true);
-            view.last_reached_at = Some(now);
-            view.last_failure = None;
         });
-        Ok(new.user)
+        self.reached(self.parts.clock.now());
+        Ok(user)
     }
 
-    async fn refuse_other_account(&self, new: &NewLogin) -> Result<(), AdoptError> {
+    /// Everything that must have worked before a login takes effect. What worked is undone when the rest does not.
+    async fn file(
+        &mut self,
+        stored: &StoredLogin,
+        session: &Session,
+        logouts: u64,
+    ) -> Result<(), AdoptError> {
+        self.refuse_other_account(stored).await?;
+        let lock = RefreshLock::acquire(&self.parts.state_directory, &self.parts.profile, LOCK_PATIENCE);
+        let lock = self.unless_called_away(lock).await;
+        if logouts != self.obeyed || self.is_called_away() {
+            return Err(if self.stop.is_cancelled() { AdoptError::Stopped } else { AdoptError::LoggedOut });
+        }
+        let _lock = lock.ok_or(AdoptError::LoggedOut)?.map_err(AdoptError::Busy)?;
+        let before = self.parts.store.get(&self.name).await.map_err(AdoptError::Store)?;
+        let secret = stored.to_secret().map_err(|_| AdoptError::Form)?;
+        let filed = match self.parts.store.set(&self.name, &secret).await {
+            Ok(()) => self.pin_and_record(&stored.issuer, session).await,
+            // It may be stored all the same.
+            Err(error) => Err(AdoptError::Store(error)),
+        };
+        if let Err(error) = filed {
+            self.restore(before).await;
+            return Err(error);
+        }
+        // What this login replaces: the stored one, and a newer one that the store did not take.
+        let stored_before = before.and_then(|secret| StoredLogin::from_secret(&secret).ok());
+        let unstored = match std::mem::replace(&mut self.held, Held::Unknown) {
+            Held::Login(login) if login.unstored => Some(login.stored),
+            _ => None,
+        };
+        stored_before.into_iter().chain(unstored).for_each(|login| self.farewell(login));
+        Ok(())
+    }
+
+    async fn refuse_other_account(&self, new: &StoredLogin) -> Result<(), AdoptError> {
         match self.with_db(|db, profile| db.pin(profile)).await.map_err(AdoptError::State)? {
             Some(pin) if pin.issuer != new.issuer || pin.subject != new.user.subject => {
                 Err(other_account(&new.user, &pin))
@@ -155,17 +185,6 @@ impl Keeper {
         if let Err(error) = restored {
             tracing::error!(error = %Chain(&error), "a login that failed half-way cannot be removed from the store");
         }
-    }
-
-    /// Ends the replaced login at the provider; nobody waits for it.
-    fn farewell(&self, replaced: Option<StoredLogin>) {
-        let Some(replaced) = replaced else { return };
-        let provider = self.parts.provider.clone();
-        self.background.spawn(async move {
-            if let Err(error) = provider.logout(&replaced.refresh_token, false).await {
-                tracing::info!(error = %Chain(&error), "the replaced login could not be ended at the provider");
-            }
-        });
     }
 }
 

@@ -1,12 +1,18 @@
 //! Logging out: memory and keychain at once, the provider as well as it can be reached.
 
+use std::time::Duration;
+
 use agentauth_core::session::RefreshHistory;
 use agentauth_store::RefreshLock;
 use secrecy::ExposeSecret as _;
 
-use super::{Held, Keeper, LOCK_PATIENCE, StoredLogin};
+use super::upkeep::STORE_RETRY;
+use super::{Held, Keeper, StoredLogin};
 use crate::daemon::chain::Chain;
 use crate::daemon::record;
+
+/// How long a logout waits for another process's refresh.
+const LOGOUT_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What a logout did, and could not do.
 #[derive(Clone, Debug, Default)]
@@ -22,47 +28,69 @@ impl Keeper {
     pub(super) async fn logout(&mut self, everywhere: bool) -> LoggedOut {
         let now = self.parts.clock.now();
         let mut done = LoggedOut::default();
-        // Another process may be in the middle of a rotation; without the lock the newest token could escape.
+        // First of all the mark: should the store be out of reach, the login in it is not taken up again.
+        if let Err(error) = self.with_db(move |db, profile| db.put_logout(profile, Some(now))).await {
+            done.failures.push(error.to_string());
+        }
+        // Another process may be in the middle of a rotation; without the lock its newest token could escape.
         let lock =
-            RefreshLock::acquire(&self.parts.state_directory, &self.parts.profile, LOCK_PATIENCE).await;
+            RefreshLock::acquire(&self.parts.state_directory, &self.parts.profile, LOGOUT_PATIENCE).await;
         if let Err(error) = &lock {
             done.failures.push(error.to_string());
         }
         let in_store = match self.parts.store.get(&self.name).await {
             Ok(secret) => secret.and_then(|secret| StoredLogin::from_secret(&secret).ok()),
             Err(error) => {
-                tracing::warn!(error = %Chain(&error), "the secret store cannot be read");
+                done.failures.push(format!("the stored login could not be read: {error}"));
                 None
             }
         };
+        match self.parts.store.remove(&self.name).await {
+            Ok(_) => done.secret_removed = true,
+            Err(error) => done.failures.push(format!(
+                "the stored login could not be removed: {error}; agentauthd will remove it as soon as the store is in \
+                 reach, and does not use it"
+            )),
+        }
         let in_memory = match std::mem::replace(&mut self.held, Held::Nothing) {
             Held::Login(login) => Some(login.stored),
             Held::Nothing | Held::Unknown => None,
         };
-        done.was_logged_in = in_memory.is_some() || in_store.is_some();
-        match self.parts.store.remove(&self.name).await {
-            Ok(_) => done.secret_removed = true,
-            Err(error) => done.failures.push(format!(
-                "the stored login could not be removed: {error}; it ends at the provider if that is reached, and \
-                 `agentauthd logout` can be repeated"
-            )),
+        if !done.secret_removed {
+            // Look again: what could not be removed now is removed later.
+            self.held = Held::Unknown;
         }
-        self.forget(None);
-        if let Err(error) = self
-            .parts
-            .audit
-            .append(&record::logout(in_memory.as_ref().or(in_store.as_ref()).map(|l| &l.user), now))
-        {
+        self.next = (!done.secret_removed).then_some(now + STORE_RETRY);
+        self.view.send_modify(|view| view.problem = None);
+        done.was_logged_in = in_memory.is_some() || in_store.is_some();
+        let user = in_memory.as_ref().or(in_store.as_ref()).map(|login| &login.user);
+        if let Err(error) = self.parts.audit.append(&record::logout(user, now)) {
             done.failures.push(error.to_string());
         }
-        let differ = |a: &StoredLogin, b: &StoredLogin| {
-            a.refresh_token.expose_secret() != b.refresh_token.expose_secret()
-        };
-        let logins = match (in_memory, in_store) {
-            (Some(memory), Some(store)) if differ(&memory, &store) => vec![memory, store],
-            (memory, store) => memory.or(store).into_iter().collect(),
-        };
+        self.end_at_provider(in_memory, in_store, everywhere, &mut done).await;
+        self.history = RefreshHistory::default();
+        self.put_history(0, None).await;
+        done
+    }
+
+    /// Tells the provider of the newest login that is known, and of an older one that the store still had.
+    async fn end_at_provider(
+        &self,
+        in_memory: Option<StoredLogin>,
+        in_store: Option<StoredLogin>,
+        everywhere: bool,
+        done: &mut LoggedOut,
+    ) {
+        let token = |login: &StoredLogin| login.refresh_token.expose_secret().to_owned();
+        let mut logins: Vec<StoredLogin> = in_memory.into_iter().chain(in_store).collect();
+        logins.dedup_by(|a, b| token(a) == token(b));
         for login in logins {
+            if !login.belongs_to(self.parts.provider.config()) {
+                let other = format!("{} at {}", login.project_id, login.base_url);
+                done.failures
+                    .push(format!("the login of project {other} was removed here, but not ended there"));
+                continue;
+            }
             match self.parts.provider.logout(&login.refresh_token, everywhere).await {
                 Ok(()) => done.revoked_at_provider = true,
                 Err(error) => {
@@ -72,8 +100,5 @@ impl Keeper {
                 }
             }
         }
-        self.history = RefreshHistory::default();
-        self.put_history(0, None).await;
-        done
     }
 }

@@ -2,6 +2,10 @@
 //!
 //! The handle may be cloned freely, because no message carries a token out: what leaves the keeper is a session's
 //! claims in the snapshot, and a [`View`] for `status`.
+//!
+//! A logout goes before everything else. Who asks for one raises a counter and takes the session out of the snapshot,
+//! without waiting for the keeper. For as long as the counter is ahead of what the keeper has obeyed, the keeper puts
+//! no session into the snapshot, sends nothing, and lets go of what it waits for.
 
 mod adopt;
 mod logout;
@@ -9,13 +13,14 @@ mod refresh;
 mod stored;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use agentauth_core::session::{OverReason, RefreshHistory, SessionState, User, refresh_due};
+use agentauth_core::snapshot::Snapshot;
 use agentauth_core::{Clock, SignedDuration, Timestamp};
 use agentauth_host::clock::monotonic;
 use agentauth_idp::{Keys, Provider};
@@ -36,10 +41,10 @@ use stored::StoredLogin;
 /// How long the keeper sleeps at most before it looks at the clock again: a laptop that slept, or a clock that was
 /// set, is noticed within this.
 const LONGEST_SLEEP: Duration = Duration::from_secs(20);
-/// How long a store that cannot be read is left alone.
-const STORE_RETRY: SignedDuration = SignedDuration::from_secs(15);
 /// How long to wait for another process's refresh.
-pub(crate) const LOCK_PATIENCE: Duration = Duration::from_secs(30);
+const LOCK_PATIENCE: Duration = Duration::from_secs(30);
+/// How long farewells to the provider may take once the daemon stops.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// What the keeper works with.
 pub(crate) struct Parts {
@@ -81,7 +86,7 @@ pub(crate) struct KeeperHandle {
     commands: mpsc::Sender<Command>,
     view: watch::Receiver<View>,
     state: Arc<State>,
-    epoch: Arc<AtomicU64>,
+    logouts: Arc<watch::Sender<u64>>,
 }
 
 /// The keeper has stopped, because the daemon is stopping.
@@ -90,6 +95,11 @@ pub(crate) struct KeeperHandle {
 pub(crate) struct Stopped;
 
 impl KeeperHandle {
+    /// How many logouts there have been. A login that began before the newest one is not kept.
+    pub(crate) fn logouts(&self) -> u64 {
+        *self.logouts.borrow()
+    }
+
     /// Files a finished login and makes it the session.
     pub(crate) async fn adopt(&self, login: NewLogin) -> Result<User, AdoptError> {
         let (reply, answer) = oneshot::channel();
@@ -100,12 +110,12 @@ impl KeeperHandle {
 
     /// Ends the session: at once for decisions, then in the keychain, then at the provider.
     pub(crate) async fn logout(&self, everywhere: bool) -> Result<LoggedOut, Stopped> {
-        // Taking rights away comes first and waits for nothing. The new epoch keeps a refresh that is under way
-        // from bringing the session back.
-        self.epoch.fetch_add(1, Ordering::SeqCst);
+        self.logouts.send_modify(|count| *count += 1);
         self.state.change(|snapshot| snapshot.session = SessionState::LoggedOut);
         let (reply, answer) = oneshot::channel();
-        self.commands.send(Command::Logout { everywhere, reply }).await.map_err(|_| Stopped)?;
+        let commands = self.commands.clone();
+        // In a task of its own: the logout goes on when the one who asked for it has gone away.
+        tokio::spawn(async move { commands.send(Command::Logout { everywhere, reply }).await });
         answer.await.map_err(|_| Stopped)
     }
 
@@ -120,7 +130,11 @@ pub(crate) struct Keeper {
     parts: Parts,
     name: SecretName,
     commands: mpsc::Receiver<Command>,
-    epoch: Arc<AtomicU64>,
+    /// The logouts that were asked for.
+    logouts: watch::Receiver<u64>,
+    /// The logouts that were carried out.
+    obeyed: u64,
+    stop: CancellationToken,
     view: watch::Sender<View>,
     held: Held,
     history: RefreshHistory,
@@ -130,6 +144,8 @@ pub(crate) struct Keeper {
     background: TaskTracker,
     /// The clock and the timer when they were looked at last: together they show a jump of the clock.
     looked: (Timestamp, Instant),
+    /// When the key set was fetched that the session token was last held against.
+    keys_seen: Option<Timestamp>,
 }
 
 /// What the keeper holds.
@@ -146,37 +162,45 @@ struct Login {
     stored: StoredLogin,
     /// `stored` has a rotated refresh token that the store has not taken yet; it is not used before.
     unstored: bool,
-    /// The session token in force, for as long as the session lives.
+    /// The session token in force, to be held against each new set of keys.
     session_token: Option<SecretString>,
 }
 
 impl Keeper {
-    /// The keeper and its handle; [`Keeper::run`] does the work.
-    pub(crate) fn new(parts: Parts) -> (Self, KeeperHandle) {
+    /// The keeper and its handle; [`Keeper::run`] does the work until `stop`.
+    pub(crate) fn new(parts: Parts, stop: CancellationToken) -> (Self, KeeperHandle) {
         let (commands, receiver) = mpsc::channel(16);
         let (view, view_receiver) = watch::channel(View::default());
-        let epoch = Arc::new(AtomicU64::new(0));
-        let handle =
-            KeeperHandle { commands, view: view_receiver, state: parts.state.clone(), epoch: epoch.clone() };
+        let (logouts, asked) = watch::channel(0);
+        let handle = KeeperHandle {
+            commands,
+            view: view_receiver,
+            state: parts.state.clone(),
+            logouts: Arc::new(logouts),
+        };
         let keeper = Self {
             name: SecretName::refresh_token(parts.profile.clone()),
             next: Some(parts.clock.now()),
             commands: receiver,
-            epoch,
+            logouts: asked,
+            obeyed: 0,
+            stop,
             view,
             held: Held::Unknown,
             history: RefreshHistory::default(),
             background: TaskTracker::new(),
             looked: (parts.clock.now(), monotonic()),
+            keys_seen: None,
             parts,
         };
         (keeper, handle)
     }
 
-    /// Works until told to stop. What is under way then is finished first: a rotated token must reach the store.
-    pub(crate) async fn run(mut self, stop: CancellationToken) {
+    /// Works until told to stop. A refresh that was sent by then is finished first, and what it brought is stored.
+    pub(crate) async fn run(mut self) {
         self.history = self.stored_history().await;
-        loop {
+        let stop = self.stop.clone();
+        while !stop.is_cancelled() {
             self.tick().await;
             let pause = self.pause();
             tokio::select! {
@@ -189,8 +213,13 @@ impl Keeper {
                 () = tokio::time::sleep(pause) => {}
             }
         }
+        if !self.store_rotated().await {
+            tracing::error!(
+                "the newest login could not be stored; it is lost: log in again after the next start"
+            );
+        }
         self.background.close();
-        let _ = tokio::time::timeout(Duration::from_secs(5), self.background.wait()).await;
+        let _ = tokio::time::timeout(FAREWELL, self.background.wait()).await;
     }
 
     async fn obey(&mut self, command: Command) {
@@ -199,22 +228,28 @@ impl Keeper {
                 let _ = reply.send(self.adopt(*login).await);
             }
             Command::Logout { everywhere, reply } => {
-                let _ = reply.send(self.logout(everywhere).await);
+                let done = self.logout(everywhere).await;
+                self.obeyed += 1;
+                let _ = reply.send(done);
             }
         }
     }
 
     /// Looks at the clock and does what is due.
     async fn tick(&mut self) {
-        let now = self.parts.clock.now();
-        self.end_expired_session(now);
-        if !matches!(self.held, Held::Nothing | Held::Unknown) {
-            self.keep_keys_fresh(now).await;
+        self.end_expired_session();
+        if matches!(self.held, Held::Login(_)) {
+            self.keep_keys_fresh().await;
         }
-        let waited = SignedDuration::try_from(self.looked.1.elapsed()).unwrap_or(SignedDuration::MAX);
+        // Both at one moment: what lies between them would look like a jump of the clock.
+        let (now, timer) = (self.parts.clock.now(), monotonic());
+        let waited =
+            SignedDuration::try_from(timer.duration_since(self.looked.1)).unwrap_or(SignedDuration::MAX);
         let due = self.next.and_then(|planned| refresh_due(planned, self.looked.0, waited, now));
-        self.looked = (now, monotonic());
-        if let Some(due) = due {
+        self.looked = (now, timer);
+        if let Some(due) = due
+            && !self.is_called_away()
+        {
             tracing::debug!(?due, "the keeper acts");
             match &self.held {
                 Held::Nothing => self.next = None,
@@ -222,6 +257,8 @@ impl Keeper {
                 Held::Login(login) if login.unstored => self.store_again().await,
                 Held::Login(_) => self.refresh().await,
             }
+            // Answers may have taken long; that was no jump either.
+            self.looked = (self.parts.clock.now(), monotonic());
         }
         self.view.send_modify(|view| view.next_refresh_at = self.next);
     }
@@ -232,118 +269,73 @@ impl Keeper {
         Duration::try_from(remaining).unwrap_or(Duration::ZERO).min(LONGEST_SLEEP)
     }
 
-    /// A session token that ran out is no session: decisions must not wait for the refresh to say so.
-    fn end_expired_session(&self, now: Timestamp) {
-        let expired =
-            |session: &SessionState| matches!(session, SessionState::Active(s) if s.claims.expires_at <= now);
-        if expired(&self.parts.state.load().session) {
-            self.parts.state.change(|snapshot| {
-                if let SessionState::Active(session) = &snapshot.session
-                    && session.claims.expires_at <= now
-                {
-                    let why = "the session token ran out and the provider has not given a new one yet";
-                    let user = Some(session.user.clone());
-                    snapshot.session = SessionState::Unverified { user, since: now, why: why.to_owned() };
-                }
-            });
+    /// Whether a logout waits to be obeyed, or the daemon stops: then nothing new is begun.
+    fn is_called_away(&self) -> bool {
+        self.stop.is_cancelled() || *self.logouts.borrow() != self.obeyed
+    }
+
+    /// Waits for `work`, but not beyond the moment at which the keeper is called away. Not for what must be finished.
+    async fn unless_called_away<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut logouts = self.logouts.clone();
+        let obeyed = self.obeyed;
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => None,
+            _ = logouts.wait_for(|asked| *asked != obeyed) => None,
+            outcome = work => Some(outcome),
         }
     }
 
-    /// Fetches the keys when they are due, and takes the session back to the provider when its key is gone.
-    async fn keep_keys_fresh(&mut self, now: Timestamp) {
-        if let Err(error) = self.parts.keys.refresh_if_due(now).await {
-            tracing::warn!(error = %Chain(&error), "the provider's keys could not be fetched");
-            self.view.send_modify(|view| view.last_failure = Some(Chain(&error).to_string()));
-        }
-        let fresh_until = self.parts.keys.fresh_until();
-        let key_gone = match &self.parts.state.load().session {
-            SessionState::Active(session) => !self.parts.keys.contains(&session.key_id),
-            _ => false,
-        };
-        if !key_gone && self.parts.state.load().keys_fresh_until == fresh_until {
-            return;
-        }
+    /// Changes the snapshot, unless a logout has been asked for: then the snapshot says so already.
+    fn show(&self, with: impl FnOnce(&mut Snapshot)) {
         self.parts.state.change(|snapshot| {
-            snapshot.keys_fresh_until = fresh_until;
-            if let SessionState::Active(session) = &snapshot.session
-                && key_gone
-            {
-                let why = "the provider withdrew the key that signed the session";
-                let user = Some(session.user.clone());
-                snapshot.session = SessionState::Unverified { user, since: now, why: why.to_owned() };
+            if *self.logouts.borrow() == self.obeyed {
+                with(snapshot);
             }
         });
-        if key_gone {
-            self.next = Some(now);
-        }
-    }
-
-    /// Reads the login from the store, at the start and for as long as the store cannot be read.
-    async fn read_store(&mut self) {
-        let now = self.parts.clock.now();
-        let answer = self.parts.store.get(&self.name).await;
-        let health = self.parts.store.probe().await;
-        self.view.send_modify(|view| view.store = Some(health));
-        match answer {
-            Ok(None) => self.forget(None),
-            Ok(Some(secret)) => match self.read_login(&secret).await {
-                Ok(stored) => {
-                    let why = "the provider has not confirmed the stored login since agentauthd started";
-                    self.set_unverified(Some(stored.user.clone()), why, now);
-                    self.held = Held::Login(Login { stored, unstored: false, session_token: None });
-                    self.next = Some(now);
-                    self.view.send_modify(|view| view.problem = None);
-                }
-                Err(problem) => self.forget(Some(problem)),
-            },
-            Err(error) => {
-                tracing::warn!(error = %Chain(&error), "the secret store cannot be read");
-                self.set_unverified(None, &error.to_string(), now);
-                self.view.send_modify(|view| view.problem = Some(error.to_string()));
-                self.next = Some(now + STORE_RETRY);
-            }
-        }
-    }
-
-    /// Reads a stored login, and refuses one of another account than the pinned one.
-    async fn read_login(&self, secret: &SecretString) -> Result<StoredLogin, String> {
-        let stored = StoredLogin::from_secret(secret).map_err(|error| error.to_string())?;
-        match self.with_db(|db, profile| db.pin(profile)).await {
-            Ok(Some(pin)) if pin.subject == stored.user.subject && pin.issuer == stored.issuer => Ok(stored),
-            Ok(Some(_)) => {
-                Err("the stored login belongs to another account than the one this installation is pinned \
-                                to: log in again"
-                    .to_owned())
-            }
-            Ok(None) => Err("the stored login has no pinned account beside it: log in again".to_owned()),
-            Err(error) => Err(error.to_string()),
-        }
     }
 
     /// There is no login.
     fn forget(&mut self, problem: Option<String>) {
         self.held = Held::Nothing;
         self.next = None;
-        self.parts.state.change(|snapshot| snapshot.session = SessionState::LoggedOut);
+        self.show(|snapshot| snapshot.session = SessionState::LoggedOut);
         self.view.send_modify(|view| view.problem = problem);
     }
 
     /// The login ended otherwise than by a logout.
     fn end(&mut self, why: OverReason) {
         let now = self.parts.clock.now();
-        let user = match &self.held {
-            Held::Login(login) => Some(login.stored.user.clone()),
-            Held::Nothing | Held::Unknown => None,
-        };
+        let user = self.user();
         self.held = Held::Nothing;
         self.next = None;
-        self.parts.state.change(|snapshot| snapshot.session = SessionState::Over { user, why, at: now });
+        self.show(|snapshot| snapshot.session = SessionState::Over { user, why, at: now });
     }
 
-    /// Takes an active session back to unverified; an inactive one gets the newer reason.
-    fn set_unverified(&self, user: Option<User>, why: &str, now: Timestamp) {
-        self.parts.state.change(|snapshot| {
-            snapshot.session = SessionState::Unverified { user, since: now, why: why.to_owned() };
+    fn set_unverified(&self, user: Option<User>, why: &str) {
+        let since = self.parts.clock.now();
+        self.show(|snapshot| {
+            snapshot.session = SessionState::Unverified { user, since, why: why.to_owned() }
+        });
+    }
+
+    fn user(&self) -> Option<User> {
+        match &self.held {
+            Held::Login(login) => Some(login.stored.user.clone()),
+            Held::Nothing | Held::Unknown => None,
+        }
+    }
+
+    /// Ends a login at the provider; nobody waits for it. One that belongs to another provider is sent nowhere.
+    fn farewell(&self, login: StoredLogin) {
+        if !login.belongs_to(self.parts.provider.config()) {
+            return;
+        }
+        let provider = self.parts.provider.clone();
+        self.background.spawn(async move {
+            if let Err(error) = provider.logout(&login.refresh_token, false).await {
+                tracing::info!(error = %Chain(&error), "a login that is not kept could not be ended at the provider");
+            }
         });
     }
 

@@ -1,7 +1,6 @@
 //! One refresh: under the lock of all processes, with the newest stored token, durable before use.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use agentauth_core::session::{
     AfterFailure, OverReason, RefreshFailure, RefreshHistory, Session, SessionState, after_failure,
@@ -13,7 +12,8 @@ use agentauth_idp::Refreshed;
 use agentauth_store::{RefreshLock, RefreshRecord};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{Held, Keeper, LOCK_PATIENCE, STORE_RETRY, StoredLogin};
+use super::upkeep::{STORE_RETRY, Stored};
+use super::{Held, Keeper, LOCK_PATIENCE};
 use crate::daemon::chain::Chain;
 use crate::daemon::record;
 
@@ -24,27 +24,21 @@ const FIX_PAUSE: SignedDuration = SignedDuration::from_mins(5);
 /// How soon a session token that could not be verified is asked for anew.
 const VERIFY_AGAIN: SignedDuration = SignedDuration::from_secs(30);
 
-/// What the store holds now, read under the lock.
-enum Stored {
-    Login(Box<StoredLogin>),
-    Nothing,
-    Unusable(String),
-}
-
 impl Keeper {
     /// Asks the provider for a new session token.
     pub(super) async fn refresh(&mut self) {
-        let epoch = self.epoch.load(Ordering::SeqCst);
-        let lock =
-            RefreshLock::acquire(&self.parts.state_directory, &self.parts.profile, LOCK_PATIENCE).await;
-        let _lock = match lock {
-            Ok(lock) => lock,
-            Err(error) => {
+        let lock = RefreshLock::acquire(&self.parts.state_directory, &self.parts.profile, LOCK_PATIENCE);
+        let _lock = match self.unless_called_away(lock).await {
+            Some(Ok(lock)) => lock,
+            Some(Err(error)) => {
                 tracing::warn!(error = %Chain(&error), "no refresh: its lock is not to be had");
                 return self.try_later(&error.to_string(), STORE_RETRY);
             }
+            None => return,
         };
-        match self.newest_stored().await {
+        // Another process may have rotated the login since it was read.
+        let Some(stored) = self.unless_called_away(self.look_into_store()).await else { return };
+        match stored {
             Stored::Login(stored) => {
                 if let Held::Login(login) = &mut self.held {
                     login.stored = *stored;
@@ -54,49 +48,36 @@ impl Keeper {
                 tracing::info!("another process ended the login");
                 return self.forget(None);
             }
+            Stored::Ended(stored) => return self.finish_logout(*stored).await,
             // A refresh may rotate the token, and the new one would have nowhere to go.
-            Stored::Unusable(why) => return self.try_later(&why, STORE_RETRY),
+            Stored::Foreign(why) | Stored::Unreadable(why) => return self.try_later(&why, STORE_RETRY),
         }
         let Held::Login(login) = &self.held else { return };
         let token = login.stored.refresh_token.clone();
         // Until the answer is here, the database says that one is outstanding: after a crash the next attempt knows
         // that it may be the second.
         self.put_history(self.history.ambiguous.saturating_add(1), None).await;
+        if self.is_called_away() {
+            return self.put_history(self.history.ambiguous, None).await;
+        }
         tracing::debug!("refreshing the session");
+        // From here on nothing cuts it short: the answer may hold the only valid login.
         match self.parts.provider.refresh(&token).await {
-            Ok(refreshed) => self.refreshed(refreshed, epoch).await,
+            Ok(refreshed) => self.refreshed(refreshed).await,
             Err(failure) => self.not_refreshed(failure).await,
         }
     }
 
     /// Offers a rotated token to the store again.
     pub(super) async fn store_again(&mut self) {
-        let lock =
-            RefreshLock::acquire(&self.parts.state_directory, &self.parts.profile, LOCK_PATIENCE).await;
-        if lock.is_ok() && self.store_rotated().await {
-            self.next = Some(self.parts.clock.now());
-        } else {
-            self.next = Some(self.parts.clock.now() + STORE_AGAIN);
-        }
+        let lock = RefreshLock::acquire(&self.parts.state_directory, &self.parts.profile, LOCK_PATIENCE);
+        let Some(lock) = self.unless_called_away(lock).await else { return };
+        let stored = lock.is_ok() && self.store_rotated().await;
+        let pause = if stored { SignedDuration::ZERO } else { STORE_AGAIN };
+        self.next = Some(self.parts.clock.now() + pause);
     }
 
-    async fn newest_stored(&self) -> Stored {
-        match self.parts.store.get(&self.name).await {
-            Ok(Some(secret)) => match self.read_login(&secret).await {
-                Ok(stored) => Stored::Login(Box::new(stored)),
-                Err(problem) => Stored::Unusable(problem),
-            },
-            Ok(None) => Stored::Nothing,
-            Err(error) => {
-                tracing::warn!(error = %Chain(&error), "no refresh: the secret store cannot be read");
-                let health = self.parts.store.probe().await;
-                self.view.send_modify(|view| view.store = Some(health));
-                Stored::Unusable(error.to_string())
-            }
-        }
-    }
-
-    async fn refreshed(&mut self, refreshed: Refreshed, epoch: u64) {
+    async fn refreshed(&mut self, refreshed: Refreshed) {
         let now = self.parts.clock.now();
         self.reached(now);
         let Held::Login(login) = &mut self.held else { return };
@@ -113,11 +94,11 @@ impl Keeper {
         }
         self.history = self.history.succeeded(false);
         self.put_history(0, Some(now)).await;
-        self.activate(refreshed.access_token, refreshed.next_refresh_seconds, epoch).await;
+        self.activate(refreshed.access_token, refreshed.next_refresh_seconds).await;
     }
 
     /// Stores a rotated refresh token and waits until it is durable; `true` when nothing is left to store.
-    async fn store_rotated(&mut self) -> bool {
+    pub(super) async fn store_rotated(&mut self) -> bool {
         let Held::Login(login) = &mut self.held else { return true };
         if !login.unstored {
             return true;
@@ -145,26 +126,26 @@ impl Keeper {
     }
 
     /// Verifies a session token, records it, and makes it the session.
-    pub(super) async fn activate(&mut self, token: SecretString, hint: Option<u32>, epoch: u64) {
+    async fn activate(&mut self, token: SecretString, hint: Option<u32>) {
         let now = self.parts.clock.now();
         let Held::Login(login) = &self.held else { return };
         let stored = login.stored.clone();
-        let verified = {
-            let pinned = Some(stored.user.subject.as_str());
-            self.parts.provider.verify_session(&token, &self.parts.keys, pinned, now).await
-        };
+        let pinned = Some(stored.user.subject.as_str());
+        let verified = self.parts.provider.verify_session(&token, &self.parts.keys, pinned, now).await;
         let verified = match verified {
             Ok(verified) => verified,
             Err(error) => {
                 tracing::error!(error = %Chain(&error), "the provider's session token is refused");
-                self.set_unverified(Some(stored.user), &error.to_string(), now);
+                // Keys that are not to be had say nothing against the session in force; it stays until it ends.
+                if !error.is_transient() {
+                    self.set_unverified(Some(stored.user), &error.to_string());
+                }
                 return self.try_later(&error.to_string(), VERIFY_AGAIN);
             }
         };
-        let rights = verified.claims.effective(self.parts.tenant.as_deref());
         let session = Arc::new(Session {
+            rights: verified.claims.effective(self.parts.tenant.as_deref()),
             user: stored.user,
-            rights,
             key_id: verified.key_id,
             confirmed_at: now,
             logged_in_at: stored.logged_in_at,
@@ -173,18 +154,14 @@ impl Keeper {
         // Recorded before it takes effect: the new token may give rights that the old one did not.
         if let Err(error) = self.parts.audit.append(&record::refresh(&session, now)) {
             tracing::error!(error = %Chain(&error), "no session: the refresh cannot be recorded");
-            self.set_unverified(Some(session.user.clone()), &error.to_string(), now);
+            self.set_unverified(Some(session.user.clone()), &error.to_string());
             return self.try_later(&error.to_string(), STORE_AGAIN);
         }
         self.next = Some(next_refresh(&session, (self.parts.jitter)(), hint));
         let fresh_until = self.parts.keys.fresh_until();
-        let current = &self.epoch;
-        self.parts.state.change(|snapshot| {
-            // A logout that came meanwhile wins.
-            if current.load(Ordering::SeqCst) == epoch {
-                snapshot.session = SessionState::Active(session);
-                snapshot.keys_fresh_until = fresh_until;
-            }
+        self.show(|snapshot| {
+            snapshot.session = SessionState::Active(session);
+            snapshot.keys_fresh_until = fresh_until;
         });
         if let Held::Login(login) = &mut self.held {
             login.session_token = Some(token);
@@ -220,10 +197,7 @@ impl Keeper {
     async fn login_is_over(&mut self, why: OverReason) {
         tracing::warn!(?why, "the login is over");
         let now = self.parts.clock.now();
-        let user = match &self.held {
-            Held::Login(login) => Some(login.stored.user.clone()),
-            Held::Nothing | Held::Unknown => None,
-        };
+        let user = self.user();
         self.end(why);
         self.parts.audit.note_down(&record::session_over(user.as_ref(), why.message(), now));
         if let Err(error) = self.parts.store.remove(&self.name).await {
@@ -238,7 +212,7 @@ impl Keeper {
         self.view.send_modify(|view| view.problem = Some(why.to_owned()));
     }
 
-    fn reached(&self, now: Timestamp) {
+    pub(super) fn reached(&self, now: Timestamp) {
         self.view.send_modify(|view| {
             view.reachable = Some(true);
             view.last_reached_at = Some(now);

@@ -1,13 +1,18 @@
-//! What the keychain holds for a profile: the refresh token and whose it is.
+//! What the keychain holds for a profile: the refresh token, whose it is, and to whom it may be sent.
 
 use agentauth_core::Timestamp;
 use agentauth_core::session::User;
+use agentauth_idp::ProviderConfig;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
 /// A login as it survives a restart.
 #[derive(Clone, Debug)]
 pub(crate) struct StoredLogin {
+    /// The provider's project.
+    pub(crate) project_id: String,
+    /// Where the provider is.
+    pub(crate) base_url: String,
     /// The provider's issuer.
     pub(crate) issuer: String,
     /// Who.
@@ -27,6 +32,8 @@ pub(crate) struct Unreadable;
 #[derive(Serialize, Deserialize)]
 struct Form<'a> {
     version: u32,
+    project_id: &'a str,
+    base_url: &'a str,
     issuer: &'a str,
     subject: &'a str,
     #[serde(borrow, default)]
@@ -40,10 +47,17 @@ struct Form<'a> {
 const VERSION: u32 = 1;
 
 impl StoredLogin {
+    /// Whether this provider gave it. A login is sent to no other: the configuration may name another one by now.
+    pub(crate) fn belongs_to(&self, provider: &ProviderConfig) -> bool {
+        self.project_id == provider.project_id() && self.base_url == provider.base_url().as_str()
+    }
+
     /// The text to store.
     pub(crate) fn to_secret(&self) -> Result<SecretString, Unreadable> {
         let form = Form {
             version: VERSION,
+            project_id: &self.project_id,
+            base_url: &self.base_url,
             issuer: &self.issuer,
             subject: &self.user.subject,
             name: self.user.name.as_deref().map(Into::into),
@@ -62,6 +76,8 @@ impl StoredLogin {
             return Err(Unreadable);
         }
         Ok(Self {
+            project_id: form.project_id.to_owned(),
+            base_url: form.base_url.to_owned(),
             issuer: form.issuer.to_owned(),
             user: User {
                 subject: form.subject.to_owned(),
@@ -80,6 +96,8 @@ mod tests {
 
     fn login() -> StoredLogin {
         StoredLogin {
+            project_id: "P1".into(),
+            base_url: "https://api.descope.com/".into(),
             issuer: "https://api.descope.com/P1".into(),
             user: User { subject: "U1".into(), name: Some("Zoë \"Z\"".into()), email: None },
             logged_in_at: Timestamp::from_second(1_700_000_000).unwrap(),

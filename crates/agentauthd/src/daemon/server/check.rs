@@ -32,12 +32,19 @@ pub(super) async fn check(
     let caller = if request.dry_run_as.is_some() {
         connection.may(&app, &headers, Operation::DryRun).await?
     } else {
-        connection.caller(&app, &headers).await?
+        connection.checker(&app, &headers).await?
     };
     let mut changes = app.state.watch();
     let mut decision = answer(&app, &connection, &caller, &request, &asked).await?;
-    if decision.remedy == Some(Remedy::Wait) && !wait.is_zero() {
-        let _ = tokio::time::timeout(wait, changes.changed()).await;
+    // As long as waiting may help: the snapshot also changes for reasons that do not.
+    let mut patience = std::pin::pin!(tokio::time::sleep(wait));
+    while decision.remedy == Some(Remedy::Wait) && !wait.is_zero() {
+        tokio::select! {
+            biased;
+            () = app.stop.cancelled() => break,
+            () = patience.as_mut() => break,
+            _ = changes.changed() => {}
+        }
         decision = answer(&app, &connection, &caller, &request, &asked).await?;
     }
     Ok(Json(wire::check_response(decision, asked)))
@@ -51,29 +58,54 @@ async fn answer(
     request: &CheckRequest,
     asked: &Asked,
 ) -> Result<Decision, Refusal> {
+    let decision = recorded_decision(app, connection, caller, request, asked)?;
+    if !decision.allow || !decision.high_risk {
+        return Ok(decision);
+    }
     let now = app.clock.now();
-    let subject = match &request.dry_run_as {
-        Some(agent) => Subject::DryRun { agent },
-        None => Subject::Caller(&caller.facts),
-    };
-    let decision = decide(&app.state.load(), request, subject, new_id(now), now);
+    if let Err(error) = app.audit.to_disk().await {
+        tracing::error!(error = %Chain(&error), "denied: the decision cannot be brought to disk");
+        return Ok(decision.audit_unavailable(now));
+    }
+    // The disk took its time; what was true before it may not be any more.
+    let again = decided(app, caller, request);
+    if again.allow && connection.reprove(caller).is_ok() {
+        return Ok(decision);
+    }
+    recorded_decision(app, connection, caller, request, asked)
+}
+
+fn recorded_decision(
+    app: &App,
+    connection: &Connection,
+    caller: &Caller,
+    request: &CheckRequest,
+    asked: &Asked,
+) -> Result<Decision, Refusal> {
+    let now = app.clock.now();
+    let decision = decided(app, caller, request);
     if let Err(why) = connection.reprove(caller) {
         tracing::warn!(pid = connection.pid(), why, "a caller changed between question and answer");
         let unproven = decision.caller_unproven(now);
         app.audit.note_down(&record::decision(&unproven, &caller.facts, asked, now));
         return Err(Refusal::new(ErrorCode::CallerUnproven, why));
     }
-    let mut recorded = app.audit.append(&record::decision(&decision, &caller.facts, asked, now));
-    if recorded.is_ok() && decision.allow && decision.high_risk {
-        recorded = app.audit.to_disk().await;
-    }
-    Ok(match recorded {
+    Ok(match app.audit.append(&record::decision(&decision, &caller.facts, asked, now)) {
         Ok(()) => decision,
         Err(error) => {
             tracing::error!(error = %Chain(&error), "denied: the decision cannot be recorded");
             decision.audit_unavailable(now)
         }
     })
+}
+
+fn decided(app: &App, caller: &Caller, request: &CheckRequest) -> Decision {
+    let now = app.clock.now();
+    let subject = match &request.dry_run_as {
+        Some(agent) => Subject::DryRun { agent },
+        None => Subject::Caller(&caller.facts),
+    };
+    decide(&app.state.load(), request, subject, new_id(now), now)
 }
 
 /// A fresh identifier, ordered by time.

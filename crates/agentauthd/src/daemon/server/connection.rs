@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use agentauth_api::{ErrorCode, NONCE_HEADER};
-use agentauth_core::agent::Agent;
 use agentauth_core::agents::Match;
 use agentauth_core::caller::{CallerFacts, ProcessFacts};
 use agentauth_core::gate::{Asker, GateRefusal, Operation, RefusalKind, may};
@@ -97,7 +96,9 @@ impl Connection {
         };
         let echoed = |standing: &Arc<Standing>| match &standing.proof {
             Proof::Greeted(greeting) => echo.to_str().is_ok_and(|echo| greeting.is_echo(echo)),
-            Proof::Noted(_) | Proof::Hidden => false,
+            // Nothing was noted that an echo could prove; it is answered as what it is.
+            Proof::Hidden => true,
+            Proof::Noted(_) => false,
         };
         match known.filter(echoed) {
             Some(standing) => Ok(Caller { facts: standing.greeted.clone(), standing }),
@@ -123,6 +124,16 @@ impl Connection {
             Proof::Noted(noted) => reprove(&self.peer, noted).map_err(|error| error.to_string()),
             Proof::Hidden if self.peer.alive() => Ok(()),
             Proof::Hidden => Err("the process is gone".to_owned()),
+        }
+    }
+
+    /// The caller of a check. Any process of the user may ask, so that it learns what it is taken for; root's and
+    /// others' may not.
+    pub(crate) async fn checker(&self, app: &App, headers: &HeaderMap) -> Result<Caller, Refusal> {
+        if self.peer.uid() == app.about.owner_uid {
+            self.caller(app, headers).await
+        } else {
+            self.may(app, headers, Operation::Check).await
         }
     }
 
@@ -172,7 +183,9 @@ impl Connection {
         }
         let snapshot = app.state.load();
         let mut processes = std::iter::once(&caller.facts.process).chain(&caller.facts.ancestors);
-        if processes.any(|process| is_agent(&snapshot, process)) {
+        // A process that hides what it runs may be anything, an agent too.
+        let hidden = caller.facts.process.executable.is_none();
+        if hidden || processes.any(|process| is_agent(&snapshot, process)) {
             Asker::Agent
         } else {
             Asker::Person(grade)
@@ -233,13 +246,7 @@ impl Connection {
         let now = std::time::SystemTime::from(app.clock.now());
         for process in std::iter::once(&identity.process).chain(&identity.ancestors) {
             let Some(executable) = &process.executable else { continue };
-            let path = executable.path.to_string_lossy();
-            let pinned = |agent: &Arc<Agent>| {
-                let selectors = &agent.selectors;
-                let digests = selectors.sha256.is_some() || selectors.script_sha256.is_some();
-                digests && selectors.executable == path
-            };
-            if !snapshot.agents.iter().any(pinned) {
+            if !snapshot.agents.wants_digests(&executable.path.to_string_lossy()) {
                 continue;
             }
             let through = executable_path(process.pid);

@@ -10,26 +10,28 @@ mod refusal;
 mod session;
 mod status;
 
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use agentauth_api::{ErrorCode, REQUEST_ID_HEADER, paths};
 use agentauth_ipc::{AcceptError, CredStream, Listener, Peer};
 use axum::Router;
-use axum::extract::Request;
-use axum::middleware::{self, Next};
+use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get, post};
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use super::app::App;
 use super::chain::Chain;
+use super::limits::TooMany;
 pub(crate) use connection::Connection;
 pub(crate) use refusal::Refusal;
 
@@ -57,13 +59,12 @@ pub(crate) async fn serve(app: Arc<App>, listener: Listener, stop: CancellationT
         match accepted {
             Ok((stream, peer)) => {
                 let pid = peer.pid();
-                let place = lock(&app.usage).open(pid, app.clock.now());
-                if let Err(error) = place {
-                    tracing::warn!(pid, %error, "connection refused");
-                    continue;
+                match Place::take(&app, pid) {
+                    Ok(place) => {
+                        connections.spawn(serve_one(place, router.clone(), stream, peer, stop.clone()));
+                    }
+                    Err(error) => tracing::warn!(pid, %error, "connection refused"),
                 }
-                let connection = serve_one(app.clone(), router.clone(), stream, peer, stop.clone());
-                connections.spawn(connection);
             }
             Err(error) => {
                 tracing::warn!(error = %Chain(&error), "connection refused");
@@ -74,40 +75,77 @@ pub(crate) async fn serve(app: Arc<App>, listener: Listener, stop: CancellationT
         }
     }
     connections.close();
-    if tokio::time::timeout(DRAIN, connections.wait()).await.is_err() {
-        tracing::warn!(open = connections.len(), "some requests did not finish in time");
-    }
+    connections.wait().await;
 }
 
-async fn serve_one(app: Arc<App>, router: Router, stream: CredStream, peer: Peer, stop: CancellationToken) {
-    let pid = peer.pid();
+async fn serve_one(place: Place, router: Router, stream: CredStream, peer: Peer, stop: CancellationToken) {
     let connection = Arc::new(Connection::new(peer, stream.poison()));
-    let service = router.map_request({
-        let connection = connection.clone();
-        move |mut request: http::Request<hyper::body::Incoming>| {
-            request.extensions_mut().insert(connection.clone());
-            request.map(axum::body::Body::new)
-        }
-    });
+    let app = place.app.clone();
+    let service = service_fn(move |request| answer(app.clone(), connection.clone(), router.clone(), request));
     let mut serving = std::pin::pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(IDLE)
             .max_buf_size(MAX_HEAD)
             .max_headers(MAX_FIELDS)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+            .serve_connection(TokioIo::new(stream), service)
     );
     let served = tokio::select! {
         served = serving.as_mut() => served,
         () = stop.cancelled() => {
             serving.as_mut().graceful_shutdown();
-            serving.await
+            match tokio::time::timeout(DRAIN, serving).await {
+                Ok(served) => served,
+                Err(_) => return tracing::warn!(pid = place.pid, "a request did not finish in time"),
+            }
         }
     };
     if let Err(error) = served {
-        tracing::debug!(pid, error = %Chain(&error), "connection ended");
+        tracing::debug!(pid = place.pid, error = %Chain(&error), "connection ended");
     }
-    lock(&app.usage).close(pid, app.clock.now());
+}
+
+/// What holds for every request: a poisoned connection is answered nothing, `Host` is ours, the rate is bounded, and
+/// the caller's own request id comes back. Directly under the connection, because it is on the way of every check.
+async fn answer(
+    app: Arc<App>,
+    connection: Arc<Connection>,
+    router: Router,
+    mut request: http::Request<Incoming>,
+) -> Result<Response, Infallible> {
+    let id = request.headers().get(REQUEST_ID_HEADER).filter(|id| id.len() <= 128).cloned();
+    let mut response = match admit(&app, &connection, request.headers()) {
+        Ok(()) => {
+            request.extensions_mut().insert(connection);
+            router.oneshot(request.map(Body::new)).await?
+        }
+        Err(refusal) => refusal.into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(id) = id {
+        headers.insert(HeaderName::from_static(REQUEST_ID_HEADER), id);
+    }
+    Ok(response)
+}
+
+/// A connection's place among those that are served; given back when it is dropped.
+struct Place {
+    app: Arc<App>,
+    pid: u32,
+}
+
+impl Place {
+    fn take(app: &Arc<App>, pid: u32) -> Result<Self, TooMany> {
+        lock(&app.usage).open(pid, app.clock.now())?;
+        Ok(Self { app: app.clone(), pid })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        lock(&self.app.usage).close(self.pid, self.app.clock.now());
+    }
 }
 
 fn router(app: Arc<App>) -> Router {
@@ -124,34 +162,12 @@ fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(async || {
             Refusal::new(ErrorCode::MethodNotAllowed, "this path takes another method; see docs/api.md")
         })
-        .layer(middleware::from_fn_with_state(app.clone(), gate))
         .with_state(app)
 }
 
-/// What holds for every request: a poisoned connection is answered nothing, `Host` is ours, the rate is bounded, and
-/// the caller's own request id comes back.
-async fn gate(
-    axum::extract::State(app): axum::extract::State<Arc<App>>,
-    axum::Extension(connection): axum::Extension<Arc<Connection>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let id = request.headers().get(REQUEST_ID_HEADER).filter(|id| id.len() <= 128).cloned();
-    let mut response = match admit(&app, &connection, &request) {
-        Ok(()) => next.run(request).await,
-        Err(refusal) => refusal.into_response(),
-    };
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(id) = id {
-        headers.insert(HeaderName::from_static(REQUEST_ID_HEADER), id);
-    }
-    response
-}
-
-fn admit(app: &App, connection: &Connection, request: &Request) -> Result<(), Refusal> {
+fn admit(app: &App, connection: &Connection, headers: &HeaderMap) -> Result<(), Refusal> {
     connection.refuse_poisoned()?;
-    let host = request.headers().get(header::HOST).map(HeaderValue::as_bytes);
+    let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
     if !matches!(host, None | Some(b"" | b"agentauthd" | b"localhost")) {
         return Err(Refusal::new(ErrorCode::RequestInvalid, "`Host` must be `agentauthd` or `localhost`"));
     }
