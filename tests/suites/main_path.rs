@@ -214,6 +214,19 @@ fn logging_out_ends_everything_and_stays() {
 }
 
 #[test]
+fn a_login_after_a_logout_is_kept_alive_like_the_first() {
+    let world = World::start();
+    world.provider.patch(json!({"lifetimes": {"session": 4}}));
+    for _ in 0..2 {
+        world.login(ALICE);
+        let refreshes = || world.provider.families().last().unwrap().refreshes;
+        wait::until_true("two refreshes", || refreshes() >= 2);
+        assert_eq!(world.check(PAY)["decision"], "allow");
+        assert_eq!(world.cli(&["logout"]).code, Some(0));
+    }
+}
+
+#[test]
 fn logging_out_works_without_the_provider_and_says_what_it_could_not_do() {
     let mut world = World::durable();
     world.login(ALICE);
@@ -270,8 +283,9 @@ fn without_the_provider_a_restart_waits_and_then_goes_on_without_a_login() {
     world.login(ALICE);
     world.provider.down();
     world.restart_daemon();
-    let status = world.wait_for_phase(SessionPhase::Unverified);
-    assert_eq!(status.session.user.unwrap().email.as_deref(), Some(ALICE.email));
+    let user = wait::until("the stored login to have been read", || world.status().session.user);
+    assert_eq!(user.email.as_deref(), Some(ALICE.email));
+    assert_eq!(world.status().session.phase, SessionPhase::Unverified);
     let decision = world.check(PAY);
     assert_eq!(
         (&decision["decision"], &decision["reason"], &decision["remedy"]),
