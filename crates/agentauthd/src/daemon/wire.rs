@@ -190,7 +190,8 @@ pub(crate) fn status(app: &App, pid: u32, facts: &CallerFacts, grade: Grade, now
 /// How the daemon sees the process that asks.
 fn seen(snapshot: &Snapshot, pid: u32, facts: &CallerFacts, grade: Grade) -> api::CallerStatus {
     let (agent, assurance) = match snapshot.agents.match_process(&facts.process, facts.greeted) {
-        Match::Agent { agent, assurance } => (Some(agent.name.to_string()), assurance),
+        Match::Agent { agent, assurance } if facts.greeted => (Some(agent.name.to_string()), assurance),
+        Match::Agent { agent, .. } => (Some(agent.name.to_string()), Assurance::Unproven),
         _ => (None, Assurance::Unproven),
     };
     api::CallerStatus {
