@@ -49,7 +49,7 @@ pub enum Match {
     Agent {
         /// Which.
         agent: Arc<Agent>,
-        /// How well. Does not yet know of loader tricks; [`crate::decide`] caps for those.
+        /// How well. Does not yet know of loader tricks; [`crate::decide()`] caps for those.
         assurance: Assurance,
     },
     /// The path is this agent's, but what runs is something else.

@@ -1,7 +1,7 @@
 //! Which operation of the socket may be asked for by whom.
 //!
 //! The gate knows nothing of the particular right at stake: a `check` that passes here is still answered by
-//! [`decide`](crate::decide), and an agent's own records are picked out by the operation. The gate only keeps the wrong
+//! [`decide`](crate::decide()), and an agent's own records are picked out by the operation. The gate only keeps the wrong
 //! asker from an operation altogether.
 
 use std::fmt;

@@ -86,7 +86,7 @@ pub struct KeyView {
 /// The tokens of a sign-in without a browser.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct SignedIn {
-    /// The family, for [`Control::family`].
+    /// The family, for [`Control::family`](crate::Control::family).
     pub family: u64,
     /// The session JWT.
     pub session: String,
