@@ -220,9 +220,10 @@ pub enum AfterFailure {
 /// Decides what follows a failure; `history` is the one before it.
 ///
 /// Retries come after 2, 4, 8 … seconds up to five minutes (`jitter`, 0 to 1, takes up to half of it away), never
-/// before the provider's `Retry-After`, which counts up to an hour. A refusal after an unanswered request is most
-/// likely our own old token, rotated away while the answer got lost. Where rotation is known to be on, one repetition
-/// of an unanswered request is all: another would look like theft.
+/// before the provider's `Retry-After`, which counts up to an hour. Only a refusal ends a login. After an unanswered
+/// request it is most likely our own old token, rotated away while the answer got lost, whatever the provider calls it.
+/// That many requests stay unanswered ends nothing: if the first was acted on, the second settles the matter, and the
+/// later ones change nothing more; if none was, as in an outage of a gateway, the login goes on.
 pub fn after_failure(
     history: &RefreshHistory,
     failure: &RefreshFailure,
@@ -230,15 +231,10 @@ pub fn after_failure(
     jitter: f64,
 ) -> AfterFailure {
     match failure {
-        RefreshFailure::Over { revoked: true, .. } if !(history.rotates && history.ambiguous > 0) => {
-            AfterFailure::End(OverReason::Revoked)
-        }
         RefreshFailure::Over { .. } if history.ambiguous > 0 => AfterFailure::End(OverReason::AnswerLost),
+        RefreshFailure::Over { revoked: true, .. } => AfterFailure::End(OverReason::Revoked),
         RefreshFailure::Over { .. } => AfterFailure::End(OverReason::Expired),
         RefreshFailure::Config { what } => AfterFailure::Fix { what: what.clone() },
-        RefreshFailure::Unknown { sent: true, .. } if history.rotates && history.ambiguous > 0 => {
-            AfterFailure::End(OverReason::AnswerLost)
-        }
         RefreshFailure::Unknown { retry_after, .. } => {
             let doubled = FIRST_RETRY.saturating_mul(1 << history.failures.min(16)).min(LONGEST_RETRY);
             let backoff = fraction(doubled, 1.0 - 0.5 * unit(jitter));

@@ -144,22 +144,23 @@ fn play(rotates: bool, failures: &[RefreshFailure]) -> AfterFailure {
 }
 
 #[test]
-fn an_unanswered_request_is_repeated_once_where_tokens_rotate() {
+fn only_a_refusal_ends_a_login_and_a_lost_answer_before_it_is_named() {
     let end = AfterFailure::End;
-    assert_eq!(play(true, &[lost()]), AfterFailure::RetryAt(at(1002)));
-    assert_eq!(play(true, &[lost(), lost()]), end(OverReason::AnswerLost));
-    assert_eq!(play(true, &[lost(), unreachable(), lost()]), end(OverReason::AnswerLost));
-    assert_eq!(play(true, &[lost(), unreachable()]), AfterFailure::RetryAt(at(1004)));
-    assert_eq!(play(false, &[lost(), lost(), lost()]), AfterFailure::RetryAt(at(1008)));
     for rotates in [false, true] {
-        assert_eq!(play(rotates, &[lost(), refused(false)]), end(OverReason::AnswerLost));
-        assert_eq!(play(rotates, &[lost(), unreachable(), refused(false)]), end(OverReason::AnswerLost));
+        assert_eq!(play(rotates, &[lost()]), AfterFailure::RetryAt(at(1002)));
+        assert_eq!(play(rotates, &[lost(), lost(), lost()]), AfterFailure::RetryAt(at(1008)));
+        assert_eq!(play(rotates, &[lost(), unreachable()]), AfterFailure::RetryAt(at(1004)));
+        for revoked in [false, true] {
+            assert_eq!(play(rotates, &[lost(), refused(revoked)]), end(OverReason::AnswerLost));
+            assert_eq!(
+                play(rotates, &[lost(), unreachable(), refused(revoked)]),
+                end(OverReason::AnswerLost)
+            );
+        }
         assert_eq!(play(rotates, &[refused(false)]), end(OverReason::Expired));
         assert_eq!(play(rotates, &[unreachable(), refused(false)]), end(OverReason::Expired));
         assert_eq!(play(rotates, &[unreachable(), refused(true)]), end(OverReason::Revoked));
     }
-    assert_eq!(play(false, &[lost(), refused(true)]), end(OverReason::Revoked));
-    assert_eq!(play(true, &[lost(), refused(true)]), end(OverReason::AnswerLost));
 }
 
 #[test]

@@ -164,11 +164,12 @@ impl Keeper {
             display_name: session.user.email.clone().or_else(|| session.user.name.clone()),
             pinned_at: session.logged_in_at,
         };
-        match self
-            .with_db(move |db, profile| db.set_pin_if_absent(profile, &pin))
-            .await
-            .map_err(AdoptError::State)?
-        {
+        let pinned = self.with_db(move |db, profile| {
+            // Whoever logs in is not logged out any more.
+            db.put_logout(profile, None)?;
+            db.set_pin_if_absent(profile, &pin)
+        });
+        match pinned.await.map_err(AdoptError::State)? {
             PinOutcome::Existing(pin) if pin.issuer != issuer || pin.subject != session.user.subject => {
                 Err(other_account(&session.user, &pin))
             }

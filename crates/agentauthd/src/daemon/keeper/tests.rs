@@ -229,6 +229,20 @@ async fn another_account_than_the_pinned_one_is_refused_and_nothing_changes() {
 }
 
 #[tokio::test]
+async fn a_login_after_a_logout_is_kept_like_the_first() {
+    let house = House::open().await;
+    house.log_in(ALICE).await.unwrap();
+    house.handle.logout(false).await.unwrap();
+    house.log_in(ALICE).await.unwrap();
+    let asked = house.refreshes();
+    until("two refreshes", || house.refreshes() >= asked + 2).await;
+    until("a usable session", || house.fault().is_none()).await;
+    assert!(house.stored_token().await.is_some());
+    assert_eq!(house.living_families(), 1);
+    house.stop.cancel();
+}
+
+#[tokio::test]
 async fn a_store_that_refuses_the_login_keeps_nothing() {
     let house = House::open().await;
     house.store.fail_next(Fault::Nothing);
