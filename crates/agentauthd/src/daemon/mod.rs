@@ -19,6 +19,7 @@ use std::time::Duration;
 use agentauth_host::service;
 use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use assemble::RunError;
@@ -50,21 +51,20 @@ pub async fn run(start: Start) -> Result<(), RunError> {
     let profile = start.config.profile.clone();
     let parts = assemble::assemble(start, &stop)?;
     let socket = parts.listener.path().display().to_string();
-    let keeper = parts.keeper.map(|keeper| tokio::spawn(keeper.run()));
+    let mut keeper = parts.keeper.map(|keeper| tokio::spawn(keeper.run()));
     let app = parts.app;
     let mut serving = tokio::spawn(server::serve(app.clone(), parts.listener, stop.clone()));
     tracing::info!(socket, profile, "serving");
     announce(service::ready());
     let watchdog = tokio::spawn(watchdog());
 
-    let mut keeper = keeper;
-    let why = tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-        _ = &mut serving => "the server ended by itself",
-        true = ended(keeper.as_mut()) => "the keeper ended by itself",
+    let end = tokio::select! {
+        _ = terminate.recv() => Ok("SIGTERM"),
+        _ = interrupt.recv() => Ok("SIGINT"),
+        _ = &mut serving => Err("the server ended by itself"),
+        () = ended(keeper.as_mut()) => Err("the keeper ended by itself"),
     };
-    let failed = !why.starts_with("SIG");
+    let (Ok(why) | Err(why)) = end;
     tracing::info!(why, "stopping");
     announce(service::stopping());
     stop.cancel();
@@ -86,17 +86,16 @@ pub async fn run(start: Start) -> Result<(), RunError> {
     if let Err(error) = app.audit.to_disk().await {
         tracing::error!(error = %chain::Chain(&error), "the audit log could not be brought to disk");
     }
-    if failed { Err(RunError::Broken(why)) } else { Ok(()) }
+    end.map(drop).map_err(RunError::Broken)
 }
 
-/// Completes with `true` when the task has ended; never without one.
-async fn ended(task: Option<&mut tokio::task::JoinHandle<()>>) -> bool {
+/// Completes when the task has ended; never without one.
+async fn ended(task: Option<&mut JoinHandle<()>>) {
     match task {
         Some(task) => {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a part of the daemon broke down");
             }
-            true
         }
         None => std::future::pending().await,
     }
