@@ -321,7 +321,8 @@ mod tests {
         let ring = KeyRing::new(SigningKey::generate(Algorithm::Rs256).unwrap());
         let foreign = Arc::new(SigningKey::generate(Algorithm::Es256).unwrap());
         let keys = Keys { ring: &ring, foreign: Some(&foreign) };
-        let claims = || Map::from_iter([("iss".to_owned(), json!("P1")), ("aud".to_owned(), json!("a"))]);
+        // In order of name, since serde_json may keep the order or sort.
+        let claims = || Map::from_iter([("aud".to_owned(), json!("a")), ("iss".to_owned(), json!("P1"))]);
         let now = Timestamp::UNIX_EPOCH;
         let make = |change: &TokenOverride| parts(&forge(&keys, claims(), Some(change), now).unwrap());
 
