@@ -11,8 +11,8 @@ use crate::task::Target;
 
 /// A scope that only reads.
 pub const READ: &str = "files.read:/projects/alpha";
-/// More resources than the daemon remembers verdicts for.
-pub const NEW_EACH_TIME: usize = 6_000;
+/// Many times more resources than the daemon remembers verdicts for.
+pub const NEW_EACH_TIME: usize = 40_000;
 /// A scope whose decisions must be on disk first.
 pub const PAY: &str = "payments.execute:currency=EUR";
 
