@@ -287,6 +287,10 @@ impl Reader {
     /// The script at `path`, if it is a plain file. Its final path comes from the opened file, so that path and facts
     /// are of one file.
     fn script(&mut self, proc: &Proc, path: &Path, uid: u32) -> Option<ScriptFacts> {
+        // There each process sees its own files: what the name means to the caller, it does not mean to us.
+        if path.starts_with("/proc") || path.starts_with("/dev") {
+            return None;
+        }
         let (path, stat) = proc.locate(path).ok()?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return None;
@@ -382,5 +386,18 @@ mod tests {
         assert_eq!(outcome, Err(AncestryEnd::Inconsistent));
         assert_eq!(identifier.parent_of(std::process::id(), own.start_time, |_, _| Ok(())), Ok(()));
         assert_eq!(identifier.parent_of(u32::MAX, 0, |_, _| Ok(())), Err(AncestryEnd::Vanished));
+    }
+
+    #[test]
+    fn a_name_that_each_process_reads_differently_is_no_script() {
+        let proc = Proc::open().unwrap();
+        let (mut reader, uid) = (Reader::default(), rustix::process::geteuid().as_raw());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let by_descriptor = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(file.as_file()));
+        assert!(reader.script(&proc, file.path(), uid).is_some());
+        for alias in [by_descriptor.clone(), by_descriptor.replace("/proc/self", "/dev")] {
+            assert!(std::fs::metadata(&alias).unwrap().is_file(), "{alias} leads to the file for us");
+            assert_eq!(reader.script(&proc, Path::new(&alias), uid), None, "{alias}");
+        }
     }
 }
