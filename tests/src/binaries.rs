@@ -40,6 +40,11 @@ pub fn python() -> Option<PathBuf> {
     agentauth_demo::binaries::python()
 }
 
+/// The directory that holds what is built, `target` unless cargo was told otherwise.
+pub fn target() -> PathBuf {
+    beside_this().parent().unwrap().to_owned()
+}
+
 /// The root of the checkout.
 pub fn root() -> PathBuf {
     std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod daemon;
 pub mod descriptors;
 pub mod keyring;
+pub mod peers;
 pub mod process;
 pub mod provider;
 pub mod raw;
