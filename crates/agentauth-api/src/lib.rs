@@ -13,8 +13,8 @@ pub use check::{CheckRequest, CheckResponse, Obligations, Verdict};
 pub use login::{Account, LoginProgress, LoginRequest, LoginStarted, LogoutRequest, LogoutResponse};
 pub use problem::{ErrorCode, Problem};
 pub use status::{
-    AgentStatus, AuditStatus, CallerStatus, Health, KeysStatus, PolicyStatus, ProviderStatus,
-    SecretStoreStatus, SessionPhase, SessionStatus, Status,
+    AgentStatus, AuditStatus, CallerStatus, FailedLogin, HardeningStatus, Health, KeysStatus,
+    ObservedSettings, PolicyStatus, ProviderStatus, SecretStoreStatus, SessionPhase, SessionStatus, Status,
 };
 
 use serde::{Deserialize, Serialize};

@@ -38,6 +38,34 @@ pub struct Status {
     pub caller: CallerStatus,
     /// What is wrong, and what to do about it; empty when all is well.
     pub problems: Vec<String>,
+    /// Credentials that lie in the daemon's environment without being needed; names only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needless_credentials: Vec<String>,
+    /// What keeps the daemon's memory and files to itself, and whether it is in force.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hardening: Vec<HardeningStatus>,
+    /// The newest login, if it came to nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_login: Option<FailedLogin>,
+}
+
+/// One measure that keeps the daemon's memory and files to itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HardeningStatus {
+    /// The measure, in words.
+    pub what: String,
+    /// Why it is not in force; absent when it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
+/// A login that came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedLogin {
+    /// A stable word, as `GET /v1/login/{id}` gives it.
+    pub code: String,
+    /// What happened and what to do.
+    pub message: String,
 }
 
 /// Where the session stands.
@@ -89,6 +117,36 @@ pub struct SessionStatus {
     /// When the daemon asks the provider next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_refresh_at: Option<Timestamp>,
+    /// What the provider's tokens show of its settings; while there is a verified session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed: Option<ObservedSettings>,
+}
+
+/// What the provider's tokens show of its settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedSettings {
+    /// How long a session token lives, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_token_seconds: Option<u64>,
+    /// How long the refresh token had still to live when the provider last answered, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_token_seconds: Option<u64>,
+    /// Whether a refresh brings another refresh token; absent before the first refresh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotates: Option<bool>,
+    /// When the provider wished to be asked again, in seconds after its last answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_refresh_seconds: Option<u32>,
+    /// Tenants in which the user has roles or permissions that do not count here, because another tenant, or none, is
+    /// selected.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tenants_not_counted: Vec<String>,
+    /// All tenants of the user.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tenants: Vec<String>,
+    /// Claims that are not as they should be, and what they count as.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claim_warnings: Vec<String>,
 }
 
 /// The provider.

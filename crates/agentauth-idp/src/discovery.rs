@@ -6,7 +6,7 @@ use url::Url;
 use crate::config::ProviderConfig;
 use crate::problem::Problem;
 use crate::text::shown;
-use crate::transport::{Http, HttpError};
+use crate::transport::{Answer, Http, HttpError};
 
 /// The part of the discovery document that is used. Every endpoint is on the configured origin.
 #[derive(Clone, Debug)]
@@ -89,12 +89,20 @@ impl DiscoveryError {
 
 /// Fetches and judges the description of `config`'s project.
 pub(crate) async fn fetch(http: &Http, config: &ProviderConfig) -> Result<Metadata, DiscoveryError> {
-    let url = config.at(&format!("{}/.well-known/openid-configuration", config.project_id()));
-    let answer = http.get(&url).await?;
+    read(&http.get(&address(config)).await?, config)
+}
+
+/// Where the description of `config`'s project is.
+pub(crate) fn address(config: &ProviderConfig) -> String {
+    config.at(&format!("{}/.well-known/openid-configuration", config.project_id()))
+}
+
+/// What an answer from there describes.
+pub(crate) fn read(answer: &Answer, config: &ProviderConfig) -> Result<Metadata, DiscoveryError> {
     if answer.status != http::StatusCode::OK {
         return Err(DiscoveryError::Status {
             project: config.project_id().to_owned(),
-            problem: Box::new(Problem::of(&answer)),
+            problem: Box::new(Problem::of(answer)),
         });
     }
     judge(&answer.body, config)

@@ -19,6 +19,7 @@ mod login;
 mod logout;
 mod oauth;
 mod page;
+mod probe;
 mod problem;
 mod provider;
 mod refresh;
@@ -44,10 +45,11 @@ pub use login::{
 };
 pub use logout::LogoutFailure;
 pub use page::Outcome;
+pub use probe::{AuthorizationAnswer, AuthorizationProbe, Description, Sketch};
 pub use problem::{Problem, Shape};
 pub use provider::Provider;
 pub use refresh::Refreshed;
 pub use tokens::{
     Accepted, CompleteError, ExchangeError, LoggedIn, TokenFault, TokenKind, TokenSet, VerifiedSession,
 };
-pub use transport::{Http, HttpError, MAX_ANSWER_BYTES, describe};
+pub use transport::{Http, HttpError, MAX_ANSWER_BYTES, Obstacle, describe};

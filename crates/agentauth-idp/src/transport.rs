@@ -53,6 +53,8 @@ pub enum HttpError {
         host: String,
         /// What went wrong, in short.
         why: String,
+        /// What stood in the way.
+        obstacle: Obstacle,
     },
     /// The request left and no whole answer came: the provider may have acted on it.
     #[error("`{host}` gave no complete answer: {why}")]
@@ -68,6 +70,21 @@ pub enum HttpError {
         /// The provider's host.
         host: String,
     },
+}
+
+/// What stands between us and the provider, as far as the error tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The host's name leads nowhere.
+    Name,
+    /// Nothing listens there, or something on the way turns the connection away.
+    Connection,
+    /// TLS: the other end is not who it should be, or does not speak it.
+    Tls,
+    /// The proxy did not let us through.
+    Proxy,
+    /// Time ran out.
+    Time,
 }
 
 /// A complete answer, whatever its status.
@@ -141,6 +158,11 @@ impl Http {
         Ok(Answer { status: response.status(), headers: std::mem::take(response.headers_mut()), body })
     }
 
+    /// The provider's host, with its port where that is unusual.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
     /// Fetches `url` without credentials.
     pub(crate) async fn get(&self, url: &str) -> Result<Answer, HttpError> {
         let request = Request::get(url)
@@ -152,7 +174,7 @@ impl Http {
 
     fn classify(&self, error: &reqwest::Error) -> HttpError {
         if error.is_connect() || error.is_builder() {
-            HttpError::NotSent { host: self.host.clone(), why: reason(error) }
+            HttpError::NotSent { host: self.host.clone(), why: reason(error), obstacle: obstacle(error) }
         } else {
             self.incomplete(error)
         }
@@ -186,6 +208,25 @@ fn host_of(url: &Url) -> String {
     match url.port() {
         Some(port) => format!("{host}:{port}"),
         None => host.to_owned(),
+    }
+}
+
+/// What stood in the way. The libraries below give no types for it, so their words are what there is.
+fn obstacle(error: &reqwest::Error) -> Obstacle {
+    if error.is_timeout() {
+        return Obstacle::Time;
+    }
+    // The outermost error names the URL, which may have any word in it.
+    let words = error.source().map(describe).unwrap_or_default().to_ascii_lowercase();
+    let says = |any: &[&str]| any.iter().any(|word| words.contains(word));
+    if says(&["dns error", "failed to lookup address"]) {
+        Obstacle::Name
+    } else if says(&["proxy", "tunnel"]) {
+        Obstacle::Proxy
+    } else if says(&["certificate", "tls", "handshake", "corrupt message"]) {
+        Obstacle::Tls
+    } else {
+        Obstacle::Connection
     }
 }
 

@@ -53,8 +53,8 @@ pub use keys::{Algorithm, KeyFault};
 pub use ledger::{Secret, SecretKind};
 pub use settings::{
     Approval, AudienceForm, AuthorizationSchema, Delivery, EmptyClaims, ErrorShape, IssuerForm, Lifetimes,
-    OauthSettings, RedirectSettings, RefreshSettings, ReusePolicy, ScopeForm, Settings, SettingsFault,
-    TokenShape, UnrotatedAnswer,
+    OauthSettings, RedirectSettings, RefreshSettings, RefusalForm, ReusePolicy, ScopeForm, Settings,
+    SettingsFault, TokenShape, UnrotatedAnswer,
 };
 pub use traffic::{PathCount, RequestRecord};
 pub use views::{FamilyView, KeyView, SignedIn, UserChange, UserView};

@@ -11,12 +11,14 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::{Html, IntoResponse, Response};
 use bytes::Bytes;
-use http::{Request, StatusCode, header};
+use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -157,9 +159,20 @@ async fn answer(
     });
     let plan = shared.gate.plan(&facts);
     let process = call(router, Request::from_parts(parts, Body::from(body)));
-    let result = play(&shared, &facts, plan, process).await;
+    let mut result = play(&shared, &facts, plan, process).await;
+    if let Ok(response) = &mut result
+        && let Some(date) = http_date(shared.clock.now())
+    {
+        response.headers_mut().insert(header::DATE, date);
+    }
     shared.traffic.left(number, &path, result.as_ref().ok().map(|response| response.status().as_u16()));
     result
+}
+
+/// The clock as HTTP writes it (RFC 9110, 5.6.7); hyper would write the machine's.
+fn http_date(now: Timestamp) -> Option<HeaderValue> {
+    let text = rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&now).ok()?;
+    HeaderValue::from_str(&text).ok()
 }
 
 /// Processes a request with its faults around it.

@@ -255,6 +255,22 @@ pub struct OauthSettings {
     pub remember_browser: bool,
     /// The `flow` whose sign-in counts as a step-up (`su`).
     pub step_up_flow: String,
+    /// The flows that exist. Empty: every one does.
+    pub flows: Vec<String>,
+    /// The scopes that may be asked for. Empty: every one may, as at the real project endpoint.
+    pub scopes: Vec<String>,
+    /// How the authorization endpoint refuses where it may not redirect.
+    pub refusals: RefusalForm,
+}
+
+/// How the authorization endpoint refuses a client or a redirect address that it does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalForm {
+    /// A page for the person.
+    Page,
+    /// The service's error JSON.
+    Json,
 }
 
 impl Default for OauthSettings {
@@ -267,6 +283,9 @@ impl Default for OauthSettings {
             refresh_grant: true,
             remember_browser: false,
             step_up_flow: "step-up".to_owned(),
+            flows: Vec::new(),
+            scopes: Vec::new(),
+            refusals: RefusalForm::Page,
         }
     }
 }

@@ -81,6 +81,17 @@ impl SessionClaims {
         }
     }
 
+    /// The tenants in which the user has roles or permissions that are not among [`SessionClaims::effective`]'s, sorted.
+    pub fn tenants_not_counted(&self, tenant: Option<&str>) -> Vec<String> {
+        let wished = tenant.filter(|name| !name.is_empty());
+        let gives = |rights: &TenantRights| !rights.roles.is_empty() || !rights.permissions.is_empty();
+        let others =
+            self.tenants.iter().flatten().filter(|(name, rights)| {
+                gives(rights) && wished.is_none_or(|wished| wished != name.as_str())
+            });
+        others.map(|(name, _)| name.clone()).collect()
+    }
+
     /// The rights to decide with: those in `tenant` (none at all, when the user is not associated with it), or the
     /// top-level ones without a wish.
     pub fn effective(&self, tenant: Option<&str>) -> EffectiveRights {

@@ -40,7 +40,9 @@ impl Run {
         }
         let passphrase = ask_for_passphrase(&context.loaded.config)?;
         let Loaded { config, notes, .. } = context.loaded;
-        daemon::run(Start { config, notes, passphrase }).await?;
+        let needless_credentials =
+            context.environment.needless_credentials().iter().map(|&name| name.to_owned()).collect();
+        daemon::run(Start { config, notes, needless_credentials, passphrase }).await?;
         Ok(Exit::Done)
     }
 }

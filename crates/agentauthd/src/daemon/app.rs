@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use agentauth_core::recognise::Recogniser;
 use agentauth_core::{Clock, Timestamp};
+use agentauth_host::harden::Step;
 use agentauth_idp::Keys;
 use agentauth_ipc::{HashCache, Identify};
 
@@ -52,4 +53,10 @@ pub(crate) struct About {
     pub(crate) policy_sources: Vec<String>,
     /// What was wrong with what was read at the start.
     pub(crate) problems: Vec<String>,
+    /// Credentials that lay in the environment without being needed; names only.
+    pub(crate) needless_credentials: Vec<String>,
+    /// What was done to keep memory and files private.
+    pub(crate) hardening: Vec<Step>,
+    /// The tenant whose roles count, if the configuration names one.
+    pub(crate) tenant: Option<String>,
 }

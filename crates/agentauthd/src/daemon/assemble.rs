@@ -108,10 +108,11 @@ pub enum RunError {
 
 /// Makes every part. Blocking, and short: the keychain and the network are left to the keeper.
 pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembled, RunError> {
-    let Start { config, notes, passphrase } = start;
+    let Start { config, notes, needless_credentials, passphrase } = start;
     let config = &config;
-    for step in harden::all() {
-        match step.outcome {
+    let hardening = harden::all();
+    for step in &hardening {
+        match &step.outcome {
             Ok(()) => tracing::debug!(step = step.what, "hardened"),
             Err(error) => tracing::warn!(step = step.what, %error, "not hardened"),
         }
@@ -181,6 +182,9 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
             policy_count: loaded.policy.len(),
             policy_sources: loaded.policy_sources,
             problems: notes.into_iter().chain(loaded.problems).collect(),
+            needless_credentials,
+            hardening,
+            tenant: config.provider.tenant.clone(),
         },
         state,
         clock,

@@ -117,6 +117,14 @@ impl Logins {
         })
     }
 
+    /// Why the newest login came to nothing, if it did: a stable word and a text for people.
+    pub(crate) fn failed(&self) -> Option<(&'static str, String)> {
+        match &*self.lock().as_ref()?.progress.borrow() {
+            Progress::Failed { code, message } => Some((code, message.clone())),
+            Progress::Waiting | Progress::Done(_) => None,
+        }
+    }
+
     /// Ends a login that still waits for the browser.
     pub(crate) fn abandon(&self) {
         if let Some(current) = self.lock().as_ref() {

@@ -36,6 +36,8 @@ pub struct Start {
     pub config: Config,
     /// What was odd about it, for `status` to show.
     pub notes: Vec<String>,
+    /// Credentials that lie in the environment without being needed; names only.
+    pub needless_credentials: Vec<String>,
     /// The passphrase of the encrypted file, where the person was asked for it.
     pub passphrase: Option<SecretString>,
 }

@@ -8,9 +8,10 @@ use agentauth_core::caller::CallerFacts;
 use agentauth_core::decide::MAX_SCOPES_PER_REQUEST;
 use agentauth_core::recognise::Grade;
 use agentauth_core::scope::Scope;
-use agentauth_core::session::{SessionState, User};
+use agentauth_core::session::{Session, SessionState, User};
 use agentauth_core::snapshot::Snapshot;
 use agentauth_core::{CheckRequest, Decision, Timestamp};
+use agentauth_host::harden::Step;
 use agentauth_idp::LoginOptions;
 use agentauth_store::Health;
 
@@ -161,7 +162,7 @@ pub(crate) fn status(app: &App, pid: u32, facts: &CallerFacts, grade: Grade, now
         profile: app.about.profile.clone(),
         device: app.about.device.clone(),
         locked: snapshot.locked,
-        session: session(&snapshot.session, &view, now),
+        session: session(&snapshot.session, &view, app.about.tenant.as_deref(), now),
         provider: api::ProviderStatus {
             project_id: side.map(|side| side.project_id.clone()).unwrap_or_default(),
             base_url: side.map(|side| side.base_url.clone()).unwrap_or_default(),
@@ -184,7 +185,17 @@ pub(crate) fn status(app: &App, pid: u32, facts: &CallerFacts, grade: Grade, now
         agents: agents(&snapshot),
         caller,
         problems,
+        needless_credentials: app.about.needless_credentials.clone(),
+        hardening: app.about.hardening.iter().map(hardening).collect(),
+        failed_login: side
+            .and_then(|side| side.logins.failed())
+            .map(|(code, message)| api::FailedLogin { code: code.to_owned(), message }),
     }
+}
+
+fn hardening(step: &Step) -> api::HardeningStatus {
+    let failure = step.outcome.as_ref().err().map(ToString::to_string);
+    api::HardeningStatus { what: step.what.to_owned(), failure }
 }
 
 /// How the daemon sees the process that asks.
@@ -204,7 +215,7 @@ fn seen(snapshot: &Snapshot, pid: u32, facts: &CallerFacts, grade: Grade) -> api
     }
 }
 
-fn session(state: &SessionState, view: &View, now: Timestamp) -> api::SessionStatus {
+fn session(state: &SessionState, view: &View, tenant: Option<&str>, now: Timestamp) -> api::SessionStatus {
     let phase = match state {
         SessionState::LoggedOut => api::SessionPhase::LoggedOut,
         SessionState::Unverified { .. } => api::SessionPhase::Unverified,
@@ -229,6 +240,7 @@ fn session(state: &SessionState, view: &View, now: Timestamp) -> api::SessionSta
         login_ends_at: None,
         confirmed_at: None,
         next_refresh_at: view.next_refresh_at,
+        observed: None,
     };
     let SessionState::Active(session) = state else { return empty };
     api::SessionStatus {
@@ -239,7 +251,24 @@ fn session(state: &SessionState, view: &View, now: Timestamp) -> api::SessionSta
         expires_at: Some(session.claims.expires_at),
         login_ends_at: session.claims.refresh_expires_at,
         confirmed_at: Some(session.confirmed_at),
+        observed: Some(observed(session, view, tenant)),
         ..empty
+    }
+}
+
+/// What a verified session shows of the provider's settings.
+fn observed(session: &Session, view: &View, tenant: Option<&str>) -> api::ObservedSettings {
+    let claims = &session.claims;
+    let seconds =
+        |from: Timestamp, until: Timestamp| u64::try_from(until.duration_since(from).as_secs()).ok();
+    api::ObservedSettings {
+        session_token_seconds: seconds(claims.issued_at.unwrap_or(session.confirmed_at), claims.expires_at),
+        refresh_token_seconds: claims.refresh_expires_at.and_then(|end| seconds(session.confirmed_at, end)),
+        rotates: view.rotates,
+        next_refresh_seconds: view.refresh_hint,
+        tenants_not_counted: claims.tenants_not_counted(tenant),
+        tenants: session.rights.tenants.clone(),
+        claim_warnings: claims.warnings.clone(),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::ledger::SecretKind;
 use crate::params::Params;
 use crate::random::unguessable;
 use crate::redirects::approved;
-use crate::settings::Approval;
+use crate::settings::{Approval, RefusalForm};
 use crate::state::{Shared, World};
 use crate::tokens::later;
 
@@ -79,9 +79,13 @@ pub(crate) async fn authorize(
         Ok(params) => params,
         Err(refusal) => return (StatusCode::BAD_REQUEST, refused_page(&refusal.to_string())).into_response(),
     };
+    let form = shared.world().settings.oauth.refusals;
     match check(&shared, &params) {
         Ok(request) => decide(&shared, request, &headers),
-        Err(Stop::Here(why)) => (StatusCode::BAD_REQUEST, refused_page(&why)).into_response(),
+        Err(Stop::Here(why)) => match form {
+            RefusalForm::Page => (StatusCode::BAD_REQUEST, refused_page(&why)).into_response(),
+            RefusalForm::Json => Refusal::mismatch(why).into_response(),
+        },
         Err(Stop::Redirect(to, state, error, why)) => send_error(&to, state.as_deref(), error, &why),
     }
 }
@@ -193,6 +197,15 @@ fn check(shared: &Shared, params: &Params) -> Result<AuthorizeRequest, Stop> {
         challenge.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-' || octet == b'_');
     if challenge.len() != 43 || !letters {
         return Err(stop("invalid_request", "The code_challenge is not a base64url SHA-256 digest"));
+    }
+    let flow = params.get("flow");
+    let known = &world.settings.oauth;
+    if flow.is_some_and(|flow| !known.flows.is_empty() && !known.flows.iter().any(|one| one == flow)) {
+        return Err(stop("invalid_request", "The flow does not exist"));
+    }
+    let mut scopes = params.get("scope").unwrap_or_default().split_ascii_whitespace();
+    if !known.scopes.is_empty() && scopes.any(|scope| !known.scopes.iter().any(|one| one == scope)) {
+        return Err(stop("invalid_scope", "A scope may not be asked for"));
     }
     let tenant = params.get("tenant");
     if tenant.is_some_and(|tenant| !world.tenants.contains_key(tenant)) {

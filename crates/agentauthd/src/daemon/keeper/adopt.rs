@@ -105,6 +105,8 @@ impl Keeper {
         self.view.send_modify(|view| {
             view.problem = None;
             view.store = Some(health);
+            // Another login may have been made under other settings.
+            (view.rotates, view.refresh_hint) = (None, None);
         });
         self.reached(self.parts.clock.now());
         Ok(user)

@@ -71,6 +71,10 @@ pub(crate) struct View {
     pub(crate) reachable: Option<bool>,
     pub(crate) last_reached_at: Option<Timestamp>,
     pub(crate) last_failure: Option<String>,
+    /// Whether a refresh brings another refresh token, as far as this login has shown.
+    pub(crate) rotates: Option<bool>,
+    /// When the provider wished to be asked again, in seconds after its last answer.
+    pub(crate) refresh_hint: Option<u32>,
     /// What needs a person's attention.
     pub(crate) problem: Option<String>,
 }

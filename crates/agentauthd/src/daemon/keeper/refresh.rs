@@ -93,6 +93,10 @@ impl Keeper {
             return;
         }
         self.history = self.history.succeeded(false);
+        self.view.send_modify(|view| {
+            view.rotates = Some(self.history.rotates);
+            view.refresh_hint = refreshed.next_refresh_seconds;
+        });
         self.put_history(0, Some(now)).await;
         self.activate(refreshed.access_token, refreshed.next_refresh_seconds).await;
     }
