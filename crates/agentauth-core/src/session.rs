@@ -4,8 +4,10 @@
 //! Architecture invariant: no token is in here. The state says what a verified token said; the tokens themselves stay
 //! with the parts that keep and send them.
 
+mod polling;
 mod refresh;
 
+pub use polling::{DEFAULT_POLL_INTERVAL, LONGEST_POLL_BACKOFF, PollAnswer, PollEnd, Polling, SLOW_DOWN};
 pub use refresh::{
     AfterFailure, Due, LATEST_BEFORE_EXPIRY, LONGEST_INTERVAL, RefreshAnswer, RefreshFailure, RefreshHistory,
     after_failure, next_refresh, refresh_due,
