@@ -11,6 +11,7 @@
 //! | `GET users`, `GET`, `PATCH users/{login}` | [`UserChange`] |
 //! | `POST users/{login}/revoke`, `…/sign-in`, `…/mint` | end all sessions; tokens without a browser; one forged token |
 //! | `GET families`, `POST families/{id}/revoke` | the sign-ins and what became of them |
+//! | `GET devices`, `POST devices/{user_code}/approve`, `…/deny` | sign-ins from other devices; `{"user":"…"}` approves |
 //! | `POST`, `DELETE overrides` | [`TokenOverride`] for the next token |
 //! | `GET`, `DELETE requests` | counts per path and the last requests |
 //! | `GET issued` | every secret so far |
@@ -51,6 +52,9 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
         .route("/emulator/users/{login}/mint", post(mint))
         .route("/emulator/families", get(families))
         .route("/emulator/families/{id}/revoke", post(revoke_family))
+        .route("/emulator/devices", get(devices))
+        .route("/emulator/devices/{user_code}/approve", post(approve_device))
+        .route("/emulator/devices/{user_code}/deny", post(deny_device))
         .route("/emulator/overrides", post(add_override).delete(clear_overrides))
         .route("/emulator/requests", get(requests).delete(reset_requests))
         .route("/emulator/issued", get(issued))
@@ -66,7 +70,9 @@ struct Fail(StatusCode, String);
 impl From<ControlFault> for Fail {
     fn from(fault: ControlFault) -> Self {
         let status = match fault {
-            ControlFault::UnknownUser(_) | ControlFault::UnknownFamily(_) => StatusCode::NOT_FOUND,
+            ControlFault::UnknownUser(_)
+            | ControlFault::UnknownFamily(_)
+            | ControlFault::UnknownUserCode(_) => StatusCode::NOT_FOUND,
             ControlFault::Keys(_) => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::BAD_REQUEST,
         };
@@ -194,6 +200,33 @@ async fn revoke_family(State(shared): State<Arc<Shared>>, Path(id): Path<u64>) -
     let control = control(shared);
     control.revoke_family(id);
     json(control.family(id)?)
+}
+
+async fn devices(State(shared): State<Arc<Shared>>) -> Answer {
+    json(control(shared).devices())
+}
+
+/// Who approves a sign-in from another device.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeviceApproval {
+    user: String,
+}
+
+async fn approve_device(
+    State(shared): State<Arc<Shared>>,
+    Path(user_code): Path<String>,
+    Json(approval): Json<DeviceApproval>,
+) -> Answer {
+    let control = control(shared);
+    control.approve_device(&user_code, &approval.user)?;
+    json(control.devices())
+}
+
+async fn deny_device(State(shared): State<Arc<Shared>>, Path(user_code): Path<String>) -> Answer {
+    let control = control(shared);
+    control.deny_device(&user_code)?;
+    json(control.devices())
 }
 
 async fn add_override(State(shared): State<Arc<Shared>>, Json(change): Json<TokenOverride>) -> Answer {

@@ -1,5 +1,7 @@
 //! The handle through which tests, and the admin API, look at the emulator and change it.
 
+mod device;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -42,6 +44,9 @@ pub enum ControlFault {
     /// No such family.
     #[error("there is no family {0}; `families` lists them")]
     UnknownFamily(u64),
+    /// No such user code, or its question is answered or over.
+    #[error("there is no open question with the user code `{0}`; `devices` lists them")]
+    UnknownUserCode(String),
     /// The settings were refused.
     #[error(transparent)]
     Settings(#[from] SettingsFault),

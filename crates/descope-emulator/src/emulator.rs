@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::control::Control;
+use crate::devices::Devices;
 use crate::families::Families;
 use crate::fixture::{ACME, Fixture, FixtureFault, check_project_id};
 use crate::keys::{Algorithm, KeyFault, KeyRing, SigningKey};
@@ -246,6 +247,7 @@ async fn world(fixture: &Fixture, settings: Settings) -> Result<World, StartFaul
         families: Families::default(),
         sessions: HashMap::new(),
         codes: HashMap::new(),
+        devices: Devices::default(),
         pages: HashMap::new(),
         browsers: HashMap::new(),
         overrides: Vec::new(),

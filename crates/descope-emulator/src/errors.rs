@@ -17,6 +17,8 @@ pub(crate) struct Refusal {
     /// The RFC 6749 / RFC 7009 word.
     oauth: &'static str,
     message: String,
+    /// Worded by RFC 6749 whatever is configured.
+    always_rfc: bool,
 }
 
 impl Refusal {
@@ -27,7 +29,7 @@ impl Refusal {
         oauth: &'static str,
         message: impl Into<String>,
     ) -> Self {
-        Self { status, code, description, oauth, message: message.into() }
+        Self { status, code, description, oauth, message: message.into(), always_rfc: false }
     }
 
     /// `E011001`: the request cannot be read.
@@ -109,6 +111,19 @@ impl Refusal {
         Self::new(StatusCode::BAD_REQUEST, "E062108", "User not found", "invalid_grant", "User not found")
     }
 
+    /// `E011003` for an application that may not sign in with a code from another device.
+    pub(crate) fn no_device_login() -> Self {
+        let message = "Device authorization is not enabled for this application";
+        Self::new(StatusCode::BAD_REQUEST, "E011003", "Request is invalid", "unauthorized_client", message)
+    }
+
+    /// What polling is answered with until there are tokens: always in RFC 6749's shape (RFC 8628, 3.5).
+    pub(crate) fn polling(word: &'static str, message: impl Into<String>) -> Self {
+        let refusal =
+            Self::new(StatusCode::BAD_REQUEST, "E011004", "Request arguments are invalid", word, message);
+        Self { always_rfc: true, ..refusal }
+    }
+
     /// HTTP 500, for faults of the emulator itself.
     pub(crate) fn internal(message: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "E011000", "Internal error", "server_error", message)
@@ -122,6 +137,7 @@ impl Refusal {
 
     /// The answer in `shape`.
     pub(crate) fn respond(&self, shape: ErrorShape) -> Response {
+        let shape = if self.always_rfc { ErrorShape::Rfc } else { shape };
         let body = match shape {
             ErrorShape::Descope => json!({"errorCode": self.code, "errorDescription": self.description,
                                           "errorMessage": self.message, "message": self.message}),

@@ -15,6 +15,8 @@ pub enum SecretKind {
     IdToken,
     /// An authorization code.
     Code,
+    /// A device code.
+    DeviceCode,
     /// A PKCE verifier that a client sent.
     Verifier,
     /// A `state` that a client sent.

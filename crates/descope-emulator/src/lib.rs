@@ -23,6 +23,7 @@
 mod admin;
 mod clock;
 mod control;
+mod devices;
 mod doors;
 mod emulator;
 mod errors;
@@ -52,9 +53,9 @@ pub use forge::{Signing, TokenKind, TokenOverride};
 pub use keys::{Algorithm, KeyFault};
 pub use ledger::{Secret, SecretKind};
 pub use settings::{
-    Approval, AudienceForm, AuthorizationSchema, Delivery, EmptyClaims, ErrorShape, IssuerForm, Lifetimes,
-    OauthSettings, RedirectSettings, RefreshSettings, RefusalForm, ReusePolicy, ScopeForm, Settings,
-    SettingsFault, TokenShape, UnrotatedAnswer,
+    Approval, AudienceForm, AuthorizationSchema, Delivery, DeviceSettings, EmptyClaims, ErrorShape,
+    IssuerForm, Lifetimes, OauthSettings, RedirectSettings, RefreshSettings, RefusalForm, ReusePolicy,
+    ScopeForm, Settings, SettingsFault, TokenShape, UnrotatedAnswer,
 };
 pub use traffic::{PathCount, RequestRecord};
-pub use views::{FamilyView, KeyView, SignedIn, UserChange, UserView};
+pub use views::{DeviceState, DeviceView, FamilyView, KeyView, SignedIn, UserChange, UserView};

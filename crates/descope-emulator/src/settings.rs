@@ -16,6 +16,8 @@ pub struct Settings {
     pub tokens: TokenShape,
     /// The OAuth endpoints.
     pub oauth: OauthSettings,
+    /// Signing in with a code from another device.
+    pub device: DeviceSettings,
     /// Where the authorization endpoint may send the browser.
     pub redirects: RedirectSettings,
     /// Who answers the sign-in question.
@@ -298,6 +300,38 @@ pub enum ErrorShape {
     Descope,
     /// `{"error", "error_description"}`: RFC 6749, 5.2.
     Rfc,
+}
+
+/// Signing in with a code from another device (sheet 5.7, RFC 8628). What the service answers where it is switched off was
+/// never seen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeviceSettings {
+    /// Whether this application may do it at all (a switch in the console).
+    pub enabled: bool,
+    /// Whether discovery names the endpoint.
+    pub announced: bool,
+    /// Seconds for which a code lives.
+    pub lifetime: u32,
+    /// Seconds that a client has to wait between two questions.
+    pub interval: u32,
+    /// Whether the answer has a `verification_uri_complete`.
+    pub complete_uri: bool,
+    /// Wrong user codes in one minute, after which no code is looked at for the rest of it (RFC 8628, 5.1).
+    pub wrong_codes: u32,
+}
+
+impl Default for DeviceSettings {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            announced: true,
+            lifetime: 600,
+            interval: 5,
+            complete_uri: true,
+            wrong_codes: 5,
+        }
+    }
 }
 
 /// Approved redirect addresses (sheet 5.5).

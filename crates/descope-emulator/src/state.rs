@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::clock::EmulatorClock;
+use crate::devices::Devices;
 use crate::doors::authorize::{AuthorizeRequest, IssuedCode};
 use crate::errors::Refusal;
 use crate::families::Families;
@@ -58,6 +59,7 @@ pub(crate) struct World {
     /// Session tokens by their text.
     pub(crate) sessions: HashMap<String, SessionRecord>,
     pub(crate) codes: HashMap<String, IssuedCode>,
+    pub(crate) devices: Devices,
     /// Sign-in pages that wait for an answer, by their handle.
     pub(crate) pages: HashMap<String, AuthorizeRequest>,
     /// Remembered browsers: cookie to user id and sign-in time.

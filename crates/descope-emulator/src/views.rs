@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::devices::{DeviceAnswer, DeviceGrant};
 use crate::families::{Family, FamilyEnd};
 use crate::fixture::User;
 use crate::state::World;
@@ -35,6 +36,61 @@ pub struct FamilyView {
     pub reuses: u64,
     /// When the user signed in.
     pub signed_in_at: Timestamp,
+}
+
+/// A sign-in from another device, as tests see it. The device code is in the ledger only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceView {
+    /// What the person types.
+    pub user_code: String,
+    /// The client that asked.
+    pub client_id: String,
+    /// Where it stands.
+    pub state: DeviceState,
+    /// Who approved it: the first login id.
+    pub user: Option<String>,
+    /// Seconds that the device has to wait between two questions by now.
+    pub interval: u32,
+    /// How often it asked.
+    pub polls: u64,
+    /// When the codes end.
+    pub expires_at: Timestamp,
+}
+
+/// Where a sign-in from another device stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceState {
+    /// Nobody has answered.
+    Open,
+    /// Approved, and not fetched by the device yet.
+    Approved,
+    /// Refused.
+    Denied,
+    /// The device has its tokens.
+    Redeemed,
+    /// Its time ended before it came to anything.
+    Expired,
+}
+
+pub(crate) fn device_view(world: &World, grant: &DeviceGrant, now: Timestamp) -> DeviceView {
+    let (state, user) = match &grant.answer {
+        DeviceAnswer::Redeemed => (DeviceState::Redeemed, None),
+        DeviceAnswer::Denied => (DeviceState::Denied, None),
+        _ if now >= grant.expires_at => (DeviceState::Expired, None),
+        DeviceAnswer::Open => (DeviceState::Open, None),
+        DeviceAnswer::Approved { user_id, .. } => (DeviceState::Approved, Some(user_id)),
+    };
+    let user = user.and_then(|id| world.users.iter().find(|user| user.id == *id));
+    DeviceView {
+        user_code: grant.user_code.clone(),
+        client_id: grant.client_id.clone(),
+        state,
+        user: user.map(|user| user.email.clone()),
+        interval: grant.interval,
+        polls: grant.polls,
+        expires_at: grant.expires_at,
+    }
 }
 
 /// A user as tests see them.

@@ -130,17 +130,8 @@ pub(crate) async fn answer(
         let (to, state) = (&request.redirect_uri, request.state.as_deref());
         return Ok(send_error(to, state, "access_denied", "The user cancelled the sign-in"));
     }
-    let user = world.user(email).filter(|user| user.password.matches(password)).cloned();
-    let trouble = match &user {
-        None => Some("That e-mail address and password do not belong together. Try again."),
-        Some(user) if user.disabled => Some("This account is disabled. Ask your administrator."),
-        Some(user) if !may_enter(user, &request) => {
-            Some("This account is not a member of that organisation.")
-        }
-        Some(_) => None,
-    };
-    match (user, trouble) {
-        (Some(user), None) => {
+    match who(&world, email, password, request.tenant.as_deref()) {
+        Ok(user) => {
             world.pages.remove(handle);
             let cookie = world.settings.oauth.remember_browser.then(|| {
                 let cookie = unguessable();
@@ -154,10 +145,25 @@ pub(crate) async fn answer(
             }
             Ok(response)
         }
-        (_, trouble) => {
+        Err(trouble) => {
             drop(world);
-            Ok(show(&shared, handle, &request, Some((email, trouble.unwrap_or_default()))))
+            Ok(show(&shared, handle, &request, Some((email, trouble))))
         }
+    }
+}
+
+/// Who signs in with this password, or what is wrong with that, for the page.
+pub(crate) fn who(
+    world: &World,
+    email: &str,
+    password: &str,
+    tenant: Option<&str>,
+) -> Result<User, &'static str> {
+    match world.user(email).filter(|user| user.password.matches(password)) {
+        None => Err("That e-mail address and password do not belong together. Try again."),
+        Some(user) if user.disabled => Err("This account is disabled. Ask your administrator."),
+        Some(user) if !may_enter(user, tenant) => Err("This account is not a member of that organisation."),
+        Some(user) => Ok(user.clone()),
     }
 }
 
@@ -239,7 +245,7 @@ fn decide(shared: &Shared, request: AuthorizeRequest, headers: &HeaderMap) -> Re
             return match world.user(&login).cloned() {
                 None => refuse("server_error", "The user of the automatic approval does not exist"),
                 Some(user) if user.disabled => refuse("access_denied", "The user is disabled"),
-                Some(user) if !may_enter(&user, &request) => {
+                Some(user) if !may_enter(&user, request.tenant.as_deref()) => {
                     refuse("access_denied", "The user is not a member of the tenant")
                 }
                 Some(user) => send_code(&mut world, request, &user, now, now),
@@ -249,7 +255,8 @@ fn decide(shared: &Shared, request: AuthorizeRequest, headers: &HeaderMap) -> Re
     }
     let prompts: Vec<&str> = request.prompt.as_deref().unwrap_or_default().split_ascii_whitespace().collect();
     let remembered = remembered(&world, headers).filter(|_| !prompts.contains(&"login"));
-    if let Some((user, auth_time)) = remembered.filter(|(user, _)| may_enter(user, &request)) {
+    if let Some((user, auth_time)) = remembered.filter(|(user, _)| may_enter(user, request.tenant.as_deref()))
+    {
         return send_code(&mut world, request, &user, auth_time, now);
     }
     if prompts.contains(&"none") {
@@ -262,7 +269,8 @@ fn decide(shared: &Shared, request: AuthorizeRequest, headers: &HeaderMap) -> Re
     show(shared, &handle, &request, None)
 }
 
-fn remembered(world: &World, headers: &HeaderMap) -> Option<(User, Timestamp)> {
+/// Who signed in with this browser before, and when.
+pub(crate) fn remembered(world: &World, headers: &HeaderMap) -> Option<(User, Timestamp)> {
     if !world.settings.oauth.remember_browser {
         return None;
     }
@@ -279,8 +287,8 @@ pub(crate) fn cookie_of(headers: &HeaderMap) -> Option<&str> {
     pairs.find(|(name, _)| *name == COOKIE).map(|(_, cookie)| cookie)
 }
 
-fn may_enter(user: &User, request: &AuthorizeRequest) -> bool {
-    request.tenant.as_ref().is_none_or(|tenant| user.tenants.contains_key(tenant))
+fn may_enter(user: &User, tenant: Option<&str>) -> bool {
+    tenant.is_none_or(|tenant| user.tenants.contains_key(tenant))
 }
 
 fn show(
@@ -294,11 +302,11 @@ fn show(
         .as_ref()
         .and_then(|id| shared.world().tenants.get(id).map(|tenant| tenant.name.clone()));
     let page = SignInPage {
-        project_id: &shared.site.project_id,
+        action: &format!("/login/{}", shared.site.project_id),
         project_name: &shared.site.project_name,
         tenant: tenant.as_deref(),
         flow: request.flow.as_deref(),
-        returns_to: &request.redirect_uri,
+        returns_to: request.redirect_uri.host_str().unwrap_or(request.redirect_uri.scheme()),
         handle,
         email: trouble.map(|(email, _)| email).or(request.login_hint.as_deref()).unwrap_or_default(),
         trouble: trouble.map(|(_, trouble)| trouble),

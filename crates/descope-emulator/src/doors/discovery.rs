@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
+use crate::doors::device;
 use crate::errors::Refusal;
 use crate::state::Shared;
 
@@ -20,7 +21,7 @@ pub(crate) async fn document(
     our_project(&shared, &project)?;
     let (issuer, base) = (shared.site.issuer(), &shared.site.base_url);
     let algorithm = shared.world().ring.present().algorithm().name();
-    Ok(Json(json!({
+    let mut document = json!({
         "issuer": issuer,
         "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
         "authorization_endpoint": format!("{base}/oauth2/v1/authorize"),
@@ -41,7 +42,9 @@ pub(crate) async fn document(
         "backchannel_logout_supported": false,
         "request_parameter_supported": false,
         "request_uri_parameter_supported": false,
-    })))
+    });
+    device::announce(&shared, &mut document);
+    Ok(Json(document))
 }
 
 pub(crate) async fn keys(

@@ -13,6 +13,7 @@ use crate::state::Shared;
 pub(crate) mod account;
 pub(crate) mod authorize;
 pub(crate) mod bearer;
+pub(crate) mod device;
 pub(crate) mod discovery;
 pub(crate) mod end_session;
 pub(crate) mod pages;
@@ -44,6 +45,7 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
         .route("/v1/auth/me", get(account::me))
         .route("/v1/auth/me/tenants", post(account::tenants))
         .route("/v1/auth/me/history", get(account::history))
+        .merge(device::router())
         .fallback(unknown)
 }
 

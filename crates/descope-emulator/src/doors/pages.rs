@@ -3,7 +3,6 @@
 use axum::response::{Html, IntoResponse, Response};
 use http::header;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use url::Url;
 
 const STYLE: &str = "
 :root { color-scheme: light dark; --ink: #16202c; --soft: #5b6776; --paper: #f3f5f8; --card: #fff; --line: #c3ccd6;
@@ -34,11 +33,13 @@ footer { margin-top: 1.5rem; padding-top: 1rem; border-top: 1px solid var(--line
 
 /// The sign-in page.
 pub(crate) struct SignInPage<'a> {
-    pub(crate) project_id: &'a str,
+    /// Where the form goes.
+    pub(crate) action: &'a str,
     pub(crate) project_name: &'a str,
     pub(crate) tenant: Option<&'a str>,
     pub(crate) flow: Option<&'a str>,
-    pub(crate) returns_to: &'a Url,
+    /// Where the person goes on afterwards.
+    pub(crate) returns_to: &'a str,
     pub(crate) handle: &'a str,
     pub(crate) email: &'a str,
     pub(crate) trouble: Option<&'a str>,
@@ -49,7 +50,6 @@ impl SignInPage<'_> {
     pub(crate) fn render(&self) -> Response {
         let wrong = self.trouble.is_some();
         let title = format!("Sign in to {}", self.project_name);
-        let place = self.returns_to.host_str().unwrap_or(self.returns_to.scheme());
         let known = !self.email.is_empty();
         page(
             &title,
@@ -58,9 +58,9 @@ impl SignInPage<'_> {
                 h1 { (title) }
                 p {
                     @if let Some(tenant) = self.tenant { "Organisation: " strong { (tenant) } ". " }
-                    "Afterwards you return to " strong { (place) } "."
+                    "Afterwards you return to " strong { (self.returns_to) } "."
                 }
-                form method="post" action={ "/login/" (self.project_id) } {
+                form method="post" action=(self.action) {
                     @if let Some(trouble) = self.trouble {
                         div #trouble.bad role="alert" { (trouble) }
                     }
@@ -105,7 +105,8 @@ pub(crate) fn farewell_page() -> Response {
     page("Signed out", html! { h1 { "Signed out" } p { "You can close this window." } })
 }
 
-fn page(title: &str, content: Markup) -> Response {
+/// A page of the house style.
+pub(crate) fn page(title: &str, content: Markup) -> Response {
     let markup = html! {
         (DOCTYPE)
         html lang="en" {

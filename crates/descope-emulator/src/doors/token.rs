@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::doors::device;
 use crate::errors::Refusal;
 use crate::ledger::SecretKind;
 use crate::params::Params;
@@ -40,6 +41,7 @@ fn exchange(shared: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Map<Str
     let issued = match params.need("grant_type")? {
         "authorization_code" => from_code(&mut world, shared, &params, &client, now)?,
         "refresh_token" => from_refresh(&mut world, shared, &params, &client, now)?,
+        device::GRANT => device::redeem(&mut world, &shared.site, &params, &client.id, now)?,
         other => return Err(Refusal::unsupported_grant(other)),
     };
     Ok(answer(&world, &issued, now))
@@ -49,6 +51,7 @@ fn note_secrets(world: &mut World, params: &Params) {
     let known = [
         ("code", SecretKind::Received),
         ("refresh_token", SecretKind::Received),
+        ("device_code", SecretKind::Received),
         ("code_verifier", SecretKind::Verifier),
         ("client_secret", SecretKind::ClientSecret),
     ];
