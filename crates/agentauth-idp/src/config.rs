@@ -312,7 +312,7 @@ fn base_url(given: &str) -> Result<Url, ConfigFault> {
 }
 
 /// https, or http that does not leave the machine.
-fn protected(url: &Url) -> bool {
+pub(crate) fn protected(url: &Url) -> bool {
     match url.scheme() {
         "https" => true,
         "http" => match url.host() {

@@ -6,11 +6,13 @@
 //!
 //! The way of a login: [`Login::start`] binds the listener and releases an [`AuthorizationUrl`];
 //! [`LoginAttempt::wait`] returns a [`Callback`]; [`Provider::exchange`] redeems its grant; the tokens are verified
-//! against [`Keys`]; [`Callback::finish`] tells the person in the browser.
+//! against [`Keys`]; [`Callback::finish`] tells the person in the browser. On another device: [`DeviceLogin::start`] releases
+//! a [`DevicePrompt`], [`DeviceAttempt::wait`] returns tokens, [`Provider::believe`] verifies them.
 #![forbid(unsafe_code)]
 
 mod callback;
 mod config;
+mod device;
 mod discovery;
 mod jwks;
 mod keys;
@@ -34,6 +36,7 @@ pub use config::{
     ConfigFault, ConfigFaults, DEFAULT_PORTS, DEFAULT_SCOPES, ProviderConfig, ProviderSettings,
     RedirectConfig, RefreshVia, Timeouts,
 };
+pub use device::{DeviceAttempt, DeviceError, DeviceLogin, DevicePrompt};
 pub use discovery::{DiscoveryError, Metadata};
 pub use jwks::{KeySetFault, SignatureFault, Verified};
 pub use keys::{

@@ -20,7 +20,7 @@ use crate::transport::{Answer, HttpError, describe};
 
 /// Statuses with which the edge says that it did not reach the provider at all (Cloudflare), so that nothing was
 /// rotated: down, connection timed out, unreachable, TLS failure twice, not resolved.
-const NOT_REACHED: [u16; 6] = [521, 522, 523, 525, 526, 530];
+pub(crate) const NOT_REACHED: [u16; 6] = [521, 522, 523, 525, 526, 530];
 
 /// Descope's codes for a request that no repetition and no other token would make right (sheet 4.5, 5.3: a missing
 /// secret, a grant that is switched off).

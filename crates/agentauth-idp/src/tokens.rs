@@ -19,7 +19,7 @@ use crate::discovery::DiscoveryError;
 use crate::jwks::Verified;
 use crate::keys::{KeyError, Keys};
 use crate::login::CodeGrant;
-use crate::oauth::{self, Adapter, TokenRequestError};
+use crate::oauth::{self, Adapter, TokenRequestError, TokenResponse};
 use crate::problem::Problem;
 use crate::provider::Provider;
 use crate::text::shown;
@@ -169,21 +169,11 @@ impl Provider {
             .request_async(&Adapter(&self.http))
             .await
             .map_err(TokenRequestError::from)?;
-        if *answer.token_type() != BasicTokenType::Bearer {
-            return Err(ExchangeError::TokenType(shown(answer.token_type().as_ref(), 32)));
-        }
-        let given = |text: Option<&str>| text.filter(|t| !t.is_empty()).map(SecretString::from);
-        let access_token = given(Some(answer.access_token().secret().as_str()))
-            .ok_or_else(|| ExchangeError::Malformed("empty access token".to_owned()))?;
-        let refresh_token = given(answer.refresh_token().map(|token| token.secret().as_str()))
-            .ok_or(ExchangeError::NoRefreshToken)?;
-        let id_token = given(answer.extra_fields().id_token.as_deref()).ok_or(ExchangeError::NoIdToken)?;
-        let expires_in = answer.expires_in().map(|duration| duration.as_secs());
-        Ok(TokenSet { access_token, refresh_token, id_token, expires_in })
+        TokenSet::of(&answer)
     }
 
-    /// Verifies what an exchange returned: both signatures, both sets of claims, `nonce`, `at_hash`, and that both
-    /// tokens are of the same user, who is `pinned` if a user is.
+    /// Verifies what an exchange returned: both signatures, both sets of claims, `nonce` where the request had one,
+    /// `at_hash`, and that both tokens are of the same user, who is `pinned` if a user is.
     ///
     /// # Errors
     /// See [`TokenFault`].
@@ -191,13 +181,13 @@ impl Provider {
         &self,
         tokens: &TokenSet,
         keys: &Keys,
-        nonce: &str,
+        nonce: Option<&str>,
         pinned: Option<&str>,
         now: Timestamp,
     ) -> Result<Accepted, TokenFault> {
         let (session, session_claims) = self.judge_session(&tokens.access_token, keys, pinned, now).await?;
         let (id, id_claims) =
-            self.judge_id(&tokens.id_token, keys, Some(nonce), Some(&tokens.access_token), now).await?;
+            self.judge_id(&tokens.id_token, keys, nonce, Some(&tokens.access_token), now).await?;
         if !same_subject(&session_claims, &id_claims) {
             return Err(TokenFault::SubjectMismatch {
                 session: shown(&session.claims.subject, 64),
@@ -226,12 +216,27 @@ impl Provider {
         clock: &dyn Clock,
     ) -> Result<LoggedIn, CompleteError> {
         let tokens = self.exchange(grant).await?;
-        let mut accepted = match self.accept(&tokens, keys, &grant.nonce, pinned, clock.now()).await {
+        Ok(self.believe(tokens, keys, Some(&grant.nonce), pinned, clock).await?)
+    }
+
+    /// The part of it that follows the exchange; without a `nonce` where the request could not have one (RFC 8628).
+    ///
+    /// # Errors
+    /// See [`TokenFault`]. Nothing is stored; the login is ended at the provider as well as that can be done.
+    pub async fn believe(
+        &self,
+        tokens: TokenSet,
+        keys: &Keys,
+        nonce: Option<&str>,
+        pinned: Option<&str>,
+        clock: &dyn Clock,
+    ) -> Result<LoggedIn, TokenFault> {
+        let mut accepted = match self.accept(&tokens, keys, nonce, pinned, clock.now()).await {
             Ok(accepted) => accepted,
             Err(fault) => {
                 // A login that nobody will use is not left alive. Best effort: the refusal is what matters.
                 let _ = self.logout(&tokens.refresh_token, false).await;
-                return Err(fault.into());
+                return Err(fault);
             }
         };
         if accepted.user.name.is_none() && accepted.user.email.is_none() {
@@ -320,6 +325,23 @@ impl Provider {
             }
         }
         Ok((id, verified.claims))
+    }
+}
+
+impl TokenSet {
+    /// What a token response is worth (pure): bearer tokens, all three of them.
+    pub(crate) fn of(answer: &TokenResponse) -> Result<Self, ExchangeError> {
+        if *answer.token_type() != BasicTokenType::Bearer {
+            return Err(ExchangeError::TokenType(shown(answer.token_type().as_ref(), 32)));
+        }
+        let given = |text: Option<&str>| text.filter(|t| !t.is_empty()).map(SecretString::from);
+        let access_token = given(Some(answer.access_token().secret().as_str()))
+            .ok_or_else(|| ExchangeError::Malformed("empty access token".to_owned()))?;
+        let refresh_token = given(answer.refresh_token().map(|token| token.secret().as_str()))
+            .ok_or(ExchangeError::NoRefreshToken)?;
+        let id_token = given(answer.extra_fields().id_token.as_deref()).ok_or(ExchangeError::NoIdToken)?;
+        let expires_in = answer.expires_in().map(|duration| duration.as_secs());
+        Ok(Self { access_token, refresh_token, id_token, expires_in })
     }
 }
 

@@ -34,7 +34,7 @@ async fn verdict(provider: &Provider, keys: &Keys, session: String, id: String) 
         id_token: SecretString::from(id),
         expires_in: None,
     };
-    match provider.accept(&tokens, keys, NONCE, Some("U1"), now()).await {
+    match provider.accept(&tokens, keys, Some(NONCE), Some("U1"), now()).await {
         Ok(accepted) => {
             assert_eq!(accepted.user.subject, "U1");
             "accepted".to_owned()

@@ -1,5 +1,6 @@
 //! A provider that answers what it is told to, and counts what it was asked.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -61,7 +62,7 @@ impl Reply {
     }
 }
 
-type Routes = Arc<Mutex<Vec<(String, Reply)>>>;
+type Routes = Arc<Mutex<Vec<(String, VecDeque<Reply>)>>>;
 
 /// The running stand-in.
 #[derive(Clone)]
@@ -90,9 +91,14 @@ impl Stub {
 
     /// Answers `path` with `reply` from now on.
     pub(crate) fn set(&self, path: &str, reply: Reply) {
+        self.set_all(path, [reply]);
+    }
+
+    /// Answers `path` with these, one after the other; the last one stays.
+    pub(crate) fn set_all(&self, path: &str, replies: impl IntoIterator<Item = Reply>) {
         let mut routes = self.routes.lock().unwrap();
         routes.retain(|(known, _)| known != path);
-        routes.push((path.to_owned(), reply));
+        routes.push((path.to_owned(), replies.into_iter().collect()));
     }
 
     /// Discovery, with `more` members over the usual ones.
@@ -124,6 +130,12 @@ impl Stub {
         self.seen(&format!("/v2/keys/{PROJECT}")).len()
     }
 
+    fn next_reply(&self, path: &str) -> Option<Reply> {
+        let mut routes = self.routes.lock().unwrap();
+        let (_, replies) = routes.iter_mut().find(|(known, _)| *known == path)?;
+        if replies.len() > 1 { replies.pop_front() } else { replies.front().cloned() }
+    }
+
     async fn serve(self, stream: TcpStream) {
         let service = service_fn(move |request: Request<Incoming>| {
             let stub = self.clone();
@@ -143,9 +155,7 @@ impl Stub {
             authorization: text("authorization"),
             body: String::from_utf8_lossy(&body).into_owned(),
         });
-        let reply =
-            self.routes.lock().unwrap().iter().find(|(known, _)| *known == path).map(|(_, r)| r.clone());
-        let reply = reply.unwrap_or_else(|| Reply::new(404, ""));
+        let reply = self.next_reply(&path).unwrap_or_else(|| Reply::new(404, ""));
         tokio::time::sleep(reply.delay).await;
         if reply.drop {
             return Err(());
