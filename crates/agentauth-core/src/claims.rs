@@ -1,13 +1,16 @@
 //! What a token says, read strictly and judged against what we expect: duplicate-free JSON, compact JWS parts, the
-//! choice of the key, session tokens, ID tokens, and the rights that the claims carry.
+//! choice of the key, session tokens, access tokens, ID tokens, and the rights that the claims carry.
 //!
 //! Architecture invariant: nothing here verifies a signature, fetches a key or reads a clock. The network crate
 //! verifies with the key that [`choose_key`] names and then asks this module what the payload is worth at a given
 //! instant. Nothing here may be used on a payload whose signature was not verified, except to choose a configuration.
 
+mod access_token;
+mod facts;
 mod id_token;
 mod jws;
 mod keys;
+mod place;
 mod read;
 mod refusal;
 mod rights;
@@ -16,9 +19,15 @@ mod strict;
 #[cfg(test)]
 mod tests;
 
-pub use id_token::{IdTokenClaims, IdTokenExpectation, access_token_hash, judge_id_token};
+pub use access_token::{AccessTokenExpectation, judge_access_token};
+pub use facts::{FactPlaces, SessionFrame};
+pub use id_token::{
+    Dialect, IdTokenClaims, IdTokenExpectation, OriginalLogin, access_token_hash, judge_id_token,
+    judge_userinfo,
+};
 pub use jws::{JwsHeader, MAX_TOKEN_BYTES, split_jws};
-pub use keys::{ALLOWED_ALGORITHMS, KeyFacts, KeyRefusal, choose_key};
+pub use keys::{ALLOWED_ALGORITHMS, KeyFacts, KeyRefusal, choose_key, choose_only_key};
+pub use place::{ClaimPlace, PlaceFault};
 pub use refusal::{ClaimsFault, TokenRefusal};
 pub use rights::{EffectiveRights, SessionClaims, TenantRights};
 pub use session_token::{SessionExpectation, judge_session};

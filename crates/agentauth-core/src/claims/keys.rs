@@ -148,6 +148,25 @@ pub fn choose_key<'k>(header: &JwsHeader, keys: &'k [KeyFacts]) -> Result<&'k Ke
     }
 }
 
+/// The one key that may verify a token whose header names none, which a provider may leave out where no two of its keys
+/// fit (OpenID Connect Core section 10.1).
+///
+/// # Errors
+/// When the algorithm is not in [`ALLOWED_ALGORITHMS`], or not exactly one key is bound to it.
+pub fn choose_only_key<'k>(header: &JwsHeader, keys: &'k [KeyFacts]) -> Result<&'k KeyFacts, KeyRefusal> {
+    if !ALLOWED_ALGORITHMS.contains(&header.alg.as_str()) {
+        return Err(KeyRefusal::AlgorithmNotAllowed { alg: shown(&header.alg) });
+    }
+    let mut fitting =
+        keys.iter().filter(|key| key.may_verify() && key.bound_algorithm() == Some(header.alg.as_str()));
+    let kid = || "(none named)".to_owned();
+    match (fitting.next(), fitting.next()) {
+        (Some(key), None) => Ok(key),
+        (None, _) => Err(KeyRefusal::UnknownKey { kid: kid() }),
+        (Some(_), Some(_)) => Err(KeyRefusal::AmbiguousKey { kid: kid() }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,6 +246,25 @@ mod tests {
         operations.key_ops = Some(vec!["verify".to_owned()]);
         assert_eq!(choose("RS256", Some("a"), &[operations]), Ok("a".to_owned()));
         assert_eq!(choose("RS256", Some("a"), &[]), Err("unknown_key"));
+    }
+
+    #[test]
+    fn a_token_that_names_no_key_needs_the_only_one_that_fits() {
+        let only = |alg: &str, keys: &[KeyFacts]| {
+            let header = JwsHeader { alg: alg.to_owned(), kid: None, typ: None };
+            choose_only_key(&header, keys).map(|key| key.kid.clone()).map_err(|refusal| refusal.code())
+        };
+        let keys = [key("a", Some("RS256"), "RSA", None), key("b", Some("ES256"), "EC", Some("P-256"))];
+        assert_eq!(only("RS256", &keys), Ok("a".to_owned()));
+        assert_eq!(only("ES256", &keys), Ok("b".to_owned()));
+        assert_eq!(only("PS256", &keys), Err("unknown_key"));
+        assert_eq!(only("none", &keys), Err("algorithm_not_allowed"));
+        assert_eq!(only("HS256", &keys), Err("algorithm_not_allowed"));
+        let twins = [key("a", Some("RS256"), "RSA", None), key("c", None, "RSA", None)];
+        assert_eq!(only("RS256", &twins), Err("ambiguous_key"));
+        let mut encrypting = key("c", Some("RS256"), "RSA", None);
+        encrypting.use_ = Some("enc".to_owned());
+        assert_eq!(only("RS256", &[key("a", None, "RSA", None), encrypting]), Ok("a".to_owned()));
     }
 
     #[test]

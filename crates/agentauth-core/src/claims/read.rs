@@ -48,6 +48,17 @@ pub(super) fn subject<'c>(claims: &'c Claims, claim: &'static str) -> Result<Opt
     }
 }
 
+/// A user identifier as OpenID Connect Core section 2 has it: [`subject`], in ASCII.
+pub(super) fn ascii_subject<'c>(
+    claims: &'c Claims,
+    claim: &'static str,
+) -> Result<Option<&'c str>, TokenRefusal> {
+    match subject(claims, claim)? {
+        Some(text) if !text.is_ascii() => Err(TokenRefusal::BadShape { claim, why: "not ASCII" }),
+        subject => Ok(subject),
+    }
+}
+
 /// Seconds since 1970, possibly fractional (RFC 7519 section 2, NumericDate).
 pub(super) fn numeric_date(claims: &Claims, claim: &'static str) -> Result<Option<Timestamp>, TokenRefusal> {
     let bad = |why| Err(TokenRefusal::BadShape { claim, why });

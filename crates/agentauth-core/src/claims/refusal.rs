@@ -195,6 +195,36 @@ pub enum TokenRefusal {
         /// `iat`.
         at: Timestamp,
     },
+    /// `auth_time` is older than was asked for (`max_age`).
+    #[error("the sign-in at {at} is older than the {limit} s that were asked for; sign in anew")]
+    OldSignIn {
+        /// `auth_time`.
+        at: Timestamp,
+        /// `max_age`, in seconds.
+        limit: u32,
+    },
+    /// `acr` is none of those that were asked for.
+    #[error("the sign-in was of strength `{seen}`, but `{expected}` was asked for")]
+    WeakSignIn {
+        /// `acr`, shown safely.
+        seen: String,
+        /// What was asked for.
+        expected: String,
+    },
+    /// `iat` is too long ago for a token that was just handed out.
+    #[error("the token was issued at {at}, {} s ago, too long for a new one; check this machine's clock", .ago.as_secs())]
+    NotFresh {
+        /// `iat`.
+        at: Timestamp,
+        /// How long ago that was.
+        ago: SignedDuration,
+    },
+    /// A refreshed ID token that does not continue the login (OpenID Connect Core section 12.2).
+    #[error("the refreshed token does not continue this login: its `{claim}` is another")]
+    OtherLogin {
+        /// The claim that differs.
+        claim: &'static str,
+    },
 }
 
 impl TokenRefusal {
@@ -211,6 +241,10 @@ impl TokenRefusal {
             Self::Expired { .. } => "expired",
             Self::NotYetValid { .. } => "not_yet_valid",
             Self::IssuedInFuture { .. } => "issued_in_future",
+            Self::OldSignIn { .. } => "old_sign_in",
+            Self::WeakSignIn { .. } => "weak_sign_in",
+            Self::NotFresh { .. } => "not_fresh",
+            Self::OtherLogin { .. } => "other_login",
         }
     }
 }

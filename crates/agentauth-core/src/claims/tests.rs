@@ -107,6 +107,11 @@ fn session_tokens_are_judged_as_recorded() {
 fn id_tokens_are_judged_as_recorded() {
     let judge_case = |case: &Value| {
         let expect = IdTokenExpectation {
+            max_age: case["max_age"].as_u64().map(|age| age.try_into().unwrap()),
+            acr: case["acr"].as_array().map(|_| strings(&case["acr"])).unwrap_or_default(),
+            issued_within: case["issued_within"].as_i64().map(SignedDuration::from_secs),
+            original: case.get("original").map(|original| serde_json::from_value(original.clone()).unwrap()),
+            dialect: if case["dialect"] == "oidc" { Dialect::Oidc } else { Dialect::Descope },
             issuers: strings(&case["issuers"]),
             client_id: optional(&case["client_id"]).unwrap(),
             extra_audiences: strings(&case["extra_audiences"]),
@@ -126,8 +131,12 @@ fn id_tokens_are_judged_as_recorded() {
             }))
         })
     };
-    let cases = cases(include_str!("../../testdata/claims/id_tokens.json"));
-    assert_all(cases.iter().filter_map(|case| judge_case(case).err()).collect());
+    for recorded in [
+        include_str!("../../testdata/claims/id_tokens.json"),
+        include_str!("../../testdata/claims/oidc_id_tokens.json"),
+    ] {
+        assert_all(cases(recorded).iter().filter_map(|case| judge_case(case).err()).collect());
+    }
 }
 
 fn expectation() -> SessionExpectation {

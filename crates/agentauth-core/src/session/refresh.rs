@@ -133,6 +133,7 @@ impl RefreshFailure {
             "invalid_client",
             "invalid_request",
             "invalid_scope",
+            "invalid_target",
             "unauthorized_client",
             "unsupported_grant_type",
         ];
