@@ -1,6 +1,6 @@
 //! Starting, stopping and unplugging the emulator.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -9,12 +9,14 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::access_keys::AccessKeys;
 use crate::control::Control;
 use crate::devices::Devices;
 use crate::families::Families;
 use crate::fixture::{ACME, Fixture, FixtureFault, check_project_id};
 use crate::keys::{Algorithm, KeyFault, KeyRing, SigningKey};
 use crate::ledger::Ledger;
+use crate::one_time::OneTimeSecrets;
 use crate::server::Server;
 use crate::settings::{Approval, Settings};
 use crate::state::{Shared, Site, World};
@@ -242,6 +244,12 @@ async fn world(fixture: &Fixture, settings: Settings) -> Result<World, StartFaul
         users: fixture.people(),
         tenants: fixture.tenants.clone(),
         roles: fixture.roles.clone(),
+        permissions: fixture.roles.values().flatten().cloned().collect(),
+        descriptions: BTreeMap::new(),
+        project_keys: fixture.project.keys.clone(),
+        access_keys: AccessKeys::default(),
+        one_time: OneTimeSecrets::default(),
+        audit: Vec::new(),
         ring: KeyRing::new(key),
         foreign: None,
         families: Families::default(),

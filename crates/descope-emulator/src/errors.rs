@@ -68,6 +68,11 @@ impl Refusal {
         Self::new(StatusCode::BAD_REQUEST, "E011003", "Request is invalid", "unsupported_grant_type", message)
     }
 
+    /// `E011003`: a value breaks a rule.
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "E011003", "Request is invalid", "invalid_request", message)
+    }
+
     /// `E011004`: the arguments do not fit each other or the state.
     pub(crate) fn mismatch(message: impl Into<String>) -> Self {
         Self::new(
@@ -122,6 +127,82 @@ impl Refusal {
         let refusal =
             Self::new(StatusCode::BAD_REQUEST, "E011004", "Request arguments are invalid", word, message);
         Self { always_rfc: true, ..refusal }
+    }
+
+    /// `E062107`: the login id is taken.
+    pub(crate) fn user_exists() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "E062107",
+            "User already exists",
+            "invalid_request",
+            "User already exists",
+        )
+    }
+
+    /// `E112102`: no such user, said by the management API.
+    pub(crate) fn no_managed_user() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "E112102", "User not found", "invalid_request", "User not found")
+    }
+
+    /// `E061102`: not the one-time code that was sent.
+    pub(crate) fn wrong_code() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "E061102",
+            "Invalid one time code",
+            "invalid_grant",
+            "The code is wrong",
+        )
+    }
+
+    /// `E061103`: too many wrong one-time codes.
+    pub(crate) fn too_many_codes() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "E061103",
+            "Too many one time code attempts",
+            "invalid_grant",
+            "Ask for another code",
+        )
+    }
+
+    /// `E062802`: no access key in the bearer.
+    pub(crate) fn no_access_key() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "E062802",
+            "Access key is missing",
+            "invalid_client",
+            "The access key is missing",
+        )
+    }
+
+    /// `E062803`: unknown, expired or deactivated.
+    pub(crate) fn bad_access_key() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "E062803",
+            "Access key is invalid",
+            "invalid_client",
+            "The access key is not valid",
+        )
+    }
+
+    /// 403: the key is good and not for this.
+    pub(crate) fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "E061005", "Invalid token", "access_denied", message)
+    }
+
+    /// `E130429`: slow down.
+    pub(crate) fn rate_limited() -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "E130429",
+            "Rate limit exceeded",
+            "slow_down",
+            "Rate limit exceeded",
+        )
     }
 
     /// HTTP 500, for faults of the emulator itself.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::errors::Refusal;
 use crate::keys::KeyRing;
@@ -37,6 +38,10 @@ pub(crate) struct Family {
     pub(crate) auth_time: Timestamp,
     pub(crate) ends_at: Timestamp,
     pub(crate) stepped_up_until: Option<Timestamp>,
+    /// `amr`.
+    pub(crate) factors: Vec<String>,
+    /// Custom claims as they were at the sign-in: they stay with the refresh token (sheet 3.1).
+    pub(crate) claims: Map<String, Value>,
     pub(crate) ended: Option<FamilyEnd>,
     pub(crate) refreshes: u64,
     pub(crate) reuses: u64,
@@ -59,6 +64,8 @@ pub(crate) struct NewFamily {
     pub(crate) auth_time: Timestamp,
     pub(crate) ends_at: Timestamp,
     pub(crate) stepped_up_until: Option<Timestamp>,
+    pub(crate) factors: Vec<String>,
+    pub(crate) claims: Map<String, Value>,
 }
 
 /// Every family so far.
@@ -76,6 +83,26 @@ pub(crate) struct Found {
 }
 
 impl Family {
+    /// A session without a sign-in and without refresh tokens; it is in no list.
+    pub(crate) fn detached(subject: &str, tenant: Option<String>, claims: Map<String, Value>) -> Self {
+        Self {
+            id: 0,
+            user_id: subject.to_owned(),
+            client_id: String::new(),
+            scope: Vec::new(),
+            tenant,
+            auth_time: Timestamp::UNIX_EPOCH,
+            ends_at: Timestamp::MAX,
+            stepped_up_until: None,
+            factors: Vec::new(),
+            claims,
+            ended: None,
+            refreshes: 0,
+            reuses: 0,
+            tokens: Vec::new(),
+        }
+    }
+
     pub(crate) fn alive(&self, now: Timestamp) -> bool {
         self.ended.is_none() && self.live_tokens(now) > 0
     }
@@ -101,6 +128,8 @@ impl Families {
             auth_time: new.auth_time,
             ends_at: new.ends_at,
             stepped_up_until: new.stepped_up_until,
+            factors: new.factors,
+            claims: new.claims,
             ended: None,
             refreshes: 0,
             reuses: 0,

@@ -40,6 +40,20 @@ pub struct FixtureProject {
     pub id: Option<String>,
     /// The name on the sign-in page.
     pub name: Option<String>,
+    /// The keys of the management API and of locked endpoints. Test data.
+    pub keys: ProjectKeys,
+}
+
+/// Keys that a project's administrator hands out; an empty one fits nothing.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProjectKeys {
+    /// Opens everything under `/v1/mgmt` and `/v2/mgmt`.
+    pub management: TestPassword,
+    /// Opens what only reads there.
+    pub read_only: TestPassword,
+    /// The last part of the bearer where public authentication endpoints are locked (sheet 4.1).
+    pub authentication: TestPassword,
 }
 
 /// A tenant.
@@ -87,14 +101,24 @@ fn default_factors() -> Vec<String> {
 }
 
 /// A password of the fixture; it prints as nothing.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(transparent)]
 pub struct TestPassword(String);
 
 impl TestPassword {
+    /// A password; an empty one fits nothing.
+    pub(crate) fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// Whether there is one.
+    pub(crate) fn is_set(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     /// Whether `attempt` is this password.
     pub(crate) fn matches(&self, attempt: &str) -> bool {
-        self.0 == attempt
+        self.is_set() && self.0 == attempt
     }
 }
 
@@ -117,6 +141,13 @@ pub(crate) struct User {
     pub(crate) disabled: bool,
     pub(crate) factors: Vec<String>,
     pub(crate) claims: Map<String, Value>,
+    pub(crate) phone: Option<String>,
+    /// Created by an administrator and never signed in since.
+    pub(crate) invited: bool,
+    /// A test user: codes and links can be asked for through the management API.
+    pub(crate) test: bool,
+    /// Custom attributes, which are no claims.
+    pub(crate) attributes: Map<String, Value>,
 }
 
 impl User {
@@ -213,6 +244,10 @@ impl Fixture {
                 disabled: user.disabled,
                 factors: user.factors,
                 claims: user.claims,
+                phone: None,
+                invited: false,
+                test: false,
+                attributes: Map::new(),
             })
             .collect()
     }

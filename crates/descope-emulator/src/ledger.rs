@@ -25,6 +25,8 @@ pub enum SecretKind {
     Nonce,
     /// A token or code that a client sent and that was not ours.
     Received,
+    /// The clear text of an access key.
+    AccessKey,
     /// A client secret that a client sent.
     ClientSecret,
     /// A password that was typed into the page.

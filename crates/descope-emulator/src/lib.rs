@@ -20,7 +20,10 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod access_keys;
 mod admin;
+mod audit;
+mod body;
 mod clock;
 mod control;
 mod devices;
@@ -33,6 +36,8 @@ mod fixture;
 mod forge;
 mod keys;
 mod ledger;
+mod limits;
+mod one_time;
 mod params;
 mod random;
 mod redirects;
@@ -48,14 +53,17 @@ pub use control::{Control, ControlFault};
 pub use emulator::{Builder, Config, DEFAULT_PROJECT_ID, Emulator, StartFault};
 pub use families::FamilyEnd;
 pub use faults::{Fault, FaultAction, FaultBody, FaultView, HeldRequest, HoldStage};
-pub use fixture::{ACME, Fixture, FixtureFault, FixtureProject, FixtureUser, Tenant, TestPassword};
+pub use fixture::{
+    ACME, Fixture, FixtureFault, FixtureProject, FixtureUser, ProjectKeys, Tenant, TestPassword,
+};
 pub use forge::{Signing, TokenKind, TokenOverride};
 pub use keys::{Algorithm, KeyFault};
 pub use ledger::{Secret, SecretKind};
 pub use settings::{
     Approval, AudienceForm, AuthorizationSchema, Delivery, DeviceSettings, EmptyClaims, ErrorShape,
-    IssuerForm, Lifetimes, OauthSettings, RedirectSettings, RefreshSettings, RefusalForm, ReusePolicy,
-    ScopeForm, Settings, SettingsFault, TokenShape, UnrotatedAnswer,
+    HistoryShape, IssuerForm, Lifetimes, OauthSettings, RateLimit, RedirectSettings, RefreshSettings,
+    RefusalForm, RestSettings, ReusePolicy, ScopeForm, Settings, SettingsFault, TokenShape, UnrotatedAnswer,
+    ValidateShape,
 };
 pub use traffic::{PathCount, RequestRecord};
 pub use views::{DeviceState, DeviceView, FamilyView, KeyView, SignedIn, UserChange, UserView};

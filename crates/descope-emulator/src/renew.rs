@@ -1,6 +1,7 @@
 //! Issuing and renewing: the one code path behind both refresh endpoints.
 
 use jiff::Timestamp;
+use serde_json::{Map, Value};
 
 use crate::errors::Refusal;
 use crate::families::NewFamily;
@@ -36,6 +37,15 @@ pub(crate) struct SignIn {
     pub(crate) stepped_up: bool,
 }
 
+/// What a sign-in may carry beside the ordinary.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Extras {
+    /// `amr`; the user's usual factors without it.
+    pub(crate) factors: Option<Vec<String>>,
+    /// Custom claims over the user's own.
+    pub(crate) claims: Map<String, Value>,
+}
+
 /// How a refresh token is exchanged.
 #[derive(Debug, Clone)]
 pub(crate) struct Renewal {
@@ -59,6 +69,18 @@ pub(crate) fn begin(
     door: Door,
     now: Timestamp,
 ) -> Result<Issued, Refusal> {
+    begin_with(world, site, sign_in, Extras::default(), door, now)
+}
+
+/// As [`begin`], with extras.
+pub(crate) fn begin_with(
+    world: &mut World,
+    site: &Site,
+    sign_in: SignIn,
+    extras: Extras,
+    door: Door,
+    now: Timestamp,
+) -> Result<Issued, Refusal> {
     let user = enabled_user(world, &sign_in.user_id)?;
     let lifetimes = world.settings.lifetimes.clone();
     let ends_at = later(now, lifetimes.refresh);
@@ -73,6 +95,8 @@ pub(crate) fn begin(
         auth_time: sign_in.auth_time,
         ends_at,
         stepped_up_until: sign_in.stepped_up.then(|| later(now, lifetimes.step_up)),
+        factors: extras.factors.unwrap_or_else(|| user.factors.clone()),
+        claims: user.claims.clone().into_iter().chain(extras.claims).collect(),
     });
     let refresh =
         if wants_refresh { Some(new_refresh(world, site, family, &user, ends_at, now)?) } else { None };

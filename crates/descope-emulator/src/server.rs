@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use crate::errors::Refusal;
 use crate::faults::{Facts, FaultAction, FaultBody, HoldStage, Plan, Verdict};
 use crate::params::Params;
 use crate::state::Shared;
@@ -158,7 +159,14 @@ async fn answer(
         status: None,
     });
     let plan = shared.gate.plan(&facts);
-    let process = call(router, Request::from_parts(parts, Body::from(body)));
+    let limits = shared.world().settings.rest.limits.clone();
+    let limited = shared.limiter.exceeded(&limits, &path, shared.clock.now());
+    let process = async {
+        match limited {
+            Some(seconds) => too_many(seconds),
+            None => call(router, Request::from_parts(parts, Body::from(body))).await,
+        }
+    };
     let mut result = play(&shared, &facts, plan, process).await;
     if let Ok(response) = &mut result
         && let Some(date) = http_date(shared.clock.now())
@@ -210,6 +218,12 @@ async fn call(router: Router, request: Request<Body>) -> Response {
         Ok(response) => response,
         Err(never) => match never {},
     }
+}
+
+fn too_many(seconds: u32) -> Response {
+    let mut response = Refusal::rate_limited().into_response();
+    response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    response
 }
 
 fn injected(action: &FaultAction) -> Response {

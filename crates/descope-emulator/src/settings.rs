@@ -4,6 +4,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+mod rest;
+
+pub use rest::{HistoryShape, RateLimit, RestSettings, ValidateShape};
+
 /// The project's settings. Every part has a default that follows Descope's documented one.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -20,6 +24,8 @@ pub struct Settings {
     pub device: DeviceSettings,
     /// Where the authorization endpoint may send the browser.
     pub redirects: RedirectSettings,
+    /// The endpoints under `/v1`.
+    pub rest: RestSettings,
     /// Who answers the sign-in question.
     pub approval: Approval,
 }
@@ -130,6 +136,8 @@ pub struct TokenShape {
     pub auto_dct: bool,
     /// What becomes of empty `roles` and `permissions`.
     pub empty_claims: EmptyClaims,
+    /// Keep custom claims out of refresh tokens (`omitCustomClaimsFromDSR`); `dcl` still names them.
+    pub omit_custom_from_refresh: bool,
     /// Leave `permissions` out.
     pub exclude_permissions: bool,
     /// `sub` becomes the login id, `dsub` the Descope user id.
@@ -158,6 +166,7 @@ impl Default for TokenShape {
             authorization: AuthorizationSchema::Default,
             auto_dct: true,
             empty_claims: EmptyClaims::Keep,
+            omit_custom_from_refresh: false,
             exclude_permissions: false,
             override_subject: false,
             omit_drn: false,

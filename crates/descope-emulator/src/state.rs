@@ -1,21 +1,25 @@
 //! The emulated project's whole state: one immutable site, one lock around everything that changes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use crate::access_keys::AccessKeys;
+use crate::audit::AuditEvent;
 use crate::clock::EmulatorClock;
 use crate::devices::Devices;
 use crate::doors::authorize::{AuthorizeRequest, IssuedCode};
 use crate::errors::Refusal;
 use crate::families::Families;
 use crate::faults::Gate;
-use crate::fixture::{Tenant, User};
+use crate::fixture::{ProjectKeys, Tenant, User};
 use crate::forge::{Keys, TokenKind, TokenOverride, forge};
 use crate::keys::{KeyFault, KeyRing, SigningKey};
 use crate::ledger::{Ledger, SecretKind};
+use crate::limits::Limiter;
+use crate::one_time::OneTimeSecrets;
 use crate::settings::Settings;
 use crate::traffic::Traffic;
 
@@ -26,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) clock: EmulatorClock,
     pub(crate) gate: Gate,
     pub(crate) traffic: Traffic,
+    pub(crate) limiter: Limiter,
     world: Mutex<World>,
 }
 
@@ -52,6 +57,14 @@ pub(crate) struct World {
     pub(crate) users: Vec<User>,
     pub(crate) tenants: BTreeMap<String, Tenant>,
     pub(crate) roles: BTreeMap<String, Vec<String>>,
+    /// Permissions that were created by name, whether or not a role has them.
+    pub(crate) permissions: BTreeSet<String>,
+    /// What roles and permissions say of themselves.
+    pub(crate) descriptions: BTreeMap<String, String>,
+    pub(crate) project_keys: ProjectKeys,
+    pub(crate) access_keys: AccessKeys,
+    pub(crate) one_time: OneTimeSecrets,
+    pub(crate) audit: Vec<AuditEvent>,
     pub(crate) ring: KeyRing,
     /// Another project's key, made when a forgery first needs it.
     pub(crate) foreign: Option<Arc<SigningKey>>,
@@ -84,6 +97,7 @@ impl Shared {
             clock: EmulatorClock::default(),
             gate: Gate::default(),
             traffic: Traffic::default(),
+            limiter: Limiter::default(),
             world: Mutex::new(world),
         }
     }

@@ -87,7 +87,7 @@ pub(crate) fn session_claims(
         ScopeForm::String => drop(claims.insert("scope".to_owned(), json!(family.scope.join(" ")))),
         ScopeForm::Array => drop(claims.insert("scope".to_owned(), json!(family.scope))),
     }
-    claims.extend(custom(user));
+    claims.extend(custom(&family.claims));
     claims.retain(|name, _| !shape.omit.contains(name));
     claims.extend(shape.extra.clone());
     (claims, end)
@@ -110,11 +110,13 @@ pub(crate) fn refresh_claims(
     if let Some(tenant) = current_tenant(world, family, user) {
         claims.insert("dct".to_owned(), json!(tenant));
     }
-    let declared: Vec<&String> = user.claims.keys().collect();
+    let declared = custom(&family.claims);
     if !declared.is_empty() {
-        claims.insert("dcl".to_owned(), json!(declared));
+        claims.insert("dcl".to_owned(), json!(declared.keys().collect::<Vec<_>>()));
     }
-    claims.extend(custom(user));
+    if !world.settings.tokens.omit_custom_from_refresh {
+        claims.extend(declared);
+    }
     claims
 }
 
@@ -136,7 +138,7 @@ pub(crate) fn id_claims(
         ("iat".to_owned(), json!(now.as_second())),
         ("exp".to_owned(), json!(end.as_second())),
         ("auth_time".to_owned(), json!(family.auth_time.as_second())),
-        ("amr".to_owned(), json!(user.factors)),
+        ("amr".to_owned(), json!(family.factors)),
         ("at_hash".to_owned(), json!(at_hash(access_token))),
     ]);
     claims.extend(nonce.map(|nonce| ("nonce".to_owned(), json!(nonce))));
@@ -146,7 +148,7 @@ pub(crate) fn id_claims(
         claims.extend(authorization(world, family, user));
     }
     if asked("descope.custom_claims") {
-        claims.extend(custom(user));
+        claims.extend(custom(&family.claims));
     }
     claims
 }
@@ -201,7 +203,7 @@ fn common(
     let mut claims = Map::from_iter([
         ("iss".to_owned(), json!(issuer(world, site, family))),
         ("sub".to_owned(), json!(subject(world, user))),
-        ("amr".to_owned(), json!(user.factors)),
+        ("amr".to_owned(), json!(family.factors)),
         ("iat".to_owned(), json!(now.as_second())),
         ("exp".to_owned(), json!(end.as_second())),
     ]);
@@ -265,8 +267,9 @@ fn list(name: &str, items: &[String], empty: EmptyClaims) -> Map<String, Value> 
     Map::from_iter([(name.to_owned(), value)])
 }
 
-fn custom(user: &User) -> Map<String, Value> {
-    let mut claims = user.claims.clone();
+/// Custom claims without those that are named like the service's own.
+pub(crate) fn custom(claims: &Map<String, Value>) -> Map<String, Value> {
+    let mut claims = claims.clone();
     claims.retain(|name, _| !SYSTEM.contains(&name.as_str()));
     claims
 }

@@ -160,8 +160,12 @@ async fn garbage_session_tokens_and_other_projects_are_refused() {
     let bearer = format!("P2Another00Project00000000Id:{}", tokens.refresh);
     let other = tester.http.post(&url).bearer_auth(bearer).send().await.unwrap();
     assert_eq!(error_code(other).await, (404, "E011008".to_owned()));
-    let three = format!("{}:{}:auth-management-key", tester.project, tokens.refresh);
-    assert_eq!(tester.http.post(&url).bearer_auth(three).send().await.unwrap().status(), StatusCode::OK);
+    let third = async |key: &str| {
+        let bearer = format!("{}:{}:{key}", tester.project, tokens.refresh);
+        tester.http.post(&url).bearer_auth(bearer).send().await.unwrap().status()
+    };
+    assert_eq!(third("acme-authentication-key").await, StatusCode::OK);
+    assert_eq!(third("another-key").await, StatusCode::UNAUTHORIZED);
     let try_refresh = tester.bearer("/v1/auth/try-refresh", "a.b.c").await;
     assert_eq!((try_refresh.status(), try_refresh.text().await.unwrap()), (StatusCode::OK, "{}".to_owned()));
     let good: Value = tester.bearer("/v1/auth/try-refresh", &tokens.refresh).await.json().await.unwrap();

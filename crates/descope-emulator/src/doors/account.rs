@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use http::HeaderMap;
 use serde_json::{Map, Value, json};
 
+use crate::body::Body;
 use crate::doors::bearer::{bearer, need_token};
 use crate::errors::Refusal;
 use crate::families::Family;
 use crate::fixture::User;
 use crate::ledger::SecretKind;
 use crate::renew::enabled_user;
+use crate::settings::HistoryShape;
 use crate::state::{Shared, World};
 use crate::tokens::{current_tenant, profile, subject};
 
@@ -29,15 +30,15 @@ pub(crate) async fn me(
 pub(crate) async fn tenants(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
-    body: Bytes,
+    wanted: Body,
 ) -> Result<Json<Value>, Refusal> {
-    let wanted: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let (ids, only_current) = (wanted.texts("ids"), wanted.is_true("dct"));
+    if ids.is_empty() != only_current {
+        return Err(Refusal::mismatch("Either dct or ids is needed"));
+    }
     with_refresh(&shared, &headers, |world, family, user| {
         let current = current_tenant(world, family, user);
-        let named = |id: &String| {
-            wanted.get("ids").and_then(Value::as_array).is_some_and(|ids| ids.contains(&json!(id)))
-                || wanted.get("dct") == Some(&Value::Bool(true)) && current.as_ref() == Some(id)
-        };
+        let named = |id: &String| ids.contains(id) || only_current && current.as_ref() == Some(id);
         let all = user.tenants.keys().filter(|id| named(id));
         let tenant = |id: &String| {
             let name = world.tenants.get(id).map(|tenant| tenant.name.as_str()).unwrap_or_default();
@@ -48,7 +49,7 @@ pub(crate) async fn tenants(
     .map(Json)
 }
 
-/// `GET /v1/auth/me/history`: a bare array, as the SDKs parse it.
+/// `GET /v1/auth/me/history`
 pub(crate) async fn history(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
@@ -59,7 +60,11 @@ pub(crate) async fn history(
             json!({"userId": user.id, "loginTime": family.auth_time.as_second(), "city": "", "country": "",
                    "ip": "127.0.0.1", "selectedTenant": family.tenant})
         };
-        Value::Array(logins.map(line).collect())
+        let lines: Vec<Value> = logins.map(line).collect();
+        match world.settings.rest.history {
+            HistoryShape::Bare => json!(lines),
+            HistoryShape::Wrapped => json!({"authHistory": lines}),
+        }
     })
     .map(Json)
 }
@@ -92,7 +97,7 @@ fn with_refresh(
     headers: &HeaderMap,
     answer: impl FnOnce(&World, &Family, &User) -> Value,
 ) -> Result<Value, Refusal> {
-    let token = need_token(&shared.site, headers)?;
+    let token = need_token(shared, headers)?;
     let mut world = shared.world();
     world.ledger.note(SecretKind::Received, &token);
     let (_, family, spent) = world.families.check(&token, &world.ring, shared.clock.now())?;
@@ -110,6 +115,11 @@ pub(crate) fn user_object(world: &World, user: &User) -> Value {
         let name = world.tenants.get(id).map(|tenant| tenant.name.as_str()).unwrap_or_default();
         json!({"tenantId": id, "tenantName": name, "roleNames": roles, "permissions": world.permissions(roles)})
     };
+    let status = match (user.disabled, user.invited) {
+        (true, _) => "disabled",
+        (_, true) => "invited",
+        _ => "enabled",
+    };
     let (given, family) = user.name.as_deref().and_then(|name| name.split_once(' ')).unwrap_or_default();
     json!({
         "loginIds": user.login_ids,
@@ -118,23 +128,23 @@ pub(crate) fn user_object(world: &World, user: &User) -> Value {
         "givenName": given,
         "familyName": family,
         "email": user.email,
-        "verifiedEmail": true,
-        "phone": "",
+        "verifiedEmail": !user.email.is_empty(),
+        "phone": user.phone.clone().unwrap_or_default(),
         "verifiedPhone": false,
         "roleNames": user.roles,
         "permissions": world.permissions(&user.roles),
         "userTenants": user.tenants.iter().map(tenant).collect::<Vec<_>>(),
-        "status": if user.disabled { "disabled" } else { "enabled" },
+        "status": status,
         "externalIds": user.login_ids,
         "picture": "",
-        "test": false,
-        "customAttributes": {},
+        "test": user.test,
+        "customAttributes": user.attributes,
         "createdTime": 0,
         "TOTP": false,
         "SAML": false,
         "OAuth": {},
         "webauthn": user.factors.iter().any(|factor| factor == "webauthn"),
-        "password": true,
+        "password": user.password.is_set(),
         "ssoAppIds": [],
         "editable": true,
     })

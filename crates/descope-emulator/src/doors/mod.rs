@@ -10,15 +10,19 @@ use axum::routing::{get, post};
 use crate::errors::Refusal;
 use crate::state::Shared;
 
+pub(crate) mod access_key;
 pub(crate) mod account;
 pub(crate) mod authorize;
 pub(crate) mod bearer;
 pub(crate) mod device;
 pub(crate) mod discovery;
 pub(crate) mod end_session;
+pub(crate) mod jwt_response;
+pub(crate) mod mgmt;
 pub(crate) mod pages;
 pub(crate) mod revoke;
 pub(crate) mod session;
+pub(crate) mod sign_in;
 pub(crate) mod token;
 
 /// Every public endpoint of the emulated service.
@@ -42,10 +46,21 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
         .route("/v1/auth/logoutall", post(session::logout_all))
         .route("/v1/auth/validate", post(session::validate))
         .route("/v1/auth/tenant/select", post(session::select_tenant))
+        .route("/v1/auth/accesskey/exchange", post(access_key::exchange))
+        .route("/v1/auth/password/signup", post(sign_in::password::sign_up))
+        .route("/v1/auth/password/signin", post(sign_in::password::sign_in))
+        .route("/v1/auth/password/replace", post(sign_in::password::replace))
+        .route("/v1/auth/password/update", post(sign_in::password::update))
+        .route("/v1/auth/password/policy", get(sign_in::password::policy))
+        .route("/v1/auth/otp/verify/{method}", post(sign_in::otp::verify))
+        .route("/v1/auth/otp/{entry}/{method}", post(sign_in::otp::send))
+        .route("/v1/auth/magiclink/verify", post(sign_in::magic_link::verify))
+        .route("/v1/auth/magiclink/{entry}/{method}", post(sign_in::magic_link::send))
         .route("/v1/auth/me", get(account::me))
         .route("/v1/auth/me/tenants", post(account::tenants))
         .route("/v1/auth/me/history", get(account::history))
         .merge(device::router())
+        .merge(mgmt::router())
         .fallback(unknown)
 }
 
