@@ -31,7 +31,7 @@ pub use place::{ClaimPlace, PlaceFault};
 pub use refusal::{ClaimsFault, TokenRefusal};
 pub use rights::{EffectiveRights, SessionClaims, TenantRights};
 pub use session_token::{SessionExpectation, judge_session};
-pub use strict::{StrictLimits, parse_strict};
+pub use strict::{StrictLimits, check_strict, parse_strict};
 
 use serde_json::{Map, Value};
 

@@ -1,9 +1,11 @@
 //! What the provider says of itself: OpenID Connect Discovery 1.0, judged before anything in it is used.
 
-use serde_json::{Map, Value};
+use agentauth_core::claims::parse_strict;
+use serde_json::Value;
 use url::Url;
 
 use crate::config::ProviderConfig;
+use crate::jwks::LIMITS;
 use crate::problem::Problem;
 use crate::text::shown;
 use crate::transport::{Answer, Http, HttpError};
@@ -47,8 +49,8 @@ pub enum DiscoveryError {
         /// What it answered.
         problem: Box<Problem>,
     },
-    /// It is not a JSON object.
-    #[error("the provider's description is not a JSON object")]
+    /// It is not a JSON object, or says something twice.
+    #[error("the provider's description is not a JSON object without duplicates")]
     NotJson,
     /// A member is missing or is not what it should be.
     #[error("the provider's description has no usable `{0}`")]
@@ -109,8 +111,10 @@ pub(crate) fn read(answer: &Answer, config: &ProviderConfig) -> Result<Metadata,
 }
 
 /// Judges a discovery document (pure).
-fn judge(body: &[u8], config: &ProviderConfig) -> Result<Metadata, DiscoveryError> {
-    let document: Map<String, Value> = serde_json::from_slice(body).map_err(|_| DiscoveryError::NotJson)?;
+pub(crate) fn judge(body: &[u8], config: &ProviderConfig) -> Result<Metadata, DiscoveryError> {
+    let Ok(Value::Object(document)) = parse_strict(body, &LIMITS) else {
+        return Err(DiscoveryError::NotJson);
+    };
     let text = |member: &'static str| {
         document.get(member).and_then(Value::as_str).ok_or(DiscoveryError::Member(member))
     };
@@ -242,5 +246,7 @@ mod tests {
         ));
         assert!(matches!(judge(b"<html>", &config()), Err(DiscoveryError::NotJson)));
         assert!(matches!(judge(b"[]", &config()), Err(DiscoveryError::NotJson)));
+        let twice = document().to_string().replacen('{', r#"{"token_endpoint":"https://evil.example","#, 1);
+        assert!(matches!(judge(twice.as_bytes(), &config()), Err(DiscoveryError::NotJson)));
     }
 }

@@ -10,8 +10,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::{Map, Value};
 
-/// Bounds on a key set; Descope publishes about thirteen keys (sheet 2.2).
-const LIMITS: StrictLimits = StrictLimits {
+/// Bounds on a document of the provider. Descope publishes about thirteen keys (sheet 2.2).
+pub(crate) const LIMITS: StrictLimits = StrictLimits {
     bytes: 1024 * 1024,
     depth: 8,
     members: 4096,

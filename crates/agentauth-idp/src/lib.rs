@@ -14,6 +14,9 @@ mod callback;
 mod config;
 mod device;
 mod discovery;
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub mod fuzz;
 mod jwks;
 mod keys;
 mod listener;

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::pin::Pin;
 
+use agentauth_core::claims::{ClaimsFault, check_strict};
 use oauth2::basic::{
     BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType,
 };
@@ -16,6 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::config::ProviderConfig;
 use crate::discovery::Metadata;
+use crate::jwks::LIMITS;
 use crate::text::shown;
 use crate::transport::{Answer, Http, HttpError};
 
@@ -60,6 +62,7 @@ pub(crate) struct Adapter<'h>(pub(crate) &'h Http);
 pub(crate) enum Adapted {
     Http(HttpError),
     Refused(Answer),
+    Malformed(String),
 }
 
 impl ExtraTokenFields for IdTokenField {}
@@ -116,6 +119,7 @@ impl<'c> AsyncHttpClient<'c> for Adapter<'_> {
             if answer.status != http::StatusCode::OK {
                 return Err(Adapted::Refused(answer));
             }
+            readable(&answer.body).map_err(Adapted::Malformed)?;
             let mut response = HttpResponse::new(answer.body.to_vec());
             *response.headers_mut() = answer.headers;
             Ok(response)
@@ -128,19 +132,29 @@ impl From<RequestTokenError<Adapted, BasicErrorResponse>> for TokenRequestError 
         match error {
             RequestTokenError::Request(Adapted::Http(error)) => Self::Http(error),
             RequestTokenError::Request(Adapted::Refused(answer)) => Self::Refused(answer),
+            RequestTokenError::Request(Adapted::Malformed(place)) => Self::Malformed(place),
             // The parser's own words and the body may hold tokens: only the place is kept.
             RequestTokenError::Parse(error, body) => {
                 drop(Zeroizing::new(body));
-                let path = error.path().to_string();
-                Self::Malformed(if path == "." {
-                    "not a token response".to_owned()
-                } else {
-                    format!("at `{}`", shown(&path, 64))
-                })
+                Self::Malformed(place(&error.path().to_string()))
             }
             RequestTokenError::ServerResponse(_) | RequestTokenError::Other(_) => {
                 Self::Malformed("not a JSON document".to_owned())
             }
         }
     }
+}
+
+/// Whether a body is one JSON document that says nothing twice; else what is wrong with it. The `oauth2` crate stops
+/// reading where its document ends, and never looks at what follows.
+pub(crate) fn readable(body: &[u8]) -> Result<(), String> {
+    check_strict(body, &LIMITS).map_err(|fault| match fault {
+        ClaimsFault::DuplicateMember { name } => format!("`{name}` is given twice"),
+        _ => "not a JSON document".to_owned(),
+    })
+}
+
+/// Where a token response stopped making sense, in words.
+pub(crate) fn place(path: &str) -> String {
+    if path == "." { "not a token response".to_owned() } else { format!("at `{}`", shown(path, 64)) }
 }

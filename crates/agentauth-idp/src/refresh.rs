@@ -144,7 +144,7 @@ fn unreadable(place: &str) -> RefreshFailure {
 }
 
 /// Tells what a complete answer that is no success means.
-fn refused(answer: &Answer) -> RefreshFailure {
+pub(crate) fn refused(answer: &Answer) -> RefreshFailure {
     let problem = Problem::of(answer);
     tracing::debug!(
         status = problem.status,

@@ -45,10 +45,22 @@ impl StrictLimits {
 /// # Errors
 /// The first breach, by kind; see [`ClaimsFault`].
 pub fn parse_strict(bytes: &[u8], limits: &StrictLimits) -> Result<Value, ClaimsFault> {
+    walk(bytes, limits, true)
+}
+
+/// The judgement of [`parse_strict`] without its outcome, for documents that hold secrets: no value is copied.
+///
+/// # Errors
+/// The first breach, by kind; see [`ClaimsFault`].
+pub fn check_strict(bytes: &[u8], limits: &StrictLimits) -> Result<(), ClaimsFault> {
+    walk(bytes, limits, false).map(|_| ())
+}
+
+fn walk(bytes: &[u8], limits: &StrictLimits, keep: bool) -> Result<Value, ClaimsFault> {
     if bytes.len() > limits.bytes {
         return Err(ClaimsFault::TooLarge { bytes: bytes.len(), limit: limits.bytes });
     }
-    let mut walk = Walk { limits, members: 0, elements: 0, fault: None };
+    let mut walk = Walk { limits, keep, members: 0, elements: 0, fault: None };
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let outcome = Node { walk: &mut walk, depth: 1 }
         .deserialize(&mut deserializer)
@@ -63,6 +75,7 @@ pub fn parse_strict(bytes: &[u8], limits: &StrictLimits) -> Result<Value, Claims
 /// What the walk has used up of its limits, and the typed fault that serde's own error cannot carry.
 struct Walk<'l> {
     limits: &'l StrictLimits,
+    keep: bool,
     members: usize,
     elements: usize,
     fault: Option<ClaimsFault>,
@@ -87,7 +100,7 @@ impl Node<'_, '_> {
             let limit = self.walk.limits.string_bytes;
             return Err(self.walk.refuse(ClaimsFault::StringTooLong { bytes: text.len(), limit }));
         }
-        Ok(Value::String(text.to_owned()))
+        Ok(if self.walk.keep { Value::String(text.to_owned()) } else { Value::Null })
     }
 
     fn check_depth<E: serde::de::Error>(&mut self) -> Result<(), E> {
@@ -185,6 +198,18 @@ mod tests {
 
     fn parse(text: &str) -> Result<Value, ClaimsFault> {
         parse_strict(text.as_bytes(), &StrictLimits::TOKEN)
+    }
+
+    #[test]
+    fn checking_keeps_nothing_and_judges_alike() {
+        for text in [r#"{"a":"secret","b":[{"c":1}]}"#, r#"{"a":1,"a":2}"#, "[1] x", "", r#""text""#] {
+            let (checked, parsed) = (check_strict(text.as_bytes(), &StrictLimits::TOKEN), parse(text));
+            assert_eq!(checked, parsed.map(|_| ()), "{text}");
+        }
+        assert_eq!(
+            walk(br#"{"a":"secret"}"#, &StrictLimits::TOKEN, false),
+            Ok(serde_json::json!({"a":null}))
+        );
     }
 
     #[test]

@@ -1,0 +1,154 @@
+//! What the provider answers: its description of itself, tokens, and errors.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::sync::LazyLock;
+use std::task::{Context, Poll, Waker};
+
+use http::{HeaderMap, StatusCode};
+use oauth2::{AuthorizationCode, HttpResponse};
+use secrecy::ExposeSecret as _;
+use serde_json::{Value, json};
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::json::duplicates;
+use super::{ORIGIN, PROJECT, assert_presentable, config};
+use crate::config::ProviderConfig;
+use crate::discovery::{self, Metadata};
+use crate::oauth::{self, OAuthClient};
+use crate::problem::Problem;
+use crate::refresh::refused;
+use crate::session_api::Issued;
+use crate::tokens::TokenSet;
+use crate::transport::{Answer, describe};
+
+static CONFIG: LazyLock<ProviderConfig> = LazyLock::new(config);
+static CLIENT: LazyLock<OAuthClient> = LazyLock::new(|| {
+    let document = json!({
+        "issuer": format!("{ORIGIN}/{PROJECT}"),
+        "authorization_endpoint": format!("{ORIGIN}/oauth2/v1/authorize"),
+        "token_endpoint": format!("{ORIGIN}/oauth2/v1/token"),
+        "jwks_uri": format!("{ORIGIN}/v2/keys/{PROJECT}"),
+    });
+    let metadata = discovery::judge(document.to_string().as_bytes(), &CONFIG).expect("a good description");
+    oauth::client(&CONFIG, &metadata, None).expect("a usable client")
+});
+
+/// A discovery document.
+pub fn discovery(input: &[u8]) {
+    let metadata = match discovery::judge(input, &CONFIG) {
+        Ok(metadata) => metadata,
+        Err(error) => return assert_presentable(&describe(&error)),
+    };
+    assert!(!duplicates(input).expect("a description that was read is JSON").anywhere, "duplicates");
+    assert_eq!(metadata.issuer.trim_end_matches('/'), format!("{ORIGIN}/{PROJECT}"));
+    let endpoints = endpoints(&metadata);
+    for url in &endpoints {
+        assert_eq!(url.origin().ascii_serialization(), ORIGIN, "{url}");
+        assert!(url.username().is_empty() && url.password().is_none() && url.fragment().is_none(), "{url}");
+    }
+    let again = discovery::judge(input, &CONFIG).expect("the same document");
+    assert_eq!(self::endpoints(&again), endpoints);
+}
+
+fn endpoints(metadata: &Metadata) -> Vec<Url> {
+    let required = [&metadata.authorization_endpoint, &metadata.token_endpoint, &metadata.jwks_uri];
+    let optional = [
+        &metadata.userinfo_endpoint,
+        &metadata.revocation_endpoint,
+        &metadata.end_session_endpoint,
+        &metadata.device_authorization_endpoint,
+    ];
+    required.into_iter().chain(optional.into_iter().flatten()).cloned().collect()
+}
+
+/// An answer of the token endpoint or of a session endpoint: a line with the status, then the body. A body alone came
+/// with status 200.
+pub fn token_response(input: &[u8]) {
+    let split = input.iter().position(|&byte| byte == b'\n').and_then(|at| input.split_at_checked(at));
+    let (status, body) = match split.and_then(|(line, rest)| Some((status(line)?, rest.get(1..)?))) {
+        Some(found) => found,
+        None => (StatusCode::OK, input),
+    };
+    let answer = Answer { status, headers: HeaderMap::new(), body: Zeroizing::new(body.to_vec()) };
+    if status == StatusCode::OK {
+        redeemed(body);
+        issued(&answer);
+    } else {
+        assert_presentable(&format!("{:?}", refused(&answer)).replace("\\\\", "\\"));
+    }
+    assert_presentable(&Problem::of(&answer).to_string());
+}
+
+fn status(line: &[u8]) -> Option<StatusCode> {
+    (line.len() == 3).then(|| StatusCode::from_bytes(line).ok()).flatten()
+}
+
+/// The answer to a code.
+fn redeemed(body: &[u8]) {
+    match redeem(body) {
+        Ok(tokens) => {
+            let document: Value = serde_json::from_slice(body).expect("a response that was read is JSON");
+            for (name, token) in [
+                ("access_token", &tokens.access_token),
+                ("refresh_token", &tokens.refresh_token),
+                ("id_token", &tokens.id_token),
+            ] {
+                assert!(!token.expose_secret().is_empty());
+                assert_eq!(document.get(name).and_then(Value::as_str), Some(token.expose_secret()));
+                let shown = format!("{tokens:?}");
+                assert!(token.expose_secret().len() < 16 || !shown.contains(token.expose_secret()));
+            }
+            assert!(!duplicates(body).is_some_and(|found| found.anywhere), "duplicates");
+            let kind = document.get("token_type").and_then(Value::as_str);
+            assert!(kind.is_some_and(|kind| kind.eq_ignore_ascii_case("bearer")), "{kind:?}");
+        }
+        Err(error) => {
+            assert_presentable(&error);
+            for secret in secrets(body) {
+                assert!(!error.contains(&secret), "a token in an error: {error}");
+            }
+        }
+    }
+}
+
+/// The real client's way from a body to tokens, with an answer that is there at once.
+fn redeem(body: &[u8]) -> Result<TokenSet, String> {
+    oauth::readable(body)?;
+    let body = RefCell::new(Some(body.to_vec()));
+    let canned =
+        |_| std::future::ready(Ok::<_, Infallible>(HttpResponse::new(body.take().unwrap_or_default())));
+    let request = CLIENT.exchange_code(AuthorizationCode::new("code".to_owned()));
+    let mut request = std::pin::pin!(request.request_async(&canned));
+    let Poll::Ready(outcome) = request.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
+        return Err("the client waits for something else than the answer".to_owned());
+    };
+    let answer = outcome.map_err(|error| match error {
+        oauth2::RequestTokenError::Parse(error, _) => oauth::place(&error.path().to_string()),
+        _ => "not a JSON document".to_owned(),
+    })?;
+    TokenSet::of(&answer).map_err(|error| describe(&error))
+}
+
+/// The answer to a refresh by session.
+fn issued(answer: &Answer) {
+    let Some(issued) = Issued::of(answer) else { return };
+    let twice = |name: &str| duplicates(&answer.body).is_some_and(|found| found.outermost.contains(name));
+    for (name, token) in [("sessionJwt", &issued.session), ("refreshJwt", &issued.refresh)] {
+        let Some(token) = token else { continue };
+        assert!(!token.expose_secret().is_empty() && !twice(name));
+    }
+    assert_ne!(issued.next_refresh_seconds, Some(0));
+}
+
+/// The secrets of a token response that are long enough to be told from chance.
+fn secrets(body: &[u8]) -> Vec<String> {
+    let document: Value = serde_json::from_slice(body).unwrap_or_default();
+    ["access_token", "refresh_token", "id_token"]
+        .iter()
+        .filter_map(|name| document.get(name).and_then(Value::as_str))
+        .filter(|text| text.len() >= 16)
+        .map(str::to_owned)
+        .collect()
+}
