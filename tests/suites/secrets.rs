@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use agentauth_api::{LoginStarted, SessionPhase};
+use agentauth_api::{LoginStarted, LoginWay, SessionPhase};
 use descope_emulator::{Fault, FaultAction, Secret, SecretKind};
 use e2e::provider::TOKEN_ENDPOINT;
 use e2e::raw::Raw;
@@ -252,7 +252,8 @@ fn the_answer_that_starts_a_login_has_no_verifier() {
     let nonce = raw.greet().unwrap();
     let answer = raw.ask("POST", "/v1/login", Some(&nonce), Some(&json!({}))).unwrap();
     let started: LoginStarted = serde_json::from_slice(&answer.body).unwrap();
-    world.provider.sign_in(&started.url, ALICE.email, ALICE.password);
+    let LoginWay::Browser { url, .. } = started.way else { panic!("{started:?}") };
+    world.provider.sign_in(&url, ALICE.email, ALICE.password);
     let progress =
         raw.ask("GET", &format!("/v1/login/{}?wait_ms=20000", started.id), Some(&nonce), None).unwrap();
     assert_eq!(progress.json()["state"], "done", "{:?}", progress.json());

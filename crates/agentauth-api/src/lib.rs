@@ -10,7 +10,9 @@ pub mod problem;
 pub mod status;
 
 pub use check::{CheckRequest, CheckResponse, Obligations, Verdict};
-pub use login::{Account, LoginProgress, LoginRequest, LoginStarted, LogoutRequest, LogoutResponse};
+pub use login::{
+    Account, LoginMethod, LoginProgress, LoginRequest, LoginStarted, LoginWay, LogoutRequest, LogoutResponse,
+};
 pub use problem::{ErrorCode, Problem};
 pub use status::{
     AgentStatus, AuditStatus, CallerStatus, FailedLogin, HardeningStatus, Health, KeysStatus,

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LoginRequest {
+    /// In the browser of this machine unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<LoginMethod>,
     /// The provider's flow to run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<String>,
@@ -18,17 +21,52 @@ pub struct LoginRequest {
     pub login_hint: Option<String>,
 }
 
-/// A login has begun: the listener is bound, the person may open the URL.
+/// Where the person signs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoginMethod {
+    /// In the browser of this machine, which comes back to a listener on loopback (RFC 8252).
+    Browser,
+    /// In a browser anywhere, with a code (RFC 8628). Takes no `flow`, `tenant` or `login_hint`.
+    Device,
+}
+
+/// A login has begun, and waits for the person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoginStarted {
     /// Follow it at `GET /v1/login/{id}`.
     pub id: String,
-    /// What to open in the browser.
-    pub url: String,
-    /// Where the provider will send the browser back to; must be registered with the provider.
-    pub redirect_uri: String,
     /// The login is abandoned then.
     pub expires_at: Timestamp,
+    /// What the person has to do.
+    #[serde(flatten)]
+    pub way: LoginWay,
+}
+
+/// What the person has to do; `method` says which.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "method", rename_all = "snake_case")]
+pub enum LoginWay {
+    /// Open an address; the listener is bound.
+    Browser {
+        /// What to open in the browser.
+        url: String,
+        /// Where the provider will send the browser back to; must be registered with the provider.
+        redirect_uri: String,
+        /// Whether this login could be made with [`LoginMethod::Device`] as well.
+        #[serde(default)]
+        device_offered: bool,
+    },
+    /// Open an address on any device, and enter the code there.
+    Device {
+        /// What to open.
+        verification_uri: String,
+        /// The same with the code in it, for a QR code; the person still has to compare the code.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        verification_uri_complete: Option<String>,
+        /// What to enter.
+        user_code: String,
+    },
 }
 
 /// Who signed in.
@@ -48,7 +86,7 @@ pub struct Account {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum LoginProgress {
-    /// The person has not come back from the browser yet.
+    /// The person has not signed in yet.
     Waiting,
     /// Logged in.
     Done {

@@ -89,7 +89,7 @@ impl Client {
         self.ask(Method::POST, paths::CHECK, Some(request), wait).await
     }
 
-    /// Starts a login: the daemon listens for the browser, and says which address to open.
+    /// Starts a login: the daemon listens for the browser or asks for a code, and says what the person has to do.
     ///
     /// # Errors
     /// See [`ClientError`].

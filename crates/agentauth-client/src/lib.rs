@@ -29,8 +29,8 @@ mod connection;
 mod error;
 
 pub use agentauth_api::{
-    Account, CheckRequest, CheckResponse, ErrorCode, Health, Hello, LoginProgress, LoginRequest,
-    LoginStarted, LogoutRequest, LogoutResponse, Problem, Status, Verdict,
+    Account, CheckRequest, CheckResponse, ErrorCode, Health, Hello, LoginMethod, LoginProgress, LoginRequest,
+    LoginStarted, LoginWay, LogoutRequest, LogoutResponse, Problem, Status, Verdict,
 };
 pub use agentauth_ipc::location::{Location, LocationError, socket_path};
 pub use client::Client;

@@ -420,7 +420,7 @@ async fn a_login_and_a_logout() {
     let server = Server::start(|number, _| match number {
         0 => Act::Answer(
             200,
-            json!({"id": "0192-ab", "url": "https://p/x", "redirect_uri": "http://127.0.0.1:1/cb", "expires_at": "2026-03-01T12:00:00Z"}),
+            json!({"id": "0192-ab", "method": "browser", "url": "https://p/x", "redirect_uri": "http://127.0.0.1:1/cb", "expires_at": "2026-03-01T12:00:00Z"}),
         ),
         1 => Act::Answer(200, json!({"state": "waiting"})),
         2 => Act::Answer(200, json!({"state": "done", "user": {"subject": "U1"}})),

@@ -6,7 +6,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use agentauth_client::{Account, Client, ClientError, LoginProgress, LoginRequest, LoginStarted};
+use agentauth_client::{Account, Client, ClientError, LoginProgress, LoginRequest, LoginWay};
 use serde_json::Value;
 
 use crate::binaries;
@@ -143,12 +143,16 @@ impl Person {
         self.directory.join("config.toml")
     }
 
-    /// Starts a login.
+    /// Starts a login; returns its identifier and the address to open.
     ///
     /// # Errors
     /// When the daemon cannot begin one.
-    pub async fn begin_login(&mut self) -> Result<LoginStarted, PersonError> {
-        Ok(self.client.login_start(&LoginRequest::default()).await?)
+    pub async fn begin_login(&mut self) -> Result<(String, String), PersonError> {
+        let started = self.client.login_start(&LoginRequest::default()).await?;
+        match started.way {
+            LoginWay::Browser { url, .. } => Ok((started.id, url)),
+            LoginWay::Device { .. } => Err(PersonError::Login("it wants another device".to_owned())),
+        }
     }
 
     /// Logs in as a browser would: over HTTP, at the provider's page, back to the daemon's loopback listener.
@@ -156,9 +160,9 @@ impl Person {
     /// # Errors
     /// When any part of that fails.
     pub async fn log_in(&mut self, member: Member) -> Result<Account, PersonError> {
-        let started = self.begin_login().await?;
-        let page = signin::sign_in(&started.url, member.email, member.password).await?;
-        match self.client.login_progress(&started.id, PATIENCE).await? {
+        let (id, url) = self.begin_login().await?;
+        let page = signin::sign_in(&url, member.email, member.password).await?;
+        match self.client.login_progress(&id, PATIENCE).await? {
             LoginProgress::Done { user } => Ok(user),
             LoginProgress::Failed { message, .. } => Err(PersonError::Login(message)),
             LoginProgress::Waiting => Err(PersonError::Login(format!(

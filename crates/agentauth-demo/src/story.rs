@@ -240,11 +240,11 @@ async fn invite(
     agent: &PaymentAgent,
     agentauthd: &Path,
 ) -> Result<(), PersonError> {
-    let started = you.begin_login().await?;
+    let (_, url) = you.begin_login().await?;
     let command = format!("{} --config {}", agentauthd.display(), you.configuration().display());
     talk.line(format_args!("\n{STRONG}Now you.{STRONG:#} Everything keeps running until ctrl-c. Nobody is logged in to your daemon yet."));
     talk.line("\nSign in within five minutes at");
-    talk.line(format_args!("   {}", started.url));
+    talk.line(format_args!("   {url}"));
     for member in [ALICE, BOB] {
         talk.line(format_args!("   as {:<16} with {}", member.email, member.password));
     }

@@ -11,4 +11,5 @@ pub mod browser;
 pub mod clock;
 pub mod device;
 pub mod harden;
+pub mod place;
 pub mod service;

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use agentauth_host::place::Facts;
+
 /// A variable that agentauthd looks at.
 #[derive(Clone, Copy, Debug)]
 pub struct Variable {
@@ -40,6 +42,14 @@ pub const VARIABLES: &[Variable] = &[
         "systemd credentials; `agentauthd.passphrase` there unlocks the secrets file",
     ),
     read("AGENTAUTHD_CONFIG", "the configuration file to read, like `--config`"),
+    // Where the person is, and what their terminal can show: for hints at `login` only.
+    read("SSH_CONNECTION", "a login over SSH: how the browser of the other machine comes back is explained"),
+    read("container", "set by container managers: the same for containers"),
+    read("KUBERNETES_SERVICE_HOST", "the same"),
+    read("WSL_DISTRO_NAME", "the same for the Windows Subsystem for Linux"),
+    read("LC_ALL", "whether QR codes are drawn with half blocks (UTF-8) or plainly"),
+    read("LC_CTYPE", "the same, where LC_ALL is not set"),
+    read("LANG", "the same, where neither is set"),
     // The provider, by the names that Descope's own SDKs use.
     read("DESCOPE_PROJECT_ID", "`provider.project_id`"),
     read("DESCOPE_BASE_URI", "`provider.base_url`, as the Python SDK calls it"),
@@ -66,6 +76,7 @@ pub const VARIABLES: &[Variable] = &[
     read("AGENTAUTHD_LOGIN_REDIRECT_PATH", "`login.redirect_path`"),
     read("AGENTAUTHD_LOGIN_TIME_LIMIT", "`login.time_limit`"),
     read("AGENTAUTHD_LOGIN_OPEN_BROWSER", "`login.open_browser`"),
+    read("AGENTAUTHD_LOGIN_ALLOW_DEVICE", "`login.allow_device`"),
     read("AGENTAUTHD_SECRETS_STORE", "`secrets.store`"),
     read("AGENTAUTHD_SECRETS_PASSPHRASE_FILE", "`secrets.passphrase_file`"),
     read("AGENTAUTHD_CHECKS_MAX_CONFIRMATION_AGE", "`checks.max_confirmation_age`"),
@@ -153,6 +164,28 @@ impl Environment {
         self.absolute_path("HOME")
     }
 
+    /// What the environment says about where the person's browser is.
+    #[must_use]
+    pub fn place(&self) -> Facts {
+        let set = |names: &[&str]| names.iter().any(|name| self.value(name).is_some());
+        Facts {
+            ssh: set(&["SSH_CONNECTION"]),
+            container: set(&["container", "KUBERNETES_SERVICE_HOST"]),
+            wsl: set(&["WSL_DISTRO_NAME"]),
+            browser: false,
+        }
+    }
+
+    /// Whether the terminal is said to show UTF-8 (POSIX, 8.2: LC_ALL before LC_CTYPE before LANG).
+    #[must_use]
+    pub fn shows_unicode(&self) -> bool {
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| self.value(name));
+        locale.is_some_and(|locale| {
+            let locale = locale.to_string_lossy().to_ascii_lowercase();
+            locale.contains("utf-8") || locale.contains("utf8")
+        })
+    }
+
     /// A file among the service manager's credentials (systemd `LoadCredential=`), whether or not it exists.
     #[must_use]
     pub fn credential(&self, name: impl AsRef<Path>) -> Option<PathBuf> {
@@ -197,6 +230,21 @@ mod tests {
         assert_eq!(environment.unknown(), ["AGENTAUTHD_SOKET"]);
         assert_eq!(environment.needless_credentials(), ["DESCOPE_MANAGEMENT_KEY"]);
         assert!(!format!("{environment:?}").contains("K3secret"), "a credential's value is never kept");
+    }
+
+    #[test]
+    fn place_and_locale_are_told() {
+        let of =
+            |variables: &[(&'static str, &'static str)]| Environment::new(1000, variables.iter().copied());
+        let ssh = of(&[("SSH_CONNECTION", "192.0.2.7 50312 192.0.2.1 22"), ("LANG", "en_GB.UTF-8")]);
+        assert_eq!(ssh.place(), Facts { ssh: true, ..Facts::default() });
+        assert!(ssh.shows_unicode());
+        assert!(of(&[("container", "podman")]).place().container);
+        assert!(of(&[("KUBERNETES_SERVICE_HOST", "10.0.0.1")]).place().container);
+        assert!(of(&[("WSL_DISTRO_NAME", "Debian")]).place().wsl);
+        assert!(of(&[("LC_CTYPE", "C.utf8")]).shows_unicode());
+        assert!(!of(&[("LANG", "en_GB.UTF-8"), ("LC_ALL", "C")]).shows_unicode());
+        assert!(!of(&[]).shows_unicode());
     }
 
     #[test]

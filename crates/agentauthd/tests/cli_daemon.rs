@@ -55,6 +55,9 @@ impl Daemon {
             .env_clear()
             .env("HOME", self.home.path())
             .env("XDG_RUNTIME_DIR", self.home.path())
+            // Wherever the tests run, these programs are behind SSH, in a terminal for UTF-8.
+            .env("SSH_CONNECTION", "192.0.2.7 50312 192.0.2.1 22")
+            .env("LANG", "C.UTF-8")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -214,7 +217,8 @@ fn whoami_and_status_by_phase() {
 
 fn started() -> Value {
     json!({
-        "id": "0192-ab", "url": "https://provider.example.com/authorize?state=x",
+        "id": "0192-ab", "method": "browser", "device_offered": true,
+        "url": "https://provider.example.com/authorize?state=x",
         "redirect_uri": "http://127.0.0.1:47823/callback", "expires_at": "2099-01-01T00:00:00Z"
     })
 }
@@ -231,6 +235,7 @@ fn login_prints_the_address_and_follows_it() {
     assert_eq!((code, out.as_str()), (0, "Logged in as Ada.\n"), "{talk}");
     assert!(talk.contains("https://provider.example.com/authorize?state=x"), "{talk}");
     assert!(talk.contains("ssh -L 47823:127.0.0.1:47823"), "{talk}");
+    assert!(talk.contains("agentauthd login --device"), "{talk}");
     let asked = daemon.asked();
     assert_eq!(asked[0].1, json!({"flow": "f", "login_hint": "ada@example.com"}));
     assert_eq!(asked.len(), 3);
@@ -251,6 +256,57 @@ fn a_login_that_fails_says_why() {
     let busy = Daemon::start(|_, _| problem("login_unavailable", 503));
     let (code, _, talk) = busy.run(&["login", "--no-browser"]);
     assert!(code == 1 && talk.contains("do it otherwise"), "{talk}");
+}
+
+fn on_another_device() -> Value {
+    json!({
+        "id": "0192-ab", "method": "device", "verification_uri": "https://provider.example.com/device",
+        "verification_uri_complete": "https://provider.example.com/device?user_code=WDJB-MJHT",
+        "user_code": "WDJB-MJHT", "expires_at": "2099-01-01T00:00:00Z"
+    })
+}
+
+#[test]
+fn login_on_another_device_shows_the_code_and_warns() {
+    let daemon = Daemon::start(|request, before| match (request, before) {
+        ("POST /v1/login", _) => (200, on_another_device()),
+        (_, 0) => (200, json!({"state": "waiting"})),
+        _ => (200, json!({"state": "done", "user": {"subject": "U1", "name": "Ada"}})),
+    });
+    let (code, out, talk) = daemon.run(&["login", "--device"]);
+    assert_eq!((code, out.as_str()), (0, "Logged in as Ada.\n"), "{talk}");
+    for shown in [
+        "https://provider.example.com/device\n",
+        "WDJB-MJHT",
+        "Only go on if you started this login yourself",
+    ] {
+        assert!(talk.contains(shown), "{shown}: {talk}");
+    }
+    assert!(!talk.contains('█') && !talk.contains('▀'), "no picture where nobody looks: {talk}");
+    assert_eq!(daemon.asked()[0].1, json!({"method": "device"}));
+
+    let (_, _, talk) = daemon.run(&["login", "--device", "--qr"]);
+    let picture: Vec<&str> = talk.lines().filter(|line| line.contains('█')).collect();
+    assert!(picture.len() > 12, "{talk}");
+    let (before, after) = (talk.find('█').unwrap(), talk.find("enter the code").unwrap());
+    assert!(before < after, "the code stays in sight: {talk}");
+
+    let (code, out, _) = daemon.run(&["login", "--device", "--json"]);
+    let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((code, lines.len()), (0, 2), "{out}");
+    assert_eq!((&lines[0]["state"], &lines[0]["user_code"]), (&json!("waiting"), &json!("WDJB-MJHT")));
+    assert_eq!(lines[1]["state"], "done");
+}
+
+#[test]
+fn what_makes_no_sense_with_another_device_is_refused() {
+    let daemon = Daemon::start(|_, _| (200, on_another_device()));
+    for more in [&["--no-browser"][..], &["--flow", "f"], &["--tenant", "T"], &["--login-hint", "ada"]] {
+        let (code, _, talk) = daemon.run(&[&["login", "--device"], more].concat());
+        assert!(code == 64 && talk.contains("cannot be used with"), "{more:?}: {talk}");
+    }
+    assert_eq!(daemon.run(&["login", "--qr"]).0, 64);
+    assert!(daemon.asked().is_empty());
 }
 
 #[test]

@@ -1,26 +1,38 @@
-//! `agentauthd login`: start a login, open the browser, follow it.
+//! `agentauthd login`: start a login, show what the person has to do, follow it.
 
+use std::io::IsTerminal as _;
+use std::path::Path;
 use std::time::Duration;
 
-use agentauth_client::{LoginProgress, LoginRequest};
+use agentauth_client::{Client, LoginMethod, LoginProgress, LoginRequest, LoginStarted, LoginWay};
 use agentauth_core::text::display_safe_within;
+use agentauth_host::browser::Surroundings;
+use agentauth_host::place::{self, Facts, Place};
 use clap::Args;
+use serde::Serialize;
 
-use super::output::{self, FAINT, STRONG};
-use super::{Context, Exit, Failure, words};
+use super::output::{self, FAINT, STRONG, WARN};
+use super::qr::{Look, Picture};
+use super::{Context, Exit, Failure, hints, words};
 
-/// How long one request waits for the person to come back from the browser.
+/// How long one request waits for the person.
 const POLL: Duration = Duration::from_secs(25);
 
 /// The longest address that is shown whole, in characters.
 const LONGEST_URL: usize = 8 * 1024;
 
-/// Log in, in the browser. The daemon must be running.
+/// Log in, in the browser here or on another device. The daemon must be running.
 #[derive(Debug, Args)]
 pub(super) struct Login {
     /// Only print the address to open.
     #[arg(long)]
     no_browser: bool,
+    /// Log in on another device, with a code: for machines without a browser.
+    #[arg(long, conflicts_with_all = ["no_browser", "flow", "tenant", "login_hint"])]
+    device: bool,
+    /// Draw the QR code even if standard error is no terminal.
+    #[arg(long, requires = "device")]
+    qr: bool,
     /// The sign-in flow to run.
     #[arg(long, value_name = "FLOW")]
     flow: Option<String>,
@@ -30,45 +42,99 @@ pub(super) struct Login {
     /// Whom the sign-in page should expect, usually an e-mail address.
     #[arg(long, value_name = "NAME")]
     login_hint: Option<String>,
-    /// Print the outcome as JSON.
+    /// Print the outcome as JSON; with `--device`, first what the person needs, one object a line.
     #[arg(long)]
     json: bool,
+}
+
+/// What a program needs to tell a person, before there is an outcome.
+#[derive(Serialize)]
+struct Begun<'a> {
+    state: &'static str,
+    #[serde(flatten)]
+    started: &'a LoginStarted,
 }
 
 impl Login {
     pub(super) async fn run(self, context: &Context<'_>) -> Result<Exit, Failure> {
         let mut client = context.client();
-        let request = LoginRequest { flow: self.flow, tenant: self.tenant, login_hint: self.login_hint };
+        let request = LoginRequest {
+            method: self.device.then_some(LoginMethod::Device),
+            flow: self.flow.clone(),
+            tenant: self.tenant.clone(),
+            login_hint: self.login_hint.clone(),
+        };
         let started = client.login_start(&request).await?;
-
-        let url = display_safe_within(&started.url, LONGEST_URL);
-        output::say(&format!("{STRONG}Sign in at{STRONG:#}\n\n  {url}\n"));
-        let opened = !self.no_browser && context.loaded.config.login.open_browser && open(&started.url);
-        if opened {
-            output::say("Your browser has been opened there.");
-        } else if let Some(port) = port_of(&started.redirect_uri) {
-            output::say(&format!(
-                "{FAINT}If the browser is on another machine, first run this there: ssh -L {port}:127.0.0.1:{port} THIS-MACHINE{FAINT:#}"
-            ));
+        match &started.way {
+            LoginWay::Browser { url, redirect_uri, device_offered } => {
+                self.show_address(context, url, redirect_uri, *device_offered);
+            }
+            LoginWay::Device { verification_uri, verification_uri_complete, user_code } => {
+                let complete = verification_uri_complete.as_deref();
+                self.show_code(context, verification_uri, complete, user_code);
+                if self.json {
+                    output::json_line(&Begun { state: "waiting", started: &started })?;
+                }
+            }
         }
-        let now = context.now();
-        output::say(&format!(
-            "Waiting until you have signed in ({} left; Ctrl-C stops waiting).",
-            words::span(started.expires_at.duration_since(now))
-        ));
+        self.follow(context, &mut client, &started).await
+    }
 
+    /// The way through the browser of this machine, and what to do where there is none.
+    fn show_address(&self, context: &Context<'_>, url: &str, redirect_uri: &str, device_offered: bool) {
+        let shown = display_safe_within(url, LONGEST_URL);
+        output::say(&format!("{STRONG}Sign in at{STRONG:#}\n\n  {shown}\n"));
+        if !self.no_browser && context.loaded.config.login.open_browser && open(url) {
+            output::say("Your browser has been opened there.");
+            return;
+        }
+        for hint in hints::without_browser(here(context), port_of(redirect_uri), device_offered) {
+            output::say(&format!("{FAINT}{hint}{FAINT:#}"));
+        }
+    }
+
+    /// The way over another device. The QR code comes first, so that code and warning stay in sight.
+    fn show_code(&self, context: &Context<'_>, address: &str, complete: Option<&str>, user_code: &str) {
+        if self.qr || std::io::stderr().is_terminal() {
+            draw(context, complete.unwrap_or(address));
+        }
+        let (address, code) = (display_safe_within(address, LONGEST_URL), display_safe_within(user_code, 64));
+        output::say(&format!(
+            "{STRONG}On a device with a browser, open{STRONG:#}\n\n  {address}\n\n{STRONG}and enter the code{STRONG:#}\n\n  \
+             {STRONG}{code}{STRONG:#}\n\nIf the page shows a code by itself, compare it with this one.\n\n{WARN}Only go on if you \
+             started this login yourself, a moment ago.{WARN:#} Whoever gets you to approve a code that\nis not yours is logged in \
+             as you: never enter one that somebody sent or read to you.\n"
+        ));
+    }
+
+    /// Waits for the outcome.
+    async fn follow(
+        &self,
+        context: &Context<'_>,
+        client: &mut Client,
+        started: &LoginStarted,
+    ) -> Result<Exit, Failure> {
+        let left = words::span(started.expires_at.duration_since(context.now()));
+        output::say(&format!("Waiting until you have signed in ({left} left; Ctrl-C stops waiting)."));
         loop {
             let progress = tokio::select! {
                 progress = client.login_progress(&started.id, POLL) => progress?,
                 _ = tokio::signal::ctrl_c() => {
-                    output::say("\nStopped waiting. The address stays good until it expires; sign in there, or run `agentauthd login` again.");
+                    let what = if self.device { "code" } else { "address" };
+                    output::say(&format!(
+                        "\nStopped waiting. The {what} stays good until it expires; sign in there, or run `agentauthd login` again."
+                    ));
                     return Ok(Exit::Error);
                 }
             };
             match &progress {
                 LoginProgress::Waiting => {}
                 _ if self.json => {
-                    output::json(&progress)?;
+                    if self.device {
+                        output::json_line(&progress)?
+                    } else {
+                        output::json(&progress)?
+                    }
                     let done = matches!(progress, LoginProgress::Done { .. });
                     return Ok(if done { Exit::Done } else { Exit::Error });
                 }
@@ -96,6 +162,34 @@ fn open(url: &str) -> bool {
             false
         }
     }
+}
+
+/// Where the person's browser is, seen from here.
+fn here(context: &Context<'_>) -> Place {
+    let surroundings = Surroundings::of_this_process();
+    let marks = place::marks(Path::new("/"));
+    let told = context.environment.place();
+    place::place(&Facts {
+        browser: surroundings.display || surroundings.browser.is_some(),
+        container: told.container || marks.container,
+        wsl: told.wsl || marks.wsl,
+        ..told
+    })
+}
+
+/// Draws an address as a QR code, where it fits.
+fn draw(context: &Context<'_>, address: &str) {
+    let look = Look { unicode: context.environment.shows_unicode(), colour: output::colour_on_stderr() };
+    let Some(picture) = Picture::of(address) else { return };
+    let columns = terminal_size::terminal_size_of(std::io::stderr()).map(|(width, _)| usize::from(width.0));
+    if columns.is_some_and(|columns| picture.columns(look) > columns) {
+        let needed = picture.columns(look);
+        output::say(&format!(
+            "{FAINT}(The terminal is too narrow for the QR code: it takes {needed} columns.){FAINT:#}\n"
+        ));
+        return;
+    }
+    output::say(&format!("{}\n", picture.draw(look)));
 }
 
 fn port_of(redirect_uri: &str) -> Option<u16> {

@@ -10,10 +10,12 @@ mod edit;
 mod exit;
 mod failure;
 mod glance;
+mod hints;
 mod login;
 mod logout;
 mod man;
 mod output;
+mod qr;
 mod run;
 mod setup;
 mod status;
@@ -81,7 +83,7 @@ enum Command {
     Setup(setup::Setup),
     /// Run the daemon in the foreground.
     Run(run::Run),
-    /// Log in, in the browser.
+    /// Log in, in the browser or on another device.
     Login(login::Login),
     /// End the session, here and at the provider.
     Logout(logout::Logout),

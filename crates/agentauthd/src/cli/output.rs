@@ -46,6 +46,16 @@ pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
     data(&text)
 }
 
+/// The same on one line.
+pub(super) fn json_line(value: &impl Serialize) -> Result<(), Failure> {
+    data(&serde_json::to_string(value).map_err(|error| Failure::Output(error.into()))?)
+}
+
+/// Whether colour reaches standard error.
+pub(super) fn colour_on_stderr() -> bool {
+    anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never
+}
+
 /// Writes a line (or several) to standard error.
 pub(super) fn say(text: &str) {
     // If even that fails, nobody is left to be told.

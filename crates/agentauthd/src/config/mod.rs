@@ -106,6 +106,8 @@ pub struct Login {
     pub time_limit: SignedDuration,
     /// Whether `agentauthd login` opens the browser.
     pub open_browser: bool,
+    /// Whether a login may be made on another device, with a code.
+    pub allow_device: bool,
 }
 
 impl Login {

@@ -199,6 +199,13 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
         show: |config| Value::Switch(config.login.open_browser),
     },
     OptionSpec {
+        key: "login.allow_device",
+        variables: &["AGENTAUTHD_LOGIN_ALLOW_DEVICE"],
+        shape: Shape::Switch,
+        set: |config, value| value::switch(value).map(|parsed| config.login.allow_device = parsed),
+        show: |config| Value::Switch(config.login.allow_device),
+    },
+    OptionSpec {
         key: "secrets.store",
         variables: &["AGENTAUTHD_SECRETS_STORE"],
         shape: Shape::Text,

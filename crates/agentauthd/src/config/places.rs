@@ -58,6 +58,7 @@ pub(super) fn defaults(environment: &Environment, profile: &str) -> Option<Confi
             redirect_path: RedirectConfig::default().path,
             time_limit: SignedDuration::from_mins(5),
             open_browser: true,
+            allow_device: true,
         },
         secrets: Secrets { store: StoreKind::Keychain, passphrase_file: None },
         checks: Checks {

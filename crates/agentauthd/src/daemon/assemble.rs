@@ -243,6 +243,7 @@ fn provider_side(
         audit,
         clock,
         time_limit: config.login.time_limit,
+        allow_device: config.login.allow_device,
     });
     Ok((
         ProviderSide { keeper: handle, logins, keys, project_id, base_url, redirect_uris, store_kind },

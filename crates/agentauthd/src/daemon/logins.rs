@@ -1,5 +1,5 @@
 //! Logins under way: one at a time, followed by its id. A new one takes the place of one that still waits for the
-//! browser, so that a closed tab is no obstacle.
+//! person, so that a closed tab is no obstacle.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,8 +7,8 @@ use std::time::Duration;
 use agentauth_core::session::User;
 use agentauth_core::{Clock, SignedDuration, Timestamp};
 use agentauth_idp::{
-    CodeGrant, CompleteError, Keys, Login, LoginAttempt, LoginError, LoginOptions, Outcome, Provider,
-    Responder,
+    CodeGrant, CompleteError, DeviceAttempt, DeviceError, DeviceLogin, DevicePrompt, Keys, LoggedIn, Login,
+    LoginAttempt, LoginError, LoginOptions, Outcome, Provider, Responder, TokenFault,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::chain::Chain;
-use super::keeper::{KeeperHandle, NewLogin};
+use super::keeper::{KeeperHandle, LoginMethod, NewLogin};
 use super::record;
 use super::recorder::Recorder;
 
@@ -31,6 +31,8 @@ pub(crate) struct Parts {
     pub(crate) audit: Recorder,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) time_limit: SignedDuration,
+    /// Whether a login may be made on another device.
+    pub(crate) allow_device: bool,
 }
 
 /// The logins of this daemon.
@@ -46,18 +48,44 @@ struct Current {
     cancel: CancellationToken,
 }
 
-/// A login has begun: the listener is bound, the person may open the URL.
+/// What kind of login is asked for.
+pub(crate) enum Ask {
+    /// In the browser of this machine.
+    Browser(LoginOptions),
+    /// On another device, with a code.
+    Device,
+}
+
+/// A login has begun, and waits for the person.
 pub(crate) struct Started {
     pub(crate) id: String,
-    pub(crate) url: String,
-    pub(crate) redirect_uri: String,
     pub(crate) expires_at: Timestamp,
+    pub(crate) way: Way,
+}
+
+/// What the person has to do.
+pub(crate) enum Way {
+    /// Open the URL; the listener is bound.
+    Browser { url: String, redirect_uri: String, device_offered: bool },
+    /// Enter the code somewhere.
+    Device(DevicePrompt),
+}
+
+/// Why a login could not be started.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error(transparent)]
+    Browser(#[from] LoginError),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    #[error("logins on another device are switched off here (`login.allow_device`): log in in the browser")]
+    DeviceForbidden,
 }
 
 /// Where a login stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// The person has not come back from the browser yet.
+    /// The person has not signed in yet.
     Waiting,
     /// Logged in.
     Done(User),
@@ -77,33 +105,73 @@ impl Logins {
         Self { parts: Arc::new(parts), current: Mutex::new(None), tasks: TaskTracker::new() }
     }
 
-    /// Binds the listener, and returns the URL for the browser.
-    pub(crate) async fn start(&self, options: LoginOptions) -> Result<Started, LoginError> {
-        self.abandon();
+    /// Starts a login, and returns what the person needs for it.
+    pub(crate) async fn start(&self, ask: Ask) -> Result<Started, StartError> {
+        // A logout from here on is newer than this login.
+        let logouts = self.parts.keeper.logouts();
         let limit = Duration::try_from(self.parts.time_limit).ok();
-        let options = LoginOptions { limit, ..options };
-        let (attempt, url) = Login::start(&self.parts.provider, options).await?;
+        match ask {
+            Ask::Browser(options) => {
+                self.abandon();
+                let options = LoginOptions { limit, ..options };
+                let (attempt, url) = Login::start(&self.parts.provider, options).await?;
+                let way = Way::Browser {
+                    url: url.as_str().to_owned(),
+                    redirect_uri: attempt.redirect_uri().to_owned(),
+                    device_offered: self.offers_device().await,
+                };
+                let ends = self.parts.clock.now() + self.parts.time_limit;
+                Ok(self.follow(way, ends, async move |parts, cancel| {
+                    parts.complete(attempt, cancel, logouts).await
+                }))
+            }
+            Ask::Device => {
+                if !self.parts.allow_device {
+                    return Err(StartError::DeviceForbidden);
+                }
+                self.abandon();
+                let (attempt, prompt) =
+                    DeviceLogin::start(&self.parts.provider, limit, self.parts.clock.as_ref()).await?;
+                let ends = self.parts.clock.now() + prompt.lifetime;
+                Ok(self.follow(Way::Device(prompt), ends, async move |parts, cancel| {
+                    parts.complete_elsewhere(attempt, cancel, logouts).await
+                }))
+            }
+        }
+    }
+
+    /// Lets a login run by itself, in the place of the one before.
+    fn follow<F>(
+        &self,
+        way: Way,
+        expires_at: Timestamp,
+        run: impl FnOnce(Arc<Parts>, CancellationToken) -> F,
+    ) -> Started
+    where
+        F: Future<Output = Result<User, Failure>> + Send + 'static,
+    {
         let id = Uuid::new_v4().to_string();
         let (sender, progress) = watch::channel(Progress::Waiting);
         let cancel = CancellationToken::new();
-        let started = Started {
-            id: id.clone(),
-            url: url.as_str().to_owned(),
-            redirect_uri: attempt.redirect_uri().to_owned(),
-            expires_at: self.parts.clock.now() + self.parts.time_limit,
-        };
-        let current = Current { id, progress, cancel: cancel.clone() };
+        let current = Current { id: id.clone(), progress, cancel: cancel.clone() };
         if let Some(before) = self.lock().replace(current) {
             before.cancel.cancel();
         }
-        let parts = self.parts.clone();
+        let running = run(self.parts.clone(), cancel);
         self.tasks.spawn(async move {
-            sender.send_replace(match parts.complete(attempt, cancel).await {
+            sender.send_replace(match running.await {
                 Ok(user) => Progress::Done(user),
                 Err(Failure { code, message }) => Progress::Failed { code, message },
             });
         });
-        Ok(started)
+        Started { id, expires_at, way }
+    }
+
+    /// Whether this login could be made on another device, too; asked when the provider's description is fresh.
+    async fn offers_device(&self) -> bool {
+        let described = self.parts.provider.metadata().await;
+        self.parts.allow_device
+            && described.is_ok_and(|metadata| metadata.device_authorization_endpoint.is_some())
     }
 
     /// Where the login with this id stands, after waiting at most so long for it to end.
@@ -125,7 +193,7 @@ impl Logins {
         }
     }
 
-    /// Ends a login that still waits for the browser.
+    /// Ends a login that still waits for the person.
     pub(crate) fn abandon(&self) {
         if let Some(current) = self.lock().as_ref() {
             current.cancel.cancel();
@@ -146,17 +214,15 @@ impl Logins {
 
 impl Parts {
     /// From the browser's return to the session; the browser learns how it went.
-    async fn complete(&self, attempt: LoginAttempt, cancel: CancellationToken) -> Result<User, Failure> {
-        // A logout from here on is newer than this login.
-        let logouts = self.keeper.logouts();
-        let callback = match attempt.wait(cancel.cancelled()).await {
-            Ok(callback) => callback,
-            Err(error) => {
-                let failure = Failure { code: login_code(&error), message: Chain(&error).to_string() };
-                self.note_refused(failure.code, &failure.message);
-                return Err(failure);
-            }
-        };
+    async fn complete(
+        &self,
+        attempt: LoginAttempt,
+        cancel: CancellationToken,
+        logouts: u64,
+    ) -> Result<User, Failure> {
+        let callback = attempt.wait(cancel.cancelled()).await.map_err(|error| {
+            self.refused(LoginMethod::Browser, login_code(&error), Chain(&error).to_string())
+        })?;
         let (grant, responder) = callback.split();
         match self.session(&grant, logouts).await {
             Ok(user) => {
@@ -166,7 +232,6 @@ impl Parts {
                 Ok(user)
             }
             Err(failure) => {
-                self.note_refused(failure.code, &failure.message);
                 finish_failed(responder, &failure).await;
                 Err(failure)
             }
@@ -178,14 +243,37 @@ impl Parts {
         // Whether the account is the pinned one is asked by the keeper, which can name both.
         let done =
             self.provider.complete(grant, &self.keys, None, self.clock.as_ref()).await.map_err(|error| {
-                tracing::warn!(error = %Chain(&error), "the login was not completed");
                 let code = match &error {
                     CompleteError::Exchange(_) => "exchange_failed",
                     CompleteError::Token(fault) => fault.code(),
                 };
-                Failure { code, message: Chain(&error).to_string() }
+                self.refused(LoginMethod::Browser, code, Chain(&error).to_string())
             })?;
+        self.adopt(done, LoginMethod::Browser, logouts).await
+    }
+
+    /// From the approval on another device to the session.
+    async fn complete_elsewhere(
+        &self,
+        attempt: DeviceAttempt,
+        cancel: CancellationToken,
+        logouts: u64,
+    ) -> Result<User, Failure> {
+        let (provider, clock) = (&self.provider, self.clock.as_ref());
+        let tokens = attempt.wait(provider, clock, cancel.cancelled()).await.map_err(|error| {
+            self.refused(LoginMethod::Device, device_code(&error), Chain(&error).to_string())
+        })?;
+        // There is no nonce in such a login: the record says so.
+        let done =
+            provider.believe(tokens, &self.keys, None, None, clock).await.map_err(|fault: TokenFault| {
+                self.refused(LoginMethod::Device, fault.code(), Chain(&fault).to_string())
+            })?;
+        self.adopt(done, LoginMethod::Device, logouts).await
+    }
+
+    async fn adopt(&self, done: LoggedIn, method: LoginMethod, logouts: u64) -> Result<User, Failure> {
         let login = NewLogin {
+            method,
             logouts,
             issuer: done.accepted.id.issuer,
             user: done.accepted.user,
@@ -193,14 +281,17 @@ impl Parts {
             session_token: done.tokens.access_token,
             session: done.accepted.session,
         };
-        self.keeper.adopt(login).await.map_err(|error| {
-            tracing::warn!(error = %Chain(&error), "the login was not kept");
-            Failure { code: error.code(), message: error.to_string() }
-        })
+        self.keeper
+            .adopt(login)
+            .await
+            .map_err(|error| self.refused(method, error.code(), Chain(&error).to_string()))
     }
 
-    fn note_refused(&self, code: &str, message: &str) {
-        self.audit.note_down(&record::login_refused(code, message, self.clock.now()));
+    /// Writes down that a login came to nothing.
+    fn refused(&self, method: LoginMethod, code: &'static str, message: String) -> Failure {
+        tracing::warn!(method = method.as_str(), code, error = message, "a login came to nothing");
+        self.audit.note_down(&record::login_refused(method, code, &message, self.clock.now()));
+        Failure { code, message }
     }
 }
 
@@ -209,7 +300,7 @@ async fn finish_failed(responder: Responder, failure: &Failure) {
     responder.finish(Outcome::Failed { what: failure.message.clone(), next }).await;
 }
 
-/// The stable code of a login that came to no code.
+/// The stable code of a login in the browser that came to no code.
 fn login_code(error: &LoginError) -> &'static str {
     match error {
         LoginError::Cancelled => "cancelled",
@@ -220,5 +311,21 @@ fn login_code(error: &LoginError) -> &'static str {
         LoginError::Ports(_) => "ports_taken",
         LoginError::Discovery(_) | LoginError::Url(_) => "discovery_failed",
         LoginError::Random | LoginError::Listener => "internal",
+    }
+}
+
+/// The stable code of a login on another device that came to no tokens.
+fn device_code(error: &DeviceError) -> &'static str {
+    match error {
+        DeviceError::Cancelled => "cancelled",
+        DeviceError::Denied => "denied",
+        DeviceError::Expired { .. } => "timed_out",
+        DeviceError::AnswerLost(_) => "answer_lost",
+        DeviceError::Refused(_) | DeviceError::NotAllowed(_) | DeviceError::NotStarted(_) => {
+            "provider_refused"
+        }
+        DeviceError::Exchange(_) => "exchange_failed",
+        DeviceError::NotOffered | DeviceError::Unusable(_) => "not_offered",
+        DeviceError::Discovery(_) | DeviceError::Http(_) => "discovery_failed",
     }
 }

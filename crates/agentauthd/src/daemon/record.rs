@@ -7,6 +7,8 @@ use agentauth_core::decision::Decision;
 use agentauth_core::session::{Session, User};
 use serde_json::{Map, Value, json};
 
+use super::keeper::LoginMethod;
+
 /// A decision and the facts about the asker that it was made on.
 pub(crate) fn decision<'a>(
     decision: &'a Decision,
@@ -65,11 +67,18 @@ fn actor<'a>(caller: &'a CallerFacts, decision: &'a Decision) -> Actor<'a> {
 }
 
 /// A person logged in.
-pub(crate) fn login<'a>(session: &'a Session, issuer: &str, now: Timestamp) -> Event<'a> {
+pub(crate) fn login<'a>(
+    session: &'a Session,
+    issuer: &str,
+    method: LoginMethod,
+    now: Timestamp,
+) -> Event<'a> {
     Event {
         user: Some(session.user.subject.as_str().into()),
         details: details(json!({
             "issuer": issuer,
+            "method": method.as_str(),
+            "binding": method.binding(),
             "roles": session.rights.roles,
             "permissions": session.rights.permissions,
             "tenant": session.rights.current_tenant,
@@ -80,8 +89,18 @@ pub(crate) fn login<'a>(session: &'a Session, issuer: &str, now: Timestamp) -> E
 }
 
 /// A login came to nothing.
-pub(crate) fn login_refused<'a>(code: &'a str, message: &'a str, now: Timestamp) -> Event<'a> {
-    Event { reason: Some(code.into()), message: Some(message.into()), ..Event::new(Kind::LoginRefused, now) }
+pub(crate) fn login_refused<'a>(
+    method: LoginMethod,
+    code: &'a str,
+    message: &'a str,
+    now: Timestamp,
+) -> Event<'a> {
+    Event {
+        reason: Some(code.into()),
+        message: Some(message.into()),
+        details: details(json!({ "method": method.as_str() })),
+        ..Event::new(Kind::LoginRefused, now)
+    }
 }
 
 /// The provider confirmed the session anew.

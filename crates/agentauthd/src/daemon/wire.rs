@@ -17,7 +17,7 @@ use agentauth_store::Health;
 
 use super::app::App;
 use super::keeper::{LoggedOut, View};
-use super::logins::{Progress, Started};
+use super::logins::{Ask, Progress, Started, Way};
 use super::record::Asked;
 use super::server::Refusal;
 
@@ -72,24 +72,40 @@ pub(crate) fn question(request: api::CheckRequest, trace: Option<String>) -> Res
     })
 }
 
-/// What a login asks for beyond the configuration.
-pub(crate) fn login_options(request: api::LoginRequest) -> LoginOptions {
-    LoginOptions {
-        flow: request.flow,
-        tenant: request.tenant,
-        login_hint: request.login_hint,
-        ..LoginOptions::default()
+/// What kind of login is asked for, and what beyond the configuration.
+///
+/// # Errors
+/// A problem: a member that the kind has no place for.
+pub(crate) fn login_ask(request: api::LoginRequest) -> Result<Ask, Refusal> {
+    let api::LoginRequest { method, flow, tenant, login_hint } = request;
+    match method.unwrap_or(api::LoginMethod::Browser) {
+        api::LoginMethod::Browser => {
+            Ok(Ask::Browser(LoginOptions { flow, tenant, login_hint, ..LoginOptions::default() }))
+        }
+        api::LoginMethod::Device if flow.is_none() && tenant.is_none() && login_hint.is_none() => {
+            Ok(Ask::Device)
+        }
+        api::LoginMethod::Device => {
+            let detail =
+                "a login on another device takes no `flow`, `tenant` or `login_hint`: leave them out";
+            Err(Refusal::new(api::ErrorCode::RequestInvalid, detail))
+        }
     }
 }
 
 /// A login that has begun.
 pub(crate) fn login_started(started: Started) -> api::LoginStarted {
-    api::LoginStarted {
-        id: started.id,
-        url: started.url,
-        redirect_uri: started.redirect_uri,
-        expires_at: started.expires_at,
-    }
+    let way = match started.way {
+        Way::Browser { url, redirect_uri, device_offered } => {
+            api::LoginWay::Browser { url, redirect_uri, device_offered }
+        }
+        Way::Device(prompt) => api::LoginWay::Device {
+            verification_uri: prompt.verification_uri.into(),
+            verification_uri_complete: prompt.verification_uri_complete.map(Into::into),
+            user_code: prompt.user_code,
+        },
+    };
+    api::LoginStarted { id: started.id, expires_at: started.expires_at, way }
 }
 
 /// Where a login stands.

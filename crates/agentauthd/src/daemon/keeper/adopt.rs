@@ -11,8 +11,38 @@ use super::{Held, Keeper, LOCK_PATIENCE, Login, StoredLogin};
 use crate::daemon::chain::Chain;
 use crate::daemon::record;
 
+/// Where the person signed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LoginMethod {
+    /// In the browser of this machine.
+    Browser,
+    /// On another device, with a code.
+    Device,
+}
+
+impl LoginMethod {
+    /// The word in the record.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Browser => "browser",
+            Self::Device => "device",
+        }
+    }
+
+    /// What ties the sign-in to the login that asked for it: the ID token itself, which repeats the `nonce`; or no more
+    /// than the daemon's word that this was the code it asked about.
+    pub(crate) fn binding(self) -> &'static str {
+        match self {
+            Self::Browser => "nonce",
+            Self::Device => "daemon",
+        }
+    }
+}
+
 /// A login whose tokens have been verified.
 pub(crate) struct NewLogin {
+    /// Where the person signed in.
+    pub(crate) method: LoginMethod,
     /// How many logouts there had been when it began; see [`KeeperHandle::logouts`](super::KeeperHandle::logouts).
     pub(crate) logouts: u64,
     /// The issuer that the person signed in to.
@@ -87,7 +117,7 @@ impl Keeper {
             logged_in_at: stored.logged_in_at,
             claims: new.session.claims,
         });
-        if let Err(error) = self.file(&stored, &session, new.logouts).await {
+        if let Err(error) = self.file(&stored, &session, new.method, new.logouts).await {
             self.farewell(stored);
             return Err(error);
         }
@@ -117,6 +147,7 @@ impl Keeper {
         &mut self,
         stored: &StoredLogin,
         session: &Session,
+        method: LoginMethod,
         logouts: u64,
     ) -> Result<(), AdoptError> {
         self.refuse_other_account(stored).await?;
@@ -129,7 +160,7 @@ impl Keeper {
         let before = self.parts.store.get(&self.name).await.map_err(AdoptError::Store)?;
         let secret = stored.to_secret().map_err(|_| AdoptError::Form)?;
         let filed = match self.parts.store.set(&self.name, &secret).await {
-            Ok(()) => self.pin_and_record(&stored.issuer, session).await,
+            Ok(()) => self.pin_and_record(&stored.issuer, session, method).await,
             // It may be stored all the same.
             Err(error) => Err(AdoptError::Store(error)),
         };
@@ -157,8 +188,13 @@ impl Keeper {
     }
 
     /// The pin and the record; what gives rights is recorded before it takes effect.
-    async fn pin_and_record(&self, issuer: &str, session: &Session) -> Result<(), AdoptError> {
-        let record = record::login(session, issuer, session.logged_in_at);
+    async fn pin_and_record(
+        &self,
+        issuer: &str,
+        session: &Session,
+        method: LoginMethod,
+    ) -> Result<(), AdoptError> {
+        let record = record::login(session, issuer, method, session.logged_in_at);
         self.parts.audit.append(&record).map_err(AdoptError::Audit)?;
         let pin = Pin {
             issuer: issuer.to_owned(),

@@ -34,7 +34,7 @@ use super::chain::Chain;
 use super::recorder::Recorder;
 use super::state::State;
 
-pub(crate) use adopt::{AdoptError, NewLogin};
+pub(crate) use adopt::{AdoptError, LoginMethod, NewLogin};
 pub(crate) use logout::LoggedOut;
 use stored::StoredLogin;
 

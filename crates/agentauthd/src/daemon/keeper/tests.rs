@@ -100,7 +100,9 @@ impl House {
             User { subject: session.claims.subject.clone(), name: None, email: Some(login.to_owned()) };
         let refresh_token = SecretString::from(signed_in.refresh);
         let issuer = self.emulator.issuer().to_owned();
-        self.handle.adopt(NewLogin { logouts, issuer, user, refresh_token, session_token, session }).await
+        let method = LoginMethod::Browser;
+        let login = NewLogin { method, logouts, issuer, user, refresh_token, session_token, session };
+        self.handle.adopt(login).await
     }
 
     fn fault(&self) -> Option<SessionFault> {

@@ -15,6 +15,7 @@ use super::connection::Connection;
 use super::refusal::Refusal;
 use crate::daemon::app::App;
 use crate::daemon::chain::Chain;
+use crate::daemon::logins::StartError;
 use crate::daemon::wire;
 
 /// The longest wait of one request.
@@ -29,7 +30,7 @@ pub(super) struct Follow {
     wait_ms: u64,
 }
 
-/// Binds the listener, then releases the URL.
+/// Binds the listener and releases the URL, or asks the provider for a code.
 pub(super) async fn start(
     State(app): State<Arc<App>>,
     Extension(connection): Extension<Arc<Connection>>,
@@ -37,11 +38,15 @@ pub(super) async fn start(
     body: Body,
 ) -> Result<Json<impl Serialize>, Refusal> {
     connection.may(&app, &headers, Operation::Login).await?;
-    let options = wire::login_options(body::json_or_default(body).await?);
+    let ask = wire::login_ask(body::json_or_default(body).await?)?;
     let provider = app.provider.as_ref().ok_or_else(not_configured)?;
-    let started = provider.logins.start(options).await.map_err(|error| {
+    let started = provider.logins.start(ask).await.map_err(|error| {
         tracing::warn!(error = %Chain(&error), "a login could not be started");
-        Refusal::new(ErrorCode::LoginUnavailable, Chain(&error).to_string())
+        let code = match &error {
+            StartError::DeviceForbidden => ErrorCode::Forbidden,
+            StartError::Browser(_) | StartError::Device(_) => ErrorCode::LoginUnavailable,
+        };
+        Refusal::new(code, Chain(&error).to_string())
     })?;
     Ok(Json(wire::login_started(started)))
 }
