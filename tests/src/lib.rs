@@ -5,6 +5,7 @@
 
 pub mod agents;
 pub mod binaries;
+pub mod browser;
 pub mod cli;
 pub mod daemon;
 pub mod descriptors;
