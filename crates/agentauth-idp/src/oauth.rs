@@ -105,6 +105,7 @@ pub(crate) fn client(
 
 /// Reads a token response that did not come through the `oauth2` crate; else says where it stopped making sense.
 pub(crate) fn token_response(body: &[u8]) -> Result<TokenResponse, String> {
+    readable(body)?;
     // The parser's own words may hold tokens.
     serde_json::from_slice(body).map_err(|_| "not a token response".to_owned())
 }
