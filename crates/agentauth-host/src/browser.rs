@@ -93,7 +93,7 @@ pub enum BrowserError {
     },
     /// There is no graphical session and no chosen browser.
     #[error(
-        "there is no graphical session to open a browser in: open the address on another device, or set BROWSER"
+        "there is no graphical session to open a browser in: set BROWSER if one can be started all the same"
     )]
     NoDisplay,
     /// The chosen browser would draw into our terminal.
