@@ -58,6 +58,8 @@ pub struct Hello {
     pub name: String,
     /// The daemon's version.
     pub version: String,
+    /// The profile it serves: who means another one has come to the wrong door.
+    pub profile: String,
     /// Protocol versions the daemon speaks.
     pub protocols: Vec<u32>,
     /// To be sent as [`NONCE_HEADER`] with every later request on this connection: it proves that the process

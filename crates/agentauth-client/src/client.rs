@@ -26,6 +26,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// (30 s), which may just have got a new login, and then tells the provider (10 s for each login).
 const LOGOUT: Duration = Duration::from_secs(60);
 
+/// At most this many characters of what a daemon calls itself are repeated.
+const LONGEST_NAME: usize = 64;
+
 /// At most this many characters of an explanation are repeated.
 const LONGEST_DETAIL: usize = 500;
 
@@ -33,6 +36,7 @@ const LONGEST_DETAIL: usize = 500;
 pub struct Client {
     socket: PathBuf,
     owner: u32,
+    profile: Option<String>,
     patience: Duration,
     connection: Option<Connection>,
 }
@@ -40,7 +44,14 @@ pub struct Client {
 impl Client {
     /// A client for the daemon of user `owner_uid` at `socket`. Connects at the first request.
     pub fn new(socket: impl Into<PathBuf>, owner_uid: u32) -> Self {
-        Self { socket: socket.into(), owner: owner_uid, patience: PATIENCE, connection: None }
+        Self { socket: socket.into(), owner: owner_uid, profile: None, patience: PATIENCE, connection: None }
+    }
+
+    /// Talks only to the daemon of this profile: one that serves another is told nothing.
+    #[must_use]
+    pub fn for_profile(mut self, profile: impl Into<String>) -> Self {
+        self.profile = Some(profile.into());
+        self
     }
 
     /// How long an answer may take (10 s by default), beyond what the request itself asks to wait.
@@ -204,6 +215,13 @@ impl Client {
             Some(connection) => connection,
             None => {
                 let (connection, hello) = greet(&self.socket, self.owner).await?;
+                if let Some(meant) = self.profile.as_deref().filter(|meant| **meant != hello.profile) {
+                    return Err(ClientError::OtherProfile {
+                        socket: self.socket.clone(),
+                        meant: meant.to_owned(),
+                        serves: hello.profile.chars().take(LONGEST_NAME).collect(),
+                    });
+                }
                 answered = Some(hello);
                 connection
             }
@@ -243,6 +261,7 @@ impl std::fmt::Debug for Client {
         f.debug_struct("Client")
             .field("socket", &self.socket)
             .field("owner", &self.owner)
+            .field("profile", &self.profile)
             .field("connected", &self.connection.is_some())
             .finish_non_exhaustive()
     }

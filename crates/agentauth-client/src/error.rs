@@ -30,6 +30,19 @@ pub enum ClientError {
         #[source]
         source: ConnectError,
     },
+    /// The daemon of another profile serves the socket. Nothing but the greeting was sent.
+    #[error(
+        "the daemon at `{}` serves the profile `{}`, not `{meant}`; name that profile, or correct the path of the socket",
+        socket.display(), serves.escape_default()
+    )]
+    OtherProfile {
+        /// The socket.
+        socket: PathBuf,
+        /// The profile that was meant.
+        meant: String,
+        /// The one that answered.
+        serves: String,
+    },
     /// The system would not connect.
     #[error("could not connect to agentauthd at `{}`; try again, and look at the daemon's log if it stays so", socket.display())]
     Connect {
@@ -105,7 +118,9 @@ impl From<ClientError> for io::Error {
     fn from(error: ClientError) -> Self {
         let kind = match &error {
             ClientError::NotRunning { .. } => io::ErrorKind::NotFound,
-            ClientError::Untrusted { .. } | ClientError::Refused(_) => io::ErrorKind::PermissionDenied,
+            ClientError::Untrusted { .. } | ClientError::OtherProfile { .. } | ClientError::Refused(_) => {
+                io::ErrorKind::PermissionDenied
+            }
             ClientError::Connect { .. } => io::ErrorKind::ConnectionRefused,
             ClientError::Lost { .. } => io::ErrorKind::ConnectionAborted,
             ClientError::TimedOut { .. } => io::ErrorKind::TimedOut,

@@ -18,6 +18,9 @@
 //! # }
 //! ```
 //!
+//! Each profile has a daemon of its own. [`Location`] takes a profile's name to find its socket, and
+//! [`Client::for_profile`] makes sure that the daemon which answers serves that one.
+//!
 //! An error is never an allow: whatever [`Client::check`] returns except [`Verdict::Allow`] means do not.
 //!
 //! Runs on any tokio runtime with the I/O and time drivers, the current-thread one included, and spawns nothing.
@@ -32,6 +35,6 @@ pub use agentauth_api::{
     Account, CheckRequest, CheckResponse, ErrorCode, Health, Hello, LoginMethod, LoginProgress, LoginRequest,
     LoginStarted, LoginWay, LogoutRequest, LogoutResponse, Problem, Status, Verdict,
 };
-pub use agentauth_ipc::location::{Location, LocationError, socket_path};
+pub use agentauth_ipc::location::{DEFAULT_PROFILE, Location, LocationError, socket_path};
 pub use client::Client;
 pub use error::ClientError;

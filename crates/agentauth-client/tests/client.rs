@@ -149,7 +149,7 @@ async fn serve(
         let nonce = format!("nonce-{connection}");
         Act::Answer(
             200,
-            json!({"name": "agentauthd", "version": "9", "protocols": protocols, "nonce": nonce}),
+            json!({"name": "agentauthd", "version": "9", "profile": "dev", "protocols": protocols, "nonce": nonce}),
         )
     } else {
         act(number, &path)
@@ -223,6 +223,20 @@ async fn it_greets_once_and_sends_the_nonce_with_every_later_request() {
     let sent = Some("nonce-1".to_owned());
     assert_eq!(nonces, [None, sent.clone(), sent.clone(), sent]);
     assert_eq!(server.seen()[2].body, json!({"scope": "files.read"}));
+}
+
+#[tokio::test]
+async fn it_tells_the_daemon_of_another_profile_nothing() {
+    let server = Server::start(|_, _| Act::Answer(200, decision("allow")));
+    let mut client = server.client().for_profile("prod");
+    let error = client.check(&a_check()).await.unwrap_err();
+    assert!(
+        matches!(&error, ClientError::OtherProfile { meant, serves, .. } if meant == "prod" && serves == "dev")
+    );
+    assert!(!error.is_unreachable());
+    assert_eq!(server.log(), ["1 GET /v1/hello"], "the question was not sent");
+    let mut client = server.client().for_profile("dev");
+    assert_eq!(client.check(&a_check()).await.unwrap().decision, Verdict::Allow);
 }
 
 #[tokio::test]

@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 /// Directory, below a runtime directory, that holds the socket.
 pub const DIRECTORY_NAME: &str = "agentauthd";
 
-/// File name of the socket.
+/// File name of the default profile's socket.
 pub const SOCKET_NAME: &str = "agent.sock";
+
+/// The profile that is served and asked unless another is named.
+pub const DEFAULT_PROFILE: &str = "default";
 
 /// The directory below HOME for machines without a runtime directory (containers, cron).
 pub const HOME_DIRECTORY: &str = ".local/state/agentauthd/run";
@@ -19,6 +22,8 @@ pub const LONGEST_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 
 pub struct Location {
     /// The owner's user id; names `/run/user/<uid>`.
     pub uid: u32,
+    /// `AGENTAUTHD_PROFILE`: whose daemon. Empty counts as not set, and means [`DEFAULT_PROFILE`].
+    pub profile: Option<String>,
     /// `AGENTAUTHD_SOCKET`: the socket itself. Empty counts as not set.
     pub socket: Option<PathBuf>,
     /// `XDG_RUNTIME_DIR`; ignored unless absolute (XDG base directory specification).
@@ -27,6 +32,31 @@ pub struct Location {
     pub temporary_dir: Option<PathBuf>,
     /// HOME of the owner.
     pub home: Option<PathBuf>,
+}
+
+/// Whether a text names a profile: at most 32 of `a-z`, `0-9`, `-` and `_`, beginning with a letter or digit. It becomes
+/// part of file names, hence neither upper case (file systems that fold it) nor dots nor separators.
+#[must_use]
+pub fn is_profile_name(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
+    name.len() <= 32
+        && name.bytes().all(fits)
+        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+}
+
+/// The file name of a profile's socket.
+fn socket_name(profile: &str) -> String {
+    if profile == DEFAULT_PROFILE { SOCKET_NAME.to_owned() } else { format!("agent-{profile}.sock") }
+}
+
+/// The profile whose socket has this file name, if one has; the reverse of what [`choose`] does.
+#[must_use]
+pub fn profile_of(file_name: &str) -> Option<&str> {
+    if file_name == SOCKET_NAME {
+        return Some(DEFAULT_PROFILE);
+    }
+    let name = file_name.strip_prefix("agent-")?.strip_suffix(".sock")?;
+    (name != DEFAULT_PROFILE && is_profile_name(name)).then_some(name)
 }
 
 /// The path of the socket: the override, else the runtime directory, else `/run/user/<uid>` if that is a directory of
@@ -45,6 +75,10 @@ pub fn socket_path(location: &Location) -> Result<PathBuf, LocationError> {
 /// # Errors
 /// See [`LocationError`].
 pub fn choose(location: &Location, system_runtime_dir: Option<&Path>) -> Result<PathBuf, LocationError> {
+    let profile = location.profile.as_deref().filter(|name| !name.is_empty()).unwrap_or(DEFAULT_PROFILE);
+    if !is_profile_name(profile) {
+        return Err(LocationError::NoProfile { name: profile.to_owned() });
+    }
     let path = if let Some(path) = location.socket.as_deref().filter(|path| !path.as_os_str().is_empty()) {
         if !path.is_absolute() {
             return Err(LocationError::OverrideNotAbsolute { path: path.to_owned() });
@@ -53,10 +87,10 @@ pub fn choose(location: &Location, system_runtime_dir: Option<&Path>) -> Result<
     } else if let Some(directory) =
         location.runtime_dir.as_deref().filter(|path| path.is_absolute()).or(system_runtime_dir)
     {
-        directory.join(DIRECTORY_NAME).join(SOCKET_NAME)
+        directory.join(DIRECTORY_NAME).join(socket_name(profile))
     } else {
         let home = location.home.as_deref().filter(|path| path.is_absolute());
-        home.ok_or(LocationError::NoDirectory)?.join(HOME_DIRECTORY).join(SOCKET_NAME)
+        home.ok_or(LocationError::NoDirectory)?.join(HOME_DIRECTORY).join(socket_name(profile))
     };
     let length = path.as_os_str().as_encoded_bytes().len();
     if length > LONGEST_PATH {
@@ -68,6 +102,14 @@ pub fn choose(location: &Location, system_runtime_dir: Option<&Path>) -> Result<
 /// Why there is no place for the socket.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LocationError {
+    /// The profile's name cannot be a profile's.
+    #[error(
+        "`{}` names no profile; use at most 32 of a-z, 0-9, - and _, beginning with a letter or digit", name.escape_default()
+    )]
+    NoProfile {
+        /// What was given.
+        name: String,
+    },
     /// The override is not an absolute path.
     #[error(
         "the socket path `{path}` from AGENTAUTHD_SOCKET is not absolute; give the full path or unset it"
@@ -118,6 +160,7 @@ mod tests {
     fn location() -> Location {
         Location {
             uid: 1000,
+            profile: None,
             socket: None,
             runtime_dir: Some("/run/user/1000".into()),
             temporary_dir: None,
@@ -148,6 +191,37 @@ mod tests {
         let relative = Location { socket: Some("agent.sock".into()), ..location() };
         assert!(matches!(choose(&relative, None), Err(LocationError::OverrideNotAbsolute { .. })));
         assert_eq!(choose(&Location::default(), None), Err(LocationError::NoDirectory));
+    }
+
+    #[test]
+    fn each_profile_has_a_socket_of_its_own() {
+        let of = |profile: &str, home_only: bool| {
+            let runtime_dir = location().runtime_dir.filter(|_| !home_only);
+            choose(&Location { profile: Some(profile.to_owned()), runtime_dir, ..location() }, None)
+        };
+        assert_eq!(of("", false), Ok("/run/user/1000/agentauthd/agent.sock".into()));
+        assert_eq!(of("default", false), Ok("/run/user/1000/agentauthd/agent.sock".into()));
+        assert_eq!(of("dev", false), Ok("/run/user/1000/agentauthd/agent-dev.sock".into()));
+        assert_eq!(of("dev", true), Ok("/home/u/.local/state/agentauthd/run/agent-dev.sock".into()));
+        for bad in ["..", "a/b", "A", "-a", "_a", "a b", "ä", &"a".repeat(33)] {
+            assert!(matches!(of(bad, false), Err(LocationError::NoProfile { .. })), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_sockets_name_says_whose_it_is() {
+        for (file, profile) in [
+            ("agent.sock", Some("default")),
+            ("agent-dev.sock", Some("dev")),
+            ("agent-prod-eu.sock", Some("prod-eu")),
+            ("agent-default.sock", None),
+            ("agent-.sock", None),
+            ("agent-A.sock", None),
+            ("agent-dev.sock.lock", None),
+            ("other.sock", None),
+        ] {
+            assert_eq!(profile_of(file), profile, "{file}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@
 mod age_file;
 #[cfg(any(target_os = "macos", windows, test))]
 mod chunks;
+mod claim;
 mod files;
 mod late;
 mod lock;
@@ -25,6 +26,7 @@ mod secret_service;
 mod state;
 
 pub use age_file::AgeFile;
+pub use claim::{ClaimError, claim_directory};
 pub use files::{private_directory, write_atomic};
 pub use late::LateAgeFile;
 pub use lock::{RefreshLock, RefreshLockError};

@@ -115,7 +115,10 @@ fn serve(stream: UnixStream, asked: &Mutex<Vec<(String, Value)>>, answer: &Answe
             before
         };
         let (status, value) = if request == "GET /v1/hello" {
-            (200, json!({"name": "agentauthd", "version": "9", "protocols": [1], "nonce": "n"}))
+            (
+                200,
+                json!({"name": "agentauthd", "version": "9", "profile": "default", "protocols": [1], "nonce": "n"}),
+            )
         } else {
             answer(&request, before)
         };

@@ -7,13 +7,16 @@ use agentauth_ipc::location::LONGEST_PATH;
 
 use super::fault::{ConfigFault, ConfigFaults, closest};
 use super::options::{OPTIONS, OptionSpec, option};
+use super::places::{self, PROFILES};
+use super::profiles::Chosen;
 use super::toml_file::{self, Entry, Origin};
 use super::value::Value;
-use super::{Config, DEFAULT_PROFILE, places, trust};
+use super::{Config, DEFAULT_PROFILE, trust};
 use crate::environment::Environment;
 
-/// The administrator's file: what it sets cannot be overridden.
-pub const ADMIN_FILE: &str = "/etc/agentauthd/config.toml";
+/// The administrator's directory. What `config.toml` there sets cannot be overridden by a user, in any profile; what
+/// `profiles/NAME.toml` sets stands above that, for one profile.
+pub const ADMIN_DIRECTORY: &str = "/etc/agentauthd";
 
 /// The systemd credential (`LoadCredentialEncrypted=`) that holds the passphrase of the secrets file.
 pub const PASSPHRASE_CREDENTIAL: &str = "agentauthd.passphrase";
@@ -56,7 +59,7 @@ pub struct Loaded {
     pub origins: Origins,
     /// The files that were read, lowest layer first.
     pub files: Vec<PathBuf>,
-    /// The user's file, whether or not it exists.
+    /// The user's file of the profile, whether or not it exists.
     pub user_file: PathBuf,
     /// What is not wrong but worth saying.
     pub notes: Vec<String>,
@@ -87,6 +90,11 @@ impl Origins {
     pub fn of(&self, key: &str) -> &Origin {
         self.0.get(key).and_then(|origins| origins.last()).unwrap_or(&Origin::Default)
     }
+
+    /// Whether anything in a section is set at all.
+    pub(super) fn set_any_in(&self, section: &str) -> bool {
+        self.0.keys().any(|key| key.split_once('.').is_some_and(|(of, _)| of == section))
+    }
 }
 
 impl Loaded {
@@ -115,24 +123,35 @@ impl Loaded {
 /// # Errors
 /// Everything that is wrong with it, at once.
 pub fn load(environment: &Environment, flags: &Flags) -> Result<Loaded, ConfigFaults> {
-    load_with(environment, flags, Path::new(ADMIN_FILE), 0)
+    load_with(environment, flags, Administrator::OF_THIS_MACHINE)
 }
 
-/// [`load`] with the administrator's file elsewhere and of another owner, for tests.
+/// Who stands above the user, and where.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Administrator<'a> {
+    pub(super) directory: &'a str,
+    pub(super) uid: u32,
+}
+
+impl Administrator<'_> {
+    pub(super) const OF_THIS_MACHINE: Self = Self { directory: ADMIN_DIRECTORY, uid: 0 };
+}
+
+/// [`load`] under another administrator, for tests.
 pub(super) fn load_with(
     environment: &Environment,
     flags: &Flags,
-    admin_file: &Path,
-    admin: u32,
+    administrator: Administrator<'_>,
 ) -> Result<Loaded, ConfigFaults> {
-    let mut layers = Layers::default();
+    let profile = Chosen::of(environment, flags);
+    let mut layers = Layers::of(profile.name.clone());
     layers.add_credential(environment);
-    let user_file = layers.add_user_file(environment, flags);
-    layers.add_environment(environment);
+    let user_file = layers.add_user_file(environment, flags, &profile).unwrap_or_default();
+    let ignored = layers.add_environment(environment, &profile);
     layers.add_flags(flags);
-    layers.add_admin_file(admin_file, admin);
+    layers.add_admin_files(administrator);
 
-    let Some(first) = places::defaults(environment, DEFAULT_PROFILE) else {
+    let Some(defaults) = places::defaults(environment, &profile.name) else {
         layers.faults.push(ConfigFault {
             origin: Origin::Environment { name: "HOME".to_owned() },
             key: None,
@@ -141,26 +160,18 @@ pub(super) fn load_with(
         });
         return Err(ConfigFaults(layers.faults));
     };
-    let (mut config, mut origins, faults) = layers.apply(first);
+    let (config, origins, faults) = layers.apply(defaults);
     layers.faults.extend(faults);
-    // The profile decides where the defaults of some paths are, so the layers go over those defaults.
-    if config.profile != DEFAULT_PROFILE
-        && let Some(defaults) = places::defaults(environment, &config.profile)
-    {
-        (config, origins, _) = layers.apply(defaults);
-    }
     layers.faults.extend(contradictions(&config, &origins));
     if !layers.faults.is_empty() {
         return Err(ConfigFaults(layers.faults));
     }
-    let notes = environment
-        .needless_credentials()
-        .iter()
-        .map(|name| {
-            format!("{name} is set in the environment; agentauthd never needs it, so unset it where agentauthd is started")
-        })
-        .collect();
-    Ok(Loaded { config, origins, files: layers.files, user_file: user_file.unwrap_or_default(), notes })
+    let needless = environment.needless_credentials().iter().map(|name| {
+        format!("{name} is set in the environment; agentauthd never needs it, so unset it where agentauthd is started")
+    });
+    let ignored = profile.notes(&ignored, &user_file);
+    let notes = needless.chain(ignored).chain(layers.misplaced(environment, &origins)).collect();
+    Ok(Loaded { config, origins, files: layers.files, user_file, notes })
 }
 
 /// What no single value shows.
@@ -199,14 +210,20 @@ fn contradictions(config: &Config, origins: &Origins) -> Vec<ConfigFault> {
 }
 
 /// What is set, lowest layer first.
-#[derive(Default)]
 struct Layers {
+    profile: String,
+    /// Whether a file of the profile's own was read, not only what holds for all.
+    has_file: bool,
     settings: Vec<(&'static OptionSpec, Value, Origin)>,
     files: Vec<PathBuf>,
     faults: Vec<ConfigFault>,
 }
 
 impl Layers {
+    fn of(profile: String) -> Self {
+        Self { profile, has_file: false, settings: Vec::new(), files: Vec::new(), faults: Vec::new() }
+    }
+
     fn apply(&self, mut config: Config) -> (Config, Origins, Vec<ConfigFault>) {
         let mut origins = Origins::default();
         let mut faults = Vec::new();
@@ -234,16 +251,24 @@ impl Layers {
         }
     }
 
-    fn add_user_file(&mut self, environment: &Environment, flags: &Flags) -> Option<PathBuf> {
-        let named =
-            flags.config.clone().or_else(|| environment.value("AGENTAUTHD_CONFIG").map(PathBuf::from));
+    fn add_user_file(
+        &mut self,
+        environment: &Environment,
+        flags: &Flags,
+        profile: &Chosen,
+    ) -> Option<PathBuf> {
+        let variable = environment.value("AGENTAUTHD_CONFIG").filter(|_| profile.has_variables());
+        let named = flags.config.clone().or_else(|| variable.map(PathBuf::from));
         let path = match &named {
             Some(path) => path.clone(),
-            None => places::user_file(environment)?,
+            None => places::user_file(environment, &profile.name)?,
         };
         let origin = toml_file::user(&path);
         match trust::read_user_file(&path, environment.uid()) {
-            Ok(Some(text)) => self.add_text(&text, &path, origin),
+            Ok(Some(text)) => {
+                self.has_file = true;
+                self.add_text(&text, &path, origin);
+            }
             Ok(None) if named.is_none() => {}
             Ok(None) => self.faults.push(ConfigFault {
                 origin: origin(None),
@@ -257,14 +282,45 @@ impl Layers {
         Some(path)
     }
 
-    fn add_admin_file(&mut self, path: &Path, admin: u32) {
-        let origin = toml_file::admin(path);
-        match trust::read_admin_file(path, admin) {
-            Ok(Some(text)) => self.add_text(&text, path, origin),
-            Ok(None) => {}
-            // To pass over it would drop the organisation's floor; to obey it would obey whoever wrote it.
-            Err(untrusted) => self.refuse(&untrusted, path, admin, origin(None)),
+    fn add_admin_files(&mut self, administrator: Administrator<'_>) {
+        let directory = Path::new(administrator.directory);
+        let of_the_profile = directory.join(PROFILES).join(format!("{}.toml", self.profile));
+        for (path, is_own) in [(directory.join("config.toml"), false), (of_the_profile, true)] {
+            let origin = toml_file::admin(&path);
+            match trust::read_admin_file(&path, directory, administrator.uid) {
+                Ok(Some(text)) => {
+                    self.has_file |= is_own;
+                    self.add_text(&text, &path, origin);
+                }
+                Ok(None) => {}
+                // To pass over it would drop the organisation's floor; to obey it would obey whoever wrote it.
+                Err(untrusted) => self.refuse(&untrusted, &path, administrator.uid, origin(None)),
+            }
         }
+    }
+
+    /// What is said of a profile's file that nothing reads, or that is missing.
+    fn misplaced(&self, environment: &Environment, origins: &Origins) -> Option<String> {
+        let default = places::user_file(environment, DEFAULT_PROFILE)?;
+        let directory = default.parent()?.join(PROFILES);
+        if self.profile == DEFAULT_PROFILE {
+            let unread = directory.join(format!("{DEFAULT_PROFILE}.toml"));
+            return unread.exists().then(|| {
+                format!(
+                    "`{}` is not read: the default profile's file is `{}`",
+                    unread.display(),
+                    default.display()
+                )
+            });
+        }
+        (!self.has_file && !origins.set_any_in("provider")).then(|| {
+            let file = directory.join(format!("{}.toml", self.profile));
+            format!(
+                "there is no file for the profile `{}`; if the name is right, write `{}`",
+                self.profile,
+                file.display()
+            )
+        })
     }
 
     fn refuse(&mut self, untrusted: &trust::Untrusted, path: &Path, owner: u32, origin: Origin) {
@@ -284,16 +340,26 @@ impl Layers {
         };
         for Entry { key, value, line } in entries {
             match option(&key) {
+                // A file says whose it is, and never chooses.
+                Some(_) if key == "profile" && value != Value::Text(self.profile.clone()) => {
+                    self.faults.push(of_another_profile(&value, &self.profile, origin(Some(line))));
+                }
                 Some(option) => self.settings.push((option, value, origin(Some(line)))),
                 None => self.faults.push(unknown(&key, origin(Some(line)))),
             }
         }
     }
 
-    fn add_environment(&mut self, environment: &Environment) {
+    /// The variables that are of the profile; the others are returned.
+    fn add_environment(&mut self, environment: &Environment, profile: &Chosen) -> Vec<&'static str> {
+        let mut ignored = Vec::new();
         for option in OPTIONS {
             for name in option.variables {
                 let Some(value) = environment.value(name) else { continue };
+                if !profile.admits(option, name) {
+                    ignored.push(*name);
+                    continue;
+                }
                 let origin = Origin::Environment { name: (*name).to_owned() };
                 match value.to_str() {
                     Some(text) => self.settings.push((option, option.shape.read(text), origin)),
@@ -319,6 +385,10 @@ impl Layers {
                 remedy,
             });
         }
+        if environment.value("AGENTAUTHD_CONFIG").is_some() && !profile.has_variables() {
+            ignored.push("AGENTAUTHD_CONFIG");
+        }
+        ignored
     }
 
     fn add_flags(&mut self, flags: &Flags) {
@@ -329,6 +399,17 @@ impl Layers {
                 None => self.faults.push(unknown(key, origin)),
             }
         }
+    }
+}
+
+fn of_another_profile(says: &Value, profile: &str, origin: Origin) -> ConfigFault {
+    ConfigFault {
+        origin,
+        key: Some("profile".to_owned()),
+        what: format!("the file says that it is of the profile {says}, and this is `{profile}`"),
+        remedy: "ask for that one with `--profile`, or correct the file; the settings of a profile stand in \
+                 `profiles/NAME.toml`"
+            .to_owned(),
     }
 }
 

@@ -1,76 +1,13 @@
 //! Tests of the layers: which wins, what is refused, and that the example file says what the defaults are.
 
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 
-use tempfile::TempDir;
-
+use super::super::machine::{Machine, write};
+use super::super::options::OPTIONS;
 use super::*;
 
 const PROJECT: &str = "P2abcdefghijklmnopqrstuvwxyz";
 const OTHER: &str = "Peuc12abcdefghijklmnopqrstuvwxyz";
-
-/// A machine with a home directory and an administrator, who is whoever runs the test.
-struct Machine {
-    root: TempDir,
-    variables: Vec<(String, String)>,
-    flags: Flags,
-}
-
-impl Machine {
-    fn new() -> Self {
-        let root = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(root.path().join("home/.config/agentauthd")).unwrap();
-        std::fs::create_dir_all(root.path().join("etc")).unwrap();
-        std::fs::set_permissions(root.path().join("etc"), std::fs::Permissions::from_mode(0o755)).unwrap();
-        let home = root.path().join("home").display().to_string();
-        Self { root, variables: vec![("HOME".to_owned(), home)], flags: Flags::default() }
-    }
-
-    fn user_file(&self) -> PathBuf {
-        self.root.path().join("home/.config/agentauthd/config.toml")
-    }
-
-    fn admin_file(&self) -> PathBuf {
-        self.root.path().join("etc/config.toml")
-    }
-
-    fn user(self, text: &str) -> Self {
-        write(&self.user_file(), text);
-        self
-    }
-
-    fn admin(self, text: &str) -> Self {
-        write(&self.admin_file(), text);
-        self
-    }
-
-    fn variable(mut self, name: &str, value: &str) -> Self {
-        self.variables.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    fn flag(mut self, key: &str, text: &str) -> Self {
-        self.flags = self.flags.with("--set", key, Some(text.to_owned()));
-        self
-    }
-
-    fn load(&self) -> Result<Loaded, ConfigFaults> {
-        let me = std::fs::metadata(self.root.path()).unwrap().uid();
-        let environment = Environment::new(me, self.variables.clone());
-        load_with(&environment, &self.flags, &self.admin_file(), me)
-    }
-
-    /// The faults, with the machine's paths shortened.
-    fn faults(&self) -> Vec<String> {
-        let root = self.root.path().display().to_string();
-        self.load().unwrap_err().0.iter().map(|fault| fault.to_string().replace(&root, "")).collect()
-    }
-}
-
-fn write(path: &Path, text: &str) {
-    std::fs::write(path, text).unwrap();
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
-}
 
 fn flow_and_origin(machine: &Machine) -> (Option<String>, String) {
     let loaded = machine.load().unwrap();
@@ -186,23 +123,6 @@ fn a_named_file_must_exist_and_replaces_the_users() {
     let loaded = machine.load().unwrap();
     assert_eq!((loaded.config.provider.flow, loaded.config.provider.tenant), (None, Some("T2".to_owned())));
     assert_eq!(loaded.files, [named]);
-}
-
-#[test]
-fn the_profile_moves_state_and_socket_but_not_what_is_set() {
-    let machine = Machine::new().variable("XDG_RUNTIME_DIR", "/run/user/7");
-    let plain = machine.load().unwrap().config.paths;
-    let home = machine.root.path().join("home");
-    assert_eq!(plain.state_dir, home.join(".local/state/agentauthd"));
-    assert_eq!(plain.socket, Path::new("/run/user/7/agentauthd/agent.sock"));
-    let machine = machine.flag("profile", "staging");
-    let staging = machine.load().unwrap().config;
-    assert_eq!(staging.profile, "staging");
-    assert_eq!(staging.paths.state_dir, home.join(".local/state/agentauthd/profiles/staging"));
-    assert_eq!(staging.paths.socket, Path::new("/run/user/7/agentauthd/agent-staging.sock"));
-    assert_eq!(staging.paths.agents_dir, plain.agents_dir);
-    let machine = machine.user("[paths]\nsocket = \"/tmp/x/y.sock\"\n");
-    assert_eq!(machine.load().unwrap().config.paths.socket, Path::new("/tmp/x/y.sock"));
 }
 
 #[test]

@@ -1,13 +1,16 @@
 //! Configuration: what can be set, from where, and which setting wins.
 //!
-//! Layers, lowest to highest: defaults, the user's file, environment, flags, the administrator's file. No secret is
-//! configuration. Architecture invariant: values enter only through the one list in `options.rs`, so a file, a
+//! Layers, lowest to highest: defaults, the user's file of the profile, environment, flags, the administrator's files.
+//! Each profile stands alone: nothing of one profile's file or variables reaches another. No secret is configuration. Architecture invariant: values enter only through the one list in `options.rs`, so a file, a
 //! variable and a flag are parsed and bounded alike, and the administrator's file can pin every one of them.
 
 mod fault;
 mod load;
+#[cfg(test)]
+mod machine;
 mod options;
 mod places;
+mod profiles;
 mod toml_file;
 pub(crate) mod trust;
 mod value;
@@ -18,19 +21,19 @@ use agentauth_core::SignedDuration;
 use agentauth_idp::RedirectConfig;
 use url::Url;
 
+pub use agentauth_ipc::location::DEFAULT_PROFILE;
 pub use fault::{ConfigFault, ConfigFaults};
-pub use load::{ADMIN_FILE, FlagValue, Flags, Loaded, Origins, PASSPHRASE_CREDENTIAL, Setting, load};
+pub use load::{ADMIN_DIRECTORY, FlagValue, Flags, Loaded, Origins, PASSPHRASE_CREDENTIAL, Setting, load};
 pub use options::judge;
 pub use places::user_file;
+pub use profiles::{Profile, free_ports, overlaps, profiles, sockets};
 pub use toml_file::Origin;
-
-/// The name of the profile served unless another is asked for.
-pub const DEFAULT_PROFILE: &str = "default";
 
 /// Everything that can be configured. Paths are absolute.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// The profile served: it selects the state directory, the socket's name and the keychain entry.
+    /// The profile served: it selects the files of the configuration, the state directory, the socket's name, the
+    /// redirect path and the keychain entry.
     pub profile: String,
     /// Who says who the user is.
     pub provider: Provider,
@@ -212,7 +215,7 @@ impl LogFormat {
 /// Where things are. Absolute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paths {
-    /// The directory of the user's configuration.
+    /// The directory of the user's configuration of this profile.
     pub config_dir: PathBuf,
     /// Registered agents, `*.json`.
     pub agents_dir: PathBuf,

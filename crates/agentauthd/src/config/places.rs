@@ -11,13 +11,20 @@ use super::{
 };
 use crate::environment::Environment;
 
-/// The user's configuration file unless `--config` or `AGENTAUTHD_CONFIG` names another; nothing without a home.
+/// Where, below a base directory, each named profile has its own.
+pub(super) const PROFILES: &str = "profiles";
+
+/// The user's configuration file of a profile unless `--config` or `AGENTAUTHD_CONFIG` names another; nothing without
+/// a home.
 #[must_use]
-pub fn user_file(environment: &Environment) -> Option<PathBuf> {
-    config_dir(environment).map(|directory| directory.join("config.toml"))
+pub fn user_file(environment: &Environment, profile: &str) -> Option<PathBuf> {
+    config_dir(environment).map(|directory| match profile {
+        DEFAULT_PROFILE => directory.join("config.toml"),
+        named => directory.join(PROFILES).join(format!("{named}.toml")),
+    })
 }
 
-fn config_dir(environment: &Environment) -> Option<PathBuf> {
+pub(super) fn config_dir(environment: &Environment) -> Option<PathBuf> {
     environment
         .absolute_path("XDG_CONFIG_HOME")
         .or_else(|| environment.home().map(|home| home.join(".config")))
@@ -33,10 +40,15 @@ fn state_dir(environment: &Environment) -> Option<PathBuf> {
 
 /// The configuration of somebody who configured nothing; nothing without a home directory.
 pub(super) fn defaults(environment: &Environment, profile: &str) -> Option<Config> {
-    let config_dir = config_dir(environment)?;
+    let mut config_dir = config_dir(environment)?;
     let mut state_dir = state_dir(environment)?;
+    let mut redirect_path = RedirectConfig::default().path;
     if profile != DEFAULT_PROFILE {
-        state_dir = state_dir.join("profiles").join(profile);
+        config_dir = config_dir.join(PROFILES).join(profile);
+        state_dir = state_dir.join(PROFILES).join(profile);
+        // One redirect URL for each provider, so that an answer of one cannot be taken for another's (RFC 8252,
+        // section 8.10).
+        redirect_path = format!("{redirect_path}/{profile}");
     }
     Some(Config {
         profile: profile.to_owned(),
@@ -55,7 +67,7 @@ pub(super) fn defaults(environment: &Environment, profile: &str) -> Option<Confi
         login: Login {
             ports: DEFAULT_PORTS.to_vec(),
             ephemeral_port: false,
-            redirect_path: RedirectConfig::default().path,
+            redirect_path,
             time_limit: SignedDuration::from_mins(5),
             open_browser: true,
             allow_device: true,
@@ -79,18 +91,19 @@ pub(super) fn defaults(environment: &Environment, profile: &str) -> Option<Confi
     })
 }
 
-fn socket(environment: &Environment, profile: &str) -> Option<PathBuf> {
+/// The socket of a profile unless configured otherwise; nothing without a place for one.
+pub(super) fn socket(environment: &Environment, profile: &str) -> Option<PathBuf> {
     let place = Location {
         uid: environment.uid(),
+        profile: Some(profile.to_owned()),
         socket: None,
         runtime_dir: environment.absolute_path("XDG_RUNTIME_DIR"),
         temporary_dir: environment.absolute_path("TMPDIR"),
         home: environment.home(),
     };
-    let path = match location::socket_path(&place) {
+    match location::socket_path(&place) {
         // Too long is judged when all layers are known: one of them may name a shorter path.
-        Ok(path) | Err(LocationError::TooLong { path, .. }) => path,
-        Err(_) => return None,
-    };
-    Some(if profile == DEFAULT_PROFILE { path } else { path.with_file_name(format!("agent-{profile}.sock")) })
+        Ok(path) | Err(LocationError::TooLong { path, .. }) => Some(path),
+        Err(_) => None,
+    }
 }

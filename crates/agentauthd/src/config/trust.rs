@@ -86,15 +86,21 @@ fn judge_own(metadata: &Metadata, owner: u32) -> Result<(), Untrusted> {
     judge("it", metadata, &[owner, 0], if private_group { 0o002 } else { 0o022 })
 }
 
-/// The text of a file that belongs to `owner` (root, outside tests), in a directory that does, and neither of which
-/// anybody else can write; nothing if there is no file.
-pub(super) fn read_admin_file(path: &Path, owner: u32) -> Result<Option<String>, Untrusted> {
+/// The text of a file in the administrator's `directory`, or below it. The file belongs to `owner` (root, outside tests),
+/// as do all directories down to it, and nobody else can write any of them; nothing if there is no file.
+pub(super) fn read_admin_file(
+    path: &Path,
+    directory: &Path,
+    owner: u32,
+) -> Result<Option<String>, Untrusted> {
     read(path, SIZE_LIMIT, |metadata| {
         judge("it", metadata, &[owner], 0o022)?;
-        // Whoever can write the directory can put another file in this one's place.
-        let directory = path.parent().unwrap_or(path);
-        let metadata = std::fs::symlink_metadata(directory).map_err(Untrusted::Read)?;
-        judge("its directory", &metadata, &[owner], 0o022)
+        // Whoever can write a directory can put another file in this one's place.
+        for above in path.ancestors().skip(1).take_while(|above| above.starts_with(directory)) {
+            let metadata = std::fs::symlink_metadata(above).map_err(Untrusted::Read)?;
+            judge("its directory", &metadata, &[owner], 0o022)?;
+        }
+        Ok(())
     })
 }
 
@@ -167,16 +173,25 @@ mod tests {
     }
 
     #[test]
-    fn the_administrators_file_and_its_directory_are_the_administrators() {
+    fn the_administrators_file_and_its_directories_are_the_administrators() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("config.toml");
+        let below = directory.path().join("profiles");
+        std::fs::create_dir(&below).unwrap();
+        chmod(directory.path(), 0o755);
+        chmod(&below, 0o755);
         let me = std::fs::metadata(directory.path()).unwrap().uid();
-        std::fs::write(&path, "x").unwrap();
-        chmod(&path, 0o644);
-        assert_eq!(read_admin_file(&path, me).unwrap().as_deref(), Some("x"));
-        assert!(matches!(read_admin_file(&path, me.wrapping_add(1)), Err(Untrusted::Owner("it", _))));
-        chmod(directory.path(), 0o777);
-        assert!(matches!(read_admin_file(&path, me), Err(Untrusted::Writable("its directory", _))));
+        for path in [directory.path().join("config.toml"), below.join("dev.toml")] {
+            let read = |owner| read_admin_file(&path, directory.path(), owner);
+            std::fs::write(&path, "x").unwrap();
+            chmod(&path, 0o644);
+            assert_eq!(read(me).unwrap().as_deref(), Some("x"));
+            assert!(matches!(read(me.wrapping_add(1)), Err(Untrusted::Owner("it", _))));
+            for above in path.ancestors().skip(1).take_while(|above| above.starts_with(directory.path())) {
+                chmod(above, 0o777);
+                assert!(matches!(read(me), Err(Untrusted::Writable("its directory", _))), "{above:?}");
+                chmod(above, 0o755);
+            }
+        }
     }
 
     #[test]

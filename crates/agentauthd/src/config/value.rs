@@ -198,9 +198,7 @@ pub(super) fn choice<T: Copy>(
 /// A profile's name: it becomes part of file names and of the keychain entry.
 pub(super) fn profile(value: &Value) -> Result<String, Wrong> {
     let text = text(value)?;
-    let fits = text.len() <= 32
-        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_'))
-        && text.starts_with(|c: char| c.is_ascii_alphanumeric());
+    let fits = agentauth_ipc::location::is_profile_name(&text);
     if fits {
         Ok(text)
     } else {

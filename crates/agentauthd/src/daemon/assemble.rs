@@ -14,7 +14,7 @@ use agentauth_host::device::{DeviceError, DeviceId};
 use agentauth_host::harden;
 use agentauth_idp::{ConfigFaults, HttpError, Provider, ProviderConfig, ProviderSettings, RefreshVia};
 use agentauth_ipc::{HashCache, IdentifyError, ListenError, Listener, ProcIdentifier, listen};
-use agentauth_store::{LateAgeFile, Memory, ProfileName, SecretStore, StateDb, StateError};
+use agentauth_store::{ClaimError, LateAgeFile, Memory, ProfileName, SecretStore, StateDb, StateError};
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
@@ -60,6 +60,9 @@ pub enum RunError {
         #[source]
         cause: io::Error,
     },
+    /// The state directory is another profile's.
+    #[error("cannot use the state directory")]
+    OtherProfile(#[from] ClaimError),
     /// The installation's identifier cannot be read or made.
     #[error("cannot tell which installation this is")]
     Device(#[from] DeviceError),
@@ -126,6 +129,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
     let state_directory = &config.paths.state_dir;
     let unusable = |cause| RunError::StateDirectory { path: state_directory.clone(), cause };
     agentauth_store::private_directory(state_directory).map_err(unusable)?;
+    agentauth_store::claim_directory(state_directory, &profile)?;
     let device = DeviceId::of_installation(state_directory)?.to_string();
     // The owner is whoever the daemon runs as; every part gets it as a parameter.
     let owner_uid = rustix::process::geteuid().as_raw();

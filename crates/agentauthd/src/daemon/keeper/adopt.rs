@@ -102,6 +102,7 @@ impl Keeper {
     pub(super) async fn adopt(&mut self, new: NewLogin) -> Result<User, AdoptError> {
         let provider = self.parts.provider.config();
         let stored = StoredLogin {
+            profile: self.parts.profile.clone(),
             project_id: provider.project_id().to_owned(),
             base_url: provider.base_url().to_string(),
             issuer: new.issuer,

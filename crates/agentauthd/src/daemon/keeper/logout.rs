@@ -85,7 +85,7 @@ impl Keeper {
         let mut logins: Vec<StoredLogin> = in_memory.into_iter().chain(in_store).collect();
         logins.dedup_by(|a, b| token(a) == token(b));
         for login in logins {
-            if !login.belongs_to(self.parts.provider.config()) {
+            if !login.belongs_to(&self.parts.profile, self.parts.provider.config()) {
                 let other = format!("{} at {}", login.project_id, login.base_url);
                 done.failures
                     .push(format!("the login of project {other} was removed here, but not ended there"));

@@ -332,7 +332,7 @@ impl Keeper {
 
     /// Ends a login at the provider; nobody waits for it. One that belongs to another provider is sent nowhere.
     fn farewell(&self, login: StoredLogin) {
-        if !login.belongs_to(self.parts.provider.config()) {
+        if !login.belongs_to(&self.parts.profile, self.parts.provider.config()) {
             return;
         }
         let provider = self.parts.provider.clone();

@@ -3,12 +3,15 @@
 use agentauth_core::Timestamp;
 use agentauth_core::session::User;
 use agentauth_idp::ProviderConfig;
+use agentauth_store::ProfileName;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
 /// A login as it survives a restart.
 #[derive(Clone, Debug)]
 pub(crate) struct StoredLogin {
+    /// The profile that it is of: one that was copied to another's place in the store is not taken up there.
+    pub(crate) profile: ProfileName,
     /// The provider's project.
     pub(crate) project_id: String,
     /// Where the provider is.
@@ -32,6 +35,7 @@ pub(crate) struct Unreadable;
 #[derive(Serialize, Deserialize)]
 struct Form<'a> {
     version: u32,
+    profile: &'a str,
     project_id: &'a str,
     base_url: &'a str,
     issuer: &'a str,
@@ -44,18 +48,22 @@ struct Form<'a> {
     refresh_token: &'a str,
 }
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 impl StoredLogin {
-    /// Whether this provider gave it. A login is sent to no other: the configuration may name another one by now.
-    pub(crate) fn belongs_to(&self, provider: &ProviderConfig) -> bool {
-        self.project_id == provider.project_id() && self.base_url == provider.base_url().as_str()
+    /// Whether it is of this profile and this provider gave it. A login is sent to no other: the configuration may
+    /// name another one by now.
+    pub(crate) fn belongs_to(&self, profile: &ProfileName, provider: &ProviderConfig) -> bool {
+        self.profile == *profile
+            && self.project_id == provider.project_id()
+            && self.base_url == provider.base_url().as_str()
     }
 
     /// The text to store.
     pub(crate) fn to_secret(&self) -> Result<SecretString, Unreadable> {
         let form = Form {
             version: VERSION,
+            profile: self.profile.as_str(),
             project_id: &self.project_id,
             base_url: &self.base_url,
             issuer: &self.issuer,
@@ -76,6 +84,7 @@ impl StoredLogin {
             return Err(Unreadable);
         }
         Ok(Self {
+            profile: form.profile.parse().map_err(|_| Unreadable)?,
             project_id: form.project_id.to_owned(),
             base_url: form.base_url.to_owned(),
             issuer: form.issuer.to_owned(),
@@ -96,6 +105,7 @@ mod tests {
 
     fn login() -> StoredLogin {
         StoredLogin {
+            profile: "dev".parse().unwrap(),
             project_id: "P1".into(),
             base_url: "https://api.descope.com/".into(),
             issuer: "https://api.descope.com/P1".into(),
@@ -108,6 +118,7 @@ mod tests {
     #[test]
     fn a_stored_login_reads_back() {
         let read = StoredLogin::from_secret(&login().to_secret().unwrap()).unwrap();
+        assert_eq!(read.profile, login().profile);
         assert_eq!(read.user, login().user);
         assert_eq!(read.logged_in_at, login().logged_in_at);
         assert_eq!(read.refresh_token.expose_secret(), "r.e.f");
@@ -123,7 +134,7 @@ mod tests {
 
     #[test]
     fn another_version_is_not_guessed_at() {
-        let text = login().to_secret().unwrap().expose_secret().replace("\"version\":1", "\"version\":2");
+        let text = login().to_secret().unwrap().expose_secret().replace("\"version\":2", "\"version\":1");
         assert!(StoredLogin::from_secret(&text.into()).is_err());
     }
 }

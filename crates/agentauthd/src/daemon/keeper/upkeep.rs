@@ -69,12 +69,12 @@ impl Keeper {
             Ok(stored) => Box::new(stored),
             Err(error) => return Stored::Foreign(error.to_string()),
         };
-        if !stored.belongs_to(self.parts.provider.config()) {
+        if !stored.belongs_to(&self.parts.profile, self.parts.provider.config()) {
             // It is sent nowhere: another base URL must not be given the token.
             return Stored::Foreign(format!(
-                "the stored login belongs to project {} at {}, not to the configured provider: log in again, or \
-                 configure that provider",
-                stored.project_id, stored.base_url
+                "the stored login belongs to project {} at {}, of the profile `{}`, not to the configured provider: \
+                 log in again, or configure that provider",
+                stored.project_id, stored.base_url, stored.profile
             ));
         }
         let looked_up = self.with_db(|db, profile| Ok((db.pin(profile)?, db.is_logged_out(profile)?))).await;

@@ -19,6 +19,7 @@ pub(super) async fn hello(
     Ok(Json(Hello {
         name: "agentauthd".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        profile: app.about.profile.clone(),
         protocols: vec![PROTOCOL],
         nonce,
     }))
