@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A sample agent that asks agentauthd before it pays an invoice. Standard library only.
 
-    payment_agent.py --amount 120.50 --currency EUR --invoice INV-2041 [--socket PATH] [--json]
+    payment_agent.py --amount 120.50 --currency EUR --invoice INV-2041 [--profile NAME] [--socket PATH] [--json]
 
 Exit codes: 0 paid, 2 denied, 3 agentauthd cannot be reached, 1 anything else.
 """
@@ -46,14 +46,16 @@ class Agentauthd(http.client.HTTPConnection):
         return self.ask("POST", "/v1/check", {"scope": scope, "purpose": purpose, "action": action})
 
 
-def socket_path():
-    """Where the daemon listens; found from the user id, because agents are often started without an environment."""
-    if os.environ.get("AGENTAUTHD_SOCKET"):
+def socket_path(profile=None):
+    """Where a profile's daemon listens; found from the user id, because agents are often started without an environment."""
+    if not profile and os.environ.get("AGENTAUTHD_SOCKET"):
         return os.environ["AGENTAUTHD_SOCKET"]
+    profile = profile or os.environ.get("AGENTAUTHD_PROFILE") or "default"
+    name = "agent.sock" if profile == "default" else f"agent-{profile}.sock"
     run = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
     if os.path.isdir(run):
-        return f"{run}/agentauthd/agent.sock"
-    return os.path.expanduser("~/.local/state/agentauthd/run/agent.sock")
+        return f"{run}/agentauthd/{name}"
+    return os.path.expanduser(f"~/.local/state/agentauthd/run/{name}")
 
 
 def pay(invoice, amount, currency):
@@ -66,11 +68,12 @@ def main():
     arguments.add_argument("--invoice", default="INV-2041")
     arguments.add_argument("--amount", default="120.50")
     arguments.add_argument("--currency", default="EUR")
+    arguments.add_argument("--profile", default=None, help="whose daemon to ask; AGENTAUTHD_PROFILE by default")
     arguments.add_argument("--socket", default=None)
     arguments.add_argument("--json", action="store_true", help="print the decision as JSON")
     given = arguments.parse_args()
 
-    daemon = Agentauthd(given.socket or socket_path())
+    daemon = Agentauthd(given.socket or socket_path(given.profile))
     try:
         daemon.greet()
     except OSError as error:

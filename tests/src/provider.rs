@@ -31,11 +31,20 @@ pub struct Provider {
 impl Provider {
     /// Starts one with the Acme fixture: refresh tokens rotate, and a spent one that comes again kills its family.
     pub fn start() -> Arc<Self> {
+        Self::emulating(Emulator::builder())
+    }
+
+    /// The same with another project than the fixture's.
+    pub fn of_project(project_id: &str) -> Arc<Self> {
+        Self::emulating(Emulator::builder().project_id(project_id))
+    }
+
+    fn emulating(builder: descope_emulator::Builder) -> Arc<Self> {
         let (started, starting) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let runtime = Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let emulator = Emulator::builder().start().await.unwrap();
+                let emulator = builder.start().await.unwrap();
                 started.send((Handle::current(), emulator)).unwrap();
                 std::future::pending::<()>().await;
             });

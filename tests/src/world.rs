@@ -37,6 +37,8 @@ pub struct WorldOptions {
     pub bus: Option<String>,
     /// Registered agents.
     pub agents: Vec<AgentSpec>,
+    /// The profile; the default one unless given.
+    pub profile: Option<String>,
     /// The user that daemon and command line run as; this process's own unless given.
     pub uid: Option<u32>,
     /// Appended to the configuration file.
@@ -53,6 +55,7 @@ impl Default for WorldOptions {
             store: Store::Memory,
             bus: None,
             agents: vec![AgentSpec::probe()],
+            profile: None,
             uid: None,
             more_configuration: String::new(),
             log_filter: "trace".to_owned(),
@@ -69,7 +72,7 @@ pub struct World {
     daemon: Option<Daemon>,
     options: WorldOptions,
     agentauthd: PathBuf,
-    home: tempfile::TempDir,
+    home: Arc<tempfile::TempDir>,
 }
 
 impl World {
@@ -96,12 +99,28 @@ impl World {
     /// A world whose daemon does not run yet.
     pub fn without_daemon(provider: &Arc<Provider>, options: WorldOptions) -> Self {
         let home = tempfile::Builder::new().prefix("aad").tempdir().unwrap();
+        Self::in_home(&Arc::new(home), provider, options)
+    }
+
+    /// The same person's machine, seen from another profile, with that one's daemon running too.
+    pub fn beside(&self, provider: &Arc<Provider>, options: WorldOptions) -> Self {
+        let mut world = self.beside_without_daemon(provider, options);
+        world.start_daemon();
+        world
+    }
+
+    /// The same whose daemon does not run yet.
+    pub fn beside_without_daemon(&self, provider: &Arc<Provider>, options: WorldOptions) -> Self {
+        Self::in_home(&self.home, provider, options)
+    }
+
+    fn in_home(home: &Arc<tempfile::TempDir>, provider: &Arc<Provider>, options: WorldOptions) -> Self {
         let mut world = Self {
             provider: provider.clone(),
             daemon: None,
             options,
             agentauthd: binaries::program("agentauthd"),
-            home,
+            home: home.clone(),
         };
         for directory in
             [world.runtime_dir(), world.config_dir().join("agents"), world.home.path().join("state")]
@@ -111,7 +130,7 @@ impl World {
         std::fs::write(world.config_dir().join("passphrase"), "correct horse battery staple").unwrap();
         std::fs::set_permissions(world.config_dir().join("passphrase"), PermissionsExt::from_mode(0o600))
             .unwrap();
-        std::fs::write(world.config_dir().join("config.toml"), world.configuration()).unwrap();
+        std::fs::write(world.config_file(), world.configuration()).unwrap();
         for agent in &world.options.agents {
             agent.write_to(&world.config_dir().join("agents"));
         }
@@ -196,6 +215,9 @@ impl World {
                 command
             }
         };
+        if let Some(profile) = &self.options.profile {
+            command.args(["--profile", profile]);
+        }
         command.args(arguments).env_clear().envs(self.environment()).current_dir(self.home.path());
         command
     }
@@ -286,7 +308,8 @@ impl World {
 
     /// Where the daemon listens.
     pub fn socket(&self) -> PathBuf {
-        self.runtime_dir().join("agentauthd/agent.sock")
+        let profile = self.options.profile.as_ref().map(|profile| format!("-{profile}")).unwrap_or_default();
+        self.runtime_dir().join(format!("agentauthd/agent{profile}.sock"))
     }
 
     /// The home directory, below which everything of this world is.
@@ -294,14 +317,27 @@ impl World {
         self.home.path()
     }
 
-    /// `$XDG_CONFIG_HOME/agentauthd`.
+    /// `$XDG_CONFIG_HOME/agentauthd`, or what is a named profile's below it.
     pub fn config_dir(&self) -> PathBuf {
-        self.home.path().join("config/agentauthd")
+        self.of_profile("config/agentauthd")
     }
 
-    /// `$XDG_STATE_HOME/agentauthd`.
+    /// The configuration file.
+    pub fn config_file(&self) -> PathBuf {
+        match &self.options.profile {
+            None => self.config_dir().join("config.toml"),
+            Some(_) => self.config_dir().with_extension("toml"),
+        }
+    }
+
+    /// `$XDG_STATE_HOME/agentauthd`, or what is a named profile's below it.
     pub fn state_dir(&self) -> PathBuf {
-        self.home.path().join("state/agentauthd")
+        self.of_profile("state/agentauthd")
+    }
+
+    fn of_profile(&self, base: &str) -> PathBuf {
+        let base = self.home.path().join(base);
+        self.options.profile.as_ref().map_or_else(|| base.clone(), |name| base.join("profiles").join(name))
     }
 
     fn runtime_dir(&self) -> PathBuf {

@@ -61,10 +61,18 @@ impl User {
     }
 
     fn write_config(&self, text: &str) {
-        std::fs::create_dir_all(self.config().parent().unwrap()).unwrap();
-        std::fs::write(self.config(), text).unwrap();
-        std::fs::set_permissions(self.config(), std::fs::Permissions::from_mode(0o600)).unwrap();
+        write_private(&self.config(), text);
     }
+
+    fn write_profile(&self, name: &str, text: &str) {
+        write_private(&self.config().with_file_name(format!("profiles/{name}.toml")), text);
+    }
+}
+
+fn write_private(path: &std::path::Path, text: &str) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 #[test]
@@ -117,7 +125,9 @@ fn a_daemon_that_does_not_run_exits_with_3_and_says_what_to_do() {
     ] {
         let ran = user.run(arguments);
         assert_eq!((ran.code, ran.out.as_str()), (3, ""), "{arguments:?}: {}", ran.talk);
-        assert!(ran.talk.contains("is not running") && ran.talk.contains("agentauthd run"), "{}", ran.talk);
+        let start =
+            if arguments[0] == "--profile" { "`agentauthd --profile staging run`" } else { "`agentauthd run`" };
+        assert!(ran.talk.contains("is not running") && ran.talk.contains(start), "{}", ran.talk);
     }
     let ran = user.run(&["--profile", "staging", "status"]);
     assert!(ran.talk.contains("agentauthd/agent-staging.sock"), "{}", ran.talk);
@@ -232,6 +242,67 @@ fn setup_writes_a_private_file_and_prints_what_to_register() {
     assert_eq!(std::fs::metadata(user.config()).unwrap().mode() & 0o777, 0o600);
     assert_eq!(user.run(&["config", "validate"]).code, 0);
     assert!(user.run(&["config", "show"]).out.contains(PROJECT));
+}
+
+#[test]
+fn setup_of_a_profile_takes_ports_and_a_path_of_its_own() {
+    let user = User::new();
+    assert_eq!(user.run(&["setup", "--project-id", PROJECT, "--yes"]).code, 0);
+    let mut seen = std::collections::BTreeSet::new();
+    for (profile, first) in [("dev", 47826), ("prod", 47829)] {
+        let ran = user.run(&["--profile", profile, "setup", "--project-id", PROJECT, "--yes"]);
+        assert_eq!(ran.code, 0, "{}", ran.talk);
+        assert!(ran.talk.contains(&format!("agentauthd --profile {profile} login")), "{}", ran.talk);
+        let expected: Vec<_> =
+            (first..first + 3).map(|port| format!("http://127.0.0.1:{port}/callback/{profile}")).collect();
+        assert_eq!(ran.out.lines().collect::<Vec<_>>(), expected);
+        assert!(expected.into_iter().all(|uri| seen.insert(uri)));
+        // A second time it is content with what it chose.
+        assert_eq!(user.run(&["--profile", profile, "setup"]).out, ran.out);
+        let file = user.config().with_file_name(format!("profiles/{profile}.toml"));
+        assert_eq!(std::fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
+        let ran = user.run(&["--profile", profile, "config", "validate"]);
+        assert_eq!((ran.code, ran.talk.as_str()), (0, ""));
+    }
+    let ran = user.run_with(&["--profile", "prod", "config", "validate"], &[("DESCOPE_PROJECT_ID", PROJECT)]);
+    assert!(ran.code == 0 && ran.talk.contains("DESCOPE_PROJECT_ID"), "{}", ran.talk);
+}
+
+#[test]
+fn status_shows_all_profiles_where_there_are_more_than_the_default() {
+    let user = User::new();
+    // Asked for explicitly there is a line, and an array, for one too.
+    user.write_config("");
+    assert_eq!(user.run(&["status"]).out, "", "the default profile alone is looked at whole");
+    let ran = user.run(&["status", "--all", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((ran.code, &told["profiles"][0]["state"]), (3, &"not_running".into()), "{}", ran.talk);
+
+    user.write_profile("dev", &format!("[provider]\nproject_id = \"{PROJECT}\"\n"));
+    let ran = user.run(&["status"]);
+    assert_eq!((ran.code, ran.talk.as_str()), (3, ""), "{}", ran.out);
+    let line = ran.out.lines().find(|line| line.starts_with("dev ")).unwrap();
+    assert!(line.contains(PROJECT) && line.contains("not running"), "{line}");
+    assert!(
+        ran.out.contains("`agentauthd --profile dev run`") && ran.out.contains("`agentauthd run`"),
+        "{}",
+        ran.out
+    );
+
+    // One that is broken hides no other, and is an error.
+    user.write_config("x = 1\n");
+    let ran = user.run(&["status", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let states: Vec<_> = told["profiles"].as_array().unwrap().iter().map(|entry| &entry["state"]).collect();
+    assert_eq!((ran.code, states), (1, vec![&"unusable".into(), &"not_running".into()]));
+    assert!(told["profiles"][0]["problems"][0].as_str().unwrap().contains("config.toml:1"), "{told}");
+
+    // Who names one is told of that one.
+    let ran = user.run(&["--profile", "dev", "status"]);
+    assert_eq!((ran.code, ran.out.as_str()), (3, ""));
+    assert!(ran.talk.contains("`agentauthd --profile dev run`"), "{}", ran.talk);
+    assert_eq!(user.run_with(&["status"], &[("AGENTAUTHD_PROFILE", "dev")]).out, "");
+    assert_eq!(user.run(&["--profile", "dev", "status", "--all"]).code, 64);
 }
 
 #[test]

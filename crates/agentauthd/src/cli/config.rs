@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::output::{self, BAD, FAINT, STRONG, WARN};
 use super::{Context, Exit, Failure, words};
-use crate::config::{ConfigFaults, Loaded, Origin, Setting};
+use crate::config::{ConfigFaults, Loaded, Origin, Setting, addressed, overlaps};
 use crate::daemon::{RulesReport, check_rules};
 
 /// At most this many characters of one line are shown.
@@ -48,7 +48,8 @@ impl ConfigCommand {
             }
             What::Show { json: false } => output::raw(&render(loaded))?,
             What::Validate { json } => {
-                let verdict = Verdict::of(loaded, check_rules(&loaded.config, context.environment.uid()));
+                let rules = check_rules(&loaded.config, context.environment.uid());
+                let verdict = Verdict::of(loaded, overlaps(context.environment, loaded), rules);
                 if json {
                     output::json(&verdict)?;
                 } else {
@@ -89,10 +90,12 @@ struct Verdict {
 }
 
 impl Verdict {
-    fn of(loaded: &Loaded, rules: RulesReport) -> Self {
+    fn of(loaded: &Loaded, overlaps: Vec<String>, rules: RulesReport) -> Self {
         let mut notes = loaded.notes.clone();
+        notes.extend(overlaps);
         if loaded.config.provider.project_id.is_none() {
-            notes.push("no project is named, so nobody can log in; run `agentauthd setup`".to_owned());
+            let note = "no project is named, so nobody can log in; run `agentauthd setup`";
+            notes.push(addressed(&loaded.config.profile, note).into_owned());
         }
         notes.extend(rules.notes);
         Self {

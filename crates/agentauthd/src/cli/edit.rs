@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use toml_edit::{DocumentMut, Item, Table, value};
+use toml_edit::{DocumentMut, Item, Table, Value};
 
 /// A configuration file being edited.
 pub(super) struct Edited {
@@ -70,17 +70,31 @@ impl Edited {
         if self.text(section, key) == Some(text) {
             return Ok(());
         }
+        self.put(section, key, text.into())
+    }
+
+    /// Sets a key to a list of numbers.
+    pub(super) fn set_numbers(
+        &mut self,
+        section: &'static str,
+        key: &'static str,
+        numbers: &[u16],
+    ) -> Result<(), EditError> {
+        self.put(section, key, Value::Array(numbers.iter().map(|number| i64::from(*number)).collect()))
+    }
+
+    fn put(&mut self, section: &'static str, key: &'static str, new: Value) -> Result<(), EditError> {
         let table = self.document.entry(section).or_insert_with(|| Item::Table(Table::new()));
         let table = table.as_table_like_mut().ok_or(EditError::NotATable { key, section })?;
         match table.get_mut(key).and_then(Item::as_value_mut) {
             // What stands beside the old value, a comment for example, stays beside the new one.
             Some(old) => {
                 let decor = old.decor().clone();
-                *old = text.into();
+                *old = new;
                 *old.decor_mut() = decor;
             }
             None => {
-                table.insert(key, value(text));
+                table.insert(key, Item::Value(new));
             }
         }
         self.changed = true;
@@ -145,10 +159,12 @@ mod tests {
         let path = directory.path().join("a/b/config.toml");
         let mut edited = Edited::open(&path).unwrap();
         edited.set("provider", "project_id", "x\"y").unwrap();
+        edited.set_numbers("login", "ports", &[5000, 5001]).unwrap();
         assert!(edited.changed());
         edited.save().unwrap();
         let table: toml::Table = std::fs::read_to_string(&path).unwrap().parse().unwrap();
         assert_eq!(table["provider"]["project_id"].as_str(), Some("x\"y"));
+        assert_eq!(table["login"]["ports"].as_array().unwrap().len(), 2);
         assert_eq!(std::fs::metadata(path.parent().unwrap()).unwrap().mode() & 0o777, 0o700);
     }
 

@@ -8,6 +8,7 @@ use anstyle::Style;
 
 use super::output::{BAD, FAINT, GOOD, STRONG, WARN};
 use super::words::{account, age, count, joined, relative};
+use crate::config::addressed;
 
 /// The widest label.
 const LABEL: usize = 12;
@@ -44,7 +45,7 @@ pub(super) fn render(status: &Status, now: Timestamp) -> String {
             page.lines.push(format!("  {BAD}!{BAD:#} {}", display_safe_within(problem, 1024)));
         }
     }
-    page.lines.join("\n") + "\n"
+    addressed(&status.profile, &page.lines.join("\n")).into_owned() + "\n"
 }
 
 /// What stands in the status's place while the daemon is away.

@@ -121,9 +121,9 @@ impl Login {
                 progress = client.login_progress(&started.id, POLL) => progress?,
                 _ = tokio::signal::ctrl_c() => {
                     let what = if self.device { "code" } else { "address" };
-                    output::say(&format!(
+                    output::say(&context.addressed(&format!(
                         "\nStopped waiting. The {what} stays good until it expires; sign in there, or run `agentauthd login` again."
-                    ));
+                    )));
                     return Ok(Exit::Error);
                 }
             };

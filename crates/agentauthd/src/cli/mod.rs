@@ -15,6 +15,7 @@ mod login;
 mod logout;
 mod man;
 mod output;
+mod overview;
 mod qr;
 mod run;
 mod setup;
@@ -22,6 +23,7 @@ mod status;
 mod whoami;
 mod words;
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use agentauth_client::Client;
@@ -32,7 +34,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 pub use exit::Exit;
 pub use failure::Failure;
 
-use crate::config::{Flags, Loaded, load};
+use crate::config::{DEFAULT_PROFILE, Flags, Loaded, addressed, load};
 use crate::environment::Environment;
 
 /// Stands between AI agents and what they may do: one login, checked before every sensitive action.
@@ -110,12 +112,22 @@ struct Context<'a> {
 impl Context<'_> {
     /// A client of the daemon that the configuration points at. The daemon is this user's own.
     fn client(&self) -> Client {
-        Client::new(&self.loaded.config.paths.socket, self.environment.uid())
+        let config = &self.loaded.config;
+        Client::new(&config.paths.socket, self.environment.uid()).for_profile(&config.profile)
     }
 
     fn now(&self) -> Timestamp {
-        SystemClock.now()
+        now()
     }
+
+    /// A text whose commands are those of the profile in use.
+    fn addressed<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        addressed(&self.loaded.config.profile, text)
+    }
+}
+
+fn now() -> Timestamp {
+    SystemClock.now()
 }
 
 /// Parses the process's arguments.
@@ -146,10 +158,12 @@ pub async fn dispatch(cli: Cli, environment: &Environment) -> Exit {
         Color::Always => anstream::ColorChoice::Always,
         Color::Never => anstream::ColorChoice::Never,
     });
+    let named = cli.global.profile.clone();
     match carry_out(cli, environment).await {
         Ok(exit) => exit,
         Err(failure) => {
-            output::say(&failure.report());
+            let named = named.as_deref().or_else(|| environment.value("AGENTAUTHD_PROFILE")?.to_str());
+            output::say(&addressed(named.unwrap_or(DEFAULT_PROFILE), &failure.report()));
             failure.exit()
         }
     }
@@ -170,6 +184,11 @@ async fn carry_out(cli: Cli, environment: &Environment) -> Result<Exit, Failure>
     }
     if let Command::Run(command) = &cli.command {
         flags = command.flags(flags);
+    }
+    if let Command::Status(command) = &cli.command
+        && command.means_all(environment, &flags)?
+    {
+        return command.run_all(environment).await;
     }
     let loaded = match load(environment, &flags) {
         Ok(loaded) => loaded,

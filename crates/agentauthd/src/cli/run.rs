@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
 use super::{Context, Exit, Failure};
-use crate::config::{Config, Flags, Loaded, Log, LogFormat, StoreKind};
+use crate::config::{Config, Flags, Log, LogFormat, StoreKind, overlaps};
 use crate::daemon::{self, Start};
 
 /// Run the daemon in the foreground until it is told to stop (SIGTERM or Ctrl-C). The log goes to standard error.
@@ -35,11 +35,13 @@ impl Run {
 
     pub(super) async fn run(self, context: Context<'_>) -> Result<Exit, Failure> {
         start_log(&context.loaded.config.log)?;
-        for note in &context.loaded.notes {
+        let mut notes = context.loaded.notes.clone();
+        notes.extend(overlaps(context.environment, &context.loaded));
+        for note in &notes {
             tracing::warn!("{note}");
         }
         let passphrase = ask_for_passphrase(&context.loaded.config)?;
-        let Loaded { config, notes, .. } = context.loaded;
+        let config = context.loaded.config;
         let needless_credentials =
             context.environment.needless_credentials().iter().map(|&name| name.to_owned()).collect();
         daemon::run(Start { config, notes, needless_credentials, passphrase }).await?;

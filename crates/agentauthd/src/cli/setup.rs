@@ -2,13 +2,14 @@
 
 use std::io::IsTerminal;
 
+use agentauth_core::text::display_safe_within;
 use clap::Args;
 use dialoguer::Input;
 
 use super::edit::Edited;
 use super::output::{self, STRONG, WARN};
 use super::{Context, Exit, Failure};
-use crate::config::{Origin, judge};
+use crate::config::{DEFAULT_PROFILE, Login, Origin, free_ports, judge};
 
 /// Write the configuration, and say what to register with the provider. Other keys in the file stay as they are.
 #[derive(Debug, Args)]
@@ -68,6 +69,7 @@ impl Setup {
         if !base_url.is_empty() || file.text("provider", BASE_URL).is_some() {
             self.put(&mut file, BASE_URL, &base_url, asks)?;
         }
+        let login = self.ports(&mut file, context)?;
         if file.changed() {
             let path = file.save().map_err(told)?;
             output::say(&format!("Wrote {}.", path.display()));
@@ -81,8 +83,26 @@ impl Setup {
                 output::say(&format!("{WARN}note:{WARN:#} `{key}` is overridden by {origin}"));
             }
         }
-        advise(context)?;
+        for note in context.loaded.notes.iter() {
+            output::say(&format!("{WARN}note:{WARN:#} {}", display_safe_within(note, 2048)));
+        }
+        advise(context, &login)?;
         Ok(Exit::Done)
+    }
+
+    /// How a login comes back: a named profile that has been given no ports gets some that are no other profile's.
+    fn ports(&self, file: &mut Edited, context: &Context<'_>) -> Result<Login, Failure> {
+        let loaded = &context.loaded;
+        let mut login = loaded.config.login.clone();
+        let profile = &loaded.config.profile;
+        if profile != DEFAULT_PROFILE
+            && *loaded.origins.of("login.ports") == Origin::Default
+            && let Some(ports) = free_ports(context.environment, profile)
+        {
+            file.set_numbers("login", "ports", &ports).map_err(told)?;
+            login.ports = ports;
+        }
+        Ok(login)
     }
 
     /// Sets a key; asks before it replaces another value.
@@ -101,19 +121,15 @@ impl Setup {
 }
 
 /// What remains to be done. The addresses are data: a script may register them.
-fn advise(context: &Context<'_>) -> Result<(), Failure> {
+fn advise(context: &Context<'_>, login: &Login) -> Result<(), Failure> {
     output::say(&format!(
         "\n{STRONG}Register with the provider{STRONG:#}, exactly as they stand (approved redirect URLs of the application):\n"
     ));
-    for uri in context.loaded.config.login.redirect_uris() {
+    for uri in login.redirect_uris() {
         output::data(&uri)?;
     }
     let profile = &context.loaded.config.profile;
-    let with = if profile == crate::config::DEFAULT_PROFILE {
-        String::new()
-    } else {
-        format!(" --profile {profile}")
-    };
+    let with = if profile == DEFAULT_PROFILE { String::new() } else { format!(" --profile {profile}") };
     output::say(&format!(
         "\n{STRONG}Then{STRONG:#}\n  agentauthd{with} run      starts the daemon\n  agentauthd{with} login    opens the browser\n  agentauthd{with} status   shows how things stand"
     ));

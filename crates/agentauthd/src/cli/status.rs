@@ -1,4 +1,4 @@
-//! `agentauthd status`: a glance at everything, once or over and over.
+//! `agentauthd status`: a glance at everything of one profile, or a line for each; once or over and over.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -7,12 +7,19 @@ use agentauth_api::Status;
 use agentauth_client::{Client, ClientError};
 use clap::Args;
 
+use super::overview::{self, Overview};
 use super::{Context, Exit, Failure, glance, output};
+use crate::config::Flags;
+use crate::environment::Environment;
 
 /// How often `--watch` looks.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// A glance at everything: login, provider, keys, secret store, policy, record, agents, problems.
+/// A glance at everything: login, provider, keys, secret store, policy, record, agents, problems. Where there are more
+/// profiles than the default one, and none is named, a line for each.
+///
+/// Exits with 3 if the daemon does not run. For all profiles: with 1 if one of them is unusable (its configuration is at
+/// fault, or its daemon gave no usable answer), else with 3 if no daemon runs, else with 0.
 #[derive(Debug, Args)]
 pub(super) struct StatusCommand {
     /// Print it as JSON; with `--watch`, one object a line.
@@ -21,6 +28,9 @@ pub(super) struct StatusCommand {
     /// Look again every second, until Ctrl-C.
     #[arg(long)]
     watch: bool,
+    /// A line for each profile, even if there is only one; with `--json`, an object with an array `profiles`.
+    #[arg(long)]
+    all: bool,
 }
 
 impl StatusCommand {
@@ -38,21 +48,53 @@ impl StatusCommand {
         Ok(Exit::Done)
     }
 
+    /// Whether every profile is meant, which is so where no flag or variable names one.
+    ///
+    /// # Errors
+    /// When flags name one and all.
+    pub(super) fn means_all(&self, environment: &Environment, flags: &Flags) -> Result<bool, Failure> {
+        let by_flag = flags.config.is_some()
+            || flags.values.iter().any(|flag| matches!(flag.key.as_str(), "profile" | "paths.socket"));
+        if self.all && by_flag {
+            let told = "`--all` shows every profile, so `--profile`, `--config` and `--socket` make no sense beside it";
+            return Err(Failure::Usage(told.to_owned()));
+        }
+        let by_variable = ["AGENTAUTHD_PROFILE", "AGENTAUTHD_CONFIG", "AGENTAUTHD_SOCKET"]
+            .into_iter()
+            .any(|variable| environment.value(variable).is_some());
+        Ok(self.all || !by_flag && !by_variable && overview::has_more_than_the_default(environment))
+    }
+
+    /// Every profile.
+    pub(super) async fn run_all(&self, environment: &Environment) -> Result<Exit, Failure> {
+        if !self.watch {
+            let overview = Overview::look(environment).await;
+            if self.json {
+                output::json(&overview)?;
+            } else {
+                output::raw(&overview.render(super::now()))?;
+            }
+            return Ok(overview.exit());
+        }
+        let redraws = !self.json && std::io::stdout().is_terminal();
+        watched(async || {
+            let overview = Overview::look(environment).await;
+            if self.json {
+                let line = serde_json::to_string(&overview).map_err(|error| Failure::Output(error.into()))?;
+                return Ok(line + "\n");
+            }
+            Ok(redrawn(overview.render(super::now()), redraws))
+        })
+        .await
+    }
+
     async fn watch(&self, client: &mut Client, context: &Context<'_>) -> Result<Exit, Failure> {
         let redraws = !self.json && std::io::stdout().is_terminal();
-        let mut beat = tokio::time::interval(EVERY);
-        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let watching = async {
-            loop {
-                beat.tick().await;
-                let seen = client.status().await;
-                output::raw(&self.picture(&seen, context, redraws)?)?;
-            }
-        };
-        tokio::select! {
-            ended = watching => ended,
-            _ = tokio::signal::ctrl_c() => Ok(Exit::Done),
-        }
+        watched(async || {
+            let seen = client.status().await;
+            self.picture(&seen, context, redraws)
+        })
+        .await
     }
 
     /// One picture of the sequence. A daemon that is away is a picture too: it may come back.
@@ -73,10 +115,31 @@ impl StatusCommand {
             Ok(status) => glance::render(status, context.now()),
             Err(error) => format!("{}\n", glance::unreachable(error)),
         };
-        if !redraws {
-            return Ok(text + "\n");
-        }
-        // Home, each line cleared to its end, then the rest of the screen: no flicker.
-        Ok(format!("\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n")))
+        Ok(redrawn(text, redraws))
     }
+}
+
+/// Shows one picture after the other, until Ctrl-C.
+async fn watched(mut picture: impl AsyncFnMut() -> Result<String, Failure>) -> Result<Exit, Failure> {
+    let mut beat = tokio::time::interval(EVERY);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let watching = async {
+        loop {
+            beat.tick().await;
+            output::raw(&picture().await?)?;
+        }
+    };
+    tokio::select! {
+        ended = watching => ended,
+        _ = tokio::signal::ctrl_c() => Ok(Exit::Done),
+    }
+}
+
+/// A picture over the one before, or below it.
+fn redrawn(text: String, redraws: bool) -> String {
+    if !redraws {
+        return text + "\n";
+    }
+    // Home, each line cleared to its end, then the rest of the screen: no flicker.
+    format!("\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n"))
 }

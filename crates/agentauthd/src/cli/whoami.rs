@@ -31,13 +31,13 @@ impl Whoami {
             .as_deref()
             .map(|detail| format!(" ({})", display_safe(detail)))
             .unwrap_or_default();
-        output::say(&match session.phase {
+        output::say(&context.addressed(&match session.phase {
             SessionPhase::Unverified => {
                 format!("The login is stored but not verified yet{detail}; wait until the provider answers.")
             }
             SessionPhase::Over => format!("The login is over{detail}; run `agentauthd login`."),
             _ => format!("Nobody is logged in{detail}; run `agentauthd login`."),
-        });
+        }));
         Ok(Exit::Error)
     }
 }

@@ -26,7 +26,7 @@ pub use fault::{ConfigFault, ConfigFaults};
 pub use load::{ADMIN_DIRECTORY, FlagValue, Flags, Loaded, Origins, PASSPHRASE_CREDENTIAL, Setting, load};
 pub use options::judge;
 pub use places::user_file;
-pub use profiles::{Profile, free_ports, overlaps, profiles, sockets};
+pub use profiles::{Profile, addressed, free_ports, overlaps, profiles, sockets};
 pub use toml_file::Origin;
 
 /// Everything that can be configured. Paths are absolute.

@@ -3,17 +3,18 @@
 //! Architecture invariant: a profile stands alone. Its file takes nothing from another's; a variable reaches only the
 //! profile that `AGENTAUTHD_PROFILE` names, since whoever set it for one profile did not mean the others.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use agentauth_idp::DEFAULT_PORTS;
 use agentauth_ipc::location;
 
+use super::DEFAULT_PROFILE;
 use super::fault::ConfigFaults;
 use super::load::{Administrator, Flags, Loaded, load_with};
 use super::options::OptionSpec;
 use super::places::{self, PROFILES};
-use super::{Config, DEFAULT_PROFILE};
 use crate::environment::Environment;
 
 /// Which profile is meant.
@@ -182,14 +183,15 @@ fn overlaps_with(loaded: &Loaded, other: &Loaded) -> Vec<String> {
             ));
         }
     }
-    let places: [(&str, fn(&Config) -> &PathBuf, &str); 4] = [
-        ("paths.state_dir", |config| &config.paths.state_dir, "the second daemon to come does not start"),
-        ("paths.socket", |config| &config.paths.socket, "the second daemon to come does not start"),
-        ("paths.agents_dir", |config| &config.paths.agents_dir, "what is registered for one is for both"),
-        ("paths.policies_dir", |config| &config.paths.policies_dir, "what is in force for one is for both"),
-    ];
-    for (key, place, effect) in places {
-        if place(own) == place(theirs) {
+    let (ours, others) = (&own.paths, &theirs.paths);
+    let (no_start, rules) = ("the second daemon to come does not start", "what is there for one is for both");
+    for (key, place, other_place, effect) in [
+        ("paths.state_dir", &ours.state_dir, &others.state_dir, no_start),
+        ("paths.socket", &ours.socket, &others.socket, no_start),
+        ("paths.agents_dir", &ours.agents_dir, &others.agents_dir, rules),
+        ("paths.policies_dir", &ours.policies_dir, &others.policies_dir, rules),
+    ] {
+        if place == other_place {
             notes.push(format!(
                 "`{key}` is that of the profile `{name}` too, so {effect}: give each profile its own"
             ));
@@ -219,6 +221,27 @@ fn free_ports_under(
     let mut bases = (first..=u16::MAX - size).step_by(size.into());
     let base = bases.find(|base| (*base..base + size).all(|port| !taken.contains(&port)))?;
     Some((base..base + size).collect())
+}
+
+/// A text whose commands (`agentauthd login`) are those of this profile (`agentauthd --profile dev login`): whoever does
+/// what it says must not end up at another profile's login.
+#[must_use]
+pub fn addressed<'a>(profile: &str, text: &'a str) -> Cow<'a, str> {
+    const COMMAND: &str = "`agentauthd ";
+    const OPTION: &str = "--profile ";
+    if profile == DEFAULT_PROFILE || !text.contains(COMMAND) {
+        return Cow::Borrowed(text);
+    }
+    let mut parts = text.split(COMMAND);
+    let mut whole = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        whole.push_str(COMMAND);
+        if !part.starts_with(OPTION) {
+            whole.push_str(&format!("{OPTION}{profile} "));
+        }
+        whole.push_str(part);
+    }
+    Cow::Owned(whole)
 }
 
 /// Whether anything but the defaults says who the provider is.

@@ -254,3 +254,16 @@ fn free_ports_are_nobody_elses() {
         .profile("new", "[login]\nports = [1025]\n");
     assert_eq!(free(&machine), Some(vec![47829, 47830, 47831]));
 }
+
+#[test]
+fn what_a_text_says_to_do_is_done_in_the_right_profile() {
+    let text = "run `agentauthd login`, then `agentauthd status`";
+    assert_eq!(addressed("default", text), text);
+    let addressed_once = addressed("dev", text).into_owned();
+    assert_eq!(
+        addressed_once,
+        "run `agentauthd --profile dev login`, then `agentauthd --profile dev status`"
+    );
+    assert_eq!(addressed("dev", &addressed_once), addressed_once);
+    assert_eq!(addressed("dev", "agentauthd is not running"), "agentauthd is not running");
+}

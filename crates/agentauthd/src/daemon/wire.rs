@@ -20,6 +20,7 @@ use super::keeper::{LoggedOut, View};
 use super::logins::{Ask, Progress, Started, Way};
 use super::record::Asked;
 use super::server::Refusal;
+use crate::config::addressed;
 
 /// The longest purpose, in bytes.
 const MAX_PURPOSE: usize = 1024;
@@ -137,14 +138,14 @@ fn account(user: &User) -> api::Account {
 }
 
 /// A decision as it goes out.
-pub(crate) fn check_response(decision: Decision, asked: Asked) -> api::CheckResponse {
+pub(crate) fn check_response(profile: &str, decision: Decision, asked: Asked) -> api::CheckResponse {
     api::CheckResponse {
         id: decision.id.to_string(),
         decision: if decision.allow { api::Verdict::Allow } else { api::Verdict::Deny },
         reason: decision.reason.as_str().to_owned(),
         remedy: decision.remedy.map(|remedy| remedy.as_str().to_owned()),
-        message: decision.message,
-        model_message: decision.model_message,
+        message: addressed(profile, &decision.message).into_owned(),
+        model_message: addressed(profile, &decision.model_message).into_owned(),
         agents: decision.agents,
         assurance: decision.assurance.as_str().to_owned(),
         scopes: decision.scopes.iter().map(ToString::to_string).collect(),
@@ -170,7 +171,10 @@ pub(crate) fn status(app: &App, pid: u32, facts: &CallerFacts, grade: Grade, now
     let side = app.provider.as_ref();
     let view = side.map(|side| side.keeper.view()).unwrap_or_default();
     let audit = audit(app);
-    let problems = problems(app, &snapshot, &view, &audit, now);
+    let problems = problems(app, &snapshot, &view, &audit, now)
+        .iter()
+        .map(|problem| addressed(&app.about.profile, problem).into_owned())
+        .collect();
     api::Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),

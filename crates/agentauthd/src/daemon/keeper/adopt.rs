@@ -125,7 +125,11 @@ impl Keeper {
         self.history = RefreshHistory::default();
         self.put_history(0, Some(session.logged_in_at)).await;
         self.next = Some(next_refresh(&session, (self.parts.jitter)(), None));
-        self.held = Held::Login(Login { stored, unstored: false, session_token: Some(new.session_token) });
+        self.held = Held::Login(Login {
+            stored: Box::new(stored),
+            unstored: false,
+            session_token: Some(new.session_token),
+        });
         let user = session.user.clone();
         let fresh_until = self.parts.keys.fresh_until();
         self.show(|snapshot| {
@@ -172,7 +176,7 @@ impl Keeper {
         // What this login replaces: the stored one, and a newer one that the store did not take.
         let stored_before = before.and_then(|secret| StoredLogin::from_secret(&secret).ok());
         let unstored = match std::mem::replace(&mut self.held, Held::Unknown) {
-            Held::Login(login) if login.unstored => Some(login.stored),
+            Held::Login(login) if login.unstored => Some(*login.stored),
             _ => None,
         };
         stored_before.into_iter().chain(unstored).for_each(|login| self.farewell(login));

@@ -53,7 +53,7 @@ impl Keeper {
             )),
         }
         let in_memory = match std::mem::replace(&mut self.held, Held::Nothing) {
-            Held::Login(login) => Some(login.stored),
+            Held::Login(login) => Some(*login.stored),
             Held::Nothing | Held::Unknown => None,
         };
         if !done.secret_removed {

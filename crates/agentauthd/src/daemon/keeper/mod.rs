@@ -163,7 +163,7 @@ enum Held {
 }
 
 struct Login {
-    stored: StoredLogin,
+    stored: Box<StoredLogin>,
     /// `stored` has a rotated refresh token that the store has not taken yet; it is not used before.
     unstored: bool,
     /// The session token in force, to be held against each new set of keys.

@@ -41,7 +41,7 @@ impl Keeper {
         match stored {
             Stored::Login(stored) => {
                 if let Held::Login(login) = &mut self.held {
-                    login.stored = *stored;
+                    login.stored = stored;
                 }
             }
             Stored::Nothing => {

@@ -31,7 +31,7 @@ impl Keeper {
             Stored::Login(stored) => {
                 let why = "the provider has not confirmed the stored login since agentauthd started";
                 self.set_unverified(Some(stored.user.clone()), why);
-                self.held = Held::Login(Login { stored: *stored, unstored: false, session_token: None });
+                self.held = Held::Login(Login { stored, unstored: false, session_token: None });
                 self.next = Some(self.parts.clock.now());
                 self.view.send_modify(|view| view.problem = None);
             }

@@ -47,7 +47,7 @@ pub(super) async fn check(
         }
         decision = answer(&app, &connection, &caller, &request, &asked).await?;
     }
-    Ok(Json(wire::check_response(decision, asked)))
+    Ok(Json(wire::check_response(&app.about.profile, decision, asked)))
 }
 
 /// One decision: made, the caller proved once more, recorded. What cannot be recorded is denied.
