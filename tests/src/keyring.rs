@@ -137,6 +137,29 @@ impl Keyring {
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
     }
 
+    /// Puts a copy of one profile's refresh token into another's place, as somebody with `secret-tool` can.
+    pub fn copy_refresh_token(&self, from: &str, to: &str) {
+        let attributes = |profile| ["service", "agentauthd", "profile", profile, "kind", "refresh_token"];
+        let tool = |words: &[&str], input: &[u8]| {
+            let mut child = clean(&mut Command::new("secret-tool"), self.home.path())
+                .args(words)
+                .env("DBUS_SESSION_BUS_ADDRESS", &self.address)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            child.stdin.take().unwrap().write_all(input).unwrap();
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success(), "secret-tool {words:?}");
+            output.stdout
+        };
+        let secret = tool(&[&["lookup"][..], &attributes(from)].concat(), b"");
+        assert!(!secret.is_empty(), "there is no refresh token of {from}");
+        tool(&[&["clear"][..], &attributes(to)].concat(), b"");
+        let store = ["store", "--label=copy", "--collection=login"];
+        tool(&[&store[..], &attributes(to)].concat(), &secret);
+    }
+
     /// The file that the keyring is kept in.
     pub fn on_disk(&self) -> Vec<u8> {
         std::fs::read(self.home.path().join("data/keyrings/login.keyring")).unwrap_or_default()

@@ -25,11 +25,7 @@ fn options(profile: &str) -> WorldOptions {
 }
 
 fn in_keyring(profile: &str, keyring: &Keyring) -> WorldOptions {
-    WorldOptions {
-        store: Store::Keychain,
-        bus: Some(keyring.address().to_owned()),
-        ..options(profile)
-    }
+    WorldOptions { store: Store::Keychain, bus: Some(keyring.address().to_owned()), ..options(profile) }
 }
 
 /// A provider of its own for a profile, with another project than everybody else's.
@@ -123,12 +119,20 @@ fn three_logins_at_once_and_nothing_shared() {
     assert_eq!(staging.status().session.phase, SessionPhase::Active);
     assert_eq!(prod.provider.live_families(ALICE.email), 1);
     let left = keyring.search("service", "agentauthd");
-    assert!(!left.contains("profile = dev") && left.contains("profile = prod") && left.contains("profile = staging"));
+    assert!(
+        !left.contains("profile = dev")
+            && left.contains("profile = prod")
+            && left.contains("profile = staging")
+    );
     // And none of their tokens was ever sent to another provider.
     for (world, name) in worlds.iter().zip(NAMES) {
         let sent: Vec<_> = world.provider.issued().into_iter().map(|secret| secret.value).collect();
-        for other in worlds.iter().filter(|other| other.provider.project_id() != world.provider.project_id()) {
-            assert!(refresh_tokens(other).iter().all(|token| !sent.contains(token)), "{name} was sent another's token");
+        for other in worlds.iter().filter(|other| other.provider.project_id() != world.provider.project_id())
+        {
+            assert!(
+                refresh_tokens(other).iter().all(|token| !sent.contains(token)),
+                "{name} was sent another's token"
+            );
         }
     }
 }
@@ -141,7 +145,11 @@ fn an_agent_of_one_is_a_stranger_to_the_other() {
     prod.login(ALICE);
     assert_eq!(dev.check(PAY)["decision"], "allow");
     let decision = prod.check(PAY);
-    assert_eq!((&decision["decision"], &decision["reason"]), (&json!("deny"), &json!("agent_unknown")), "{decision}");
+    assert_eq!(
+        (&decision["decision"], &decision["reason"]),
+        (&json!("deny"), &json!("agent_unknown")),
+        "{decision}"
+    );
 
     // What a decision tells the person to do is done in that profile.
     dev.cli(&["logout"]);
@@ -170,26 +178,25 @@ fn who_means_one_profile_is_not_answered_by_another() {
 
 #[test]
 fn a_login_is_taken_up_by_no_other_profile_and_sent_to_no_other_provider() {
-    let file = |name: &str| WorldOptions { store: Store::File, ..options(name) };
-    let dev = World::with(&provider_of("dev"), file("dev"));
+    let Some(keyring) = Keyring::start() else { return };
+    let dev = World::with(&provider_of("dev"), in_keyring("dev", &keyring));
     dev.login(ALICE);
-    // The same provider in another profile, with a copy of the first one's login and of what it knows.
-    let mut twin = dev.beside(&dev.provider, file("twin"));
+    // The same account of the same provider in another profile, with a copy of the first one's login.
+    let mut twin = dev.beside(&dev.provider, in_keyring("twin", &keyring));
     twin.login(ALICE);
     twin.stop_daemon();
-    for path in process::files_below(&dev.state_dir().join("secrets")) {
-        let name = path.file_name().unwrap().to_str().unwrap().replace("dev-", "twin-");
-        std::fs::copy(&path, twin.state_dir().join("secrets").join(name)).unwrap();
-    }
+    keyring.copy_refresh_token("dev", "twin");
     twin.start_daemon();
     let status = wait::until("the foreign login to be told", || {
-        Some(twin.status()).filter(|status| status.problems.iter().any(|problem| problem.contains("`dev`")))
+        let foreign =
+            |problem: &String| problem.contains("belongs to project") && problem.contains("profile `dev`");
+        Some(twin.status()).filter(|status| status.problems.iter().any(foreign))
     });
     assert_eq!(status.session.phase, SessionPhase::LoggedOut, "{status:#?}");
     assert_eq!(dev.status().session.phase, SessionPhase::Active);
 
     // Another project under the same name: the token stays where it is.
-    let mut prod = dev.beside(&provider_of("prod"), file("prod"));
+    let mut prod = dev.beside(&provider_of("prod"), in_keyring("prod", &keyring));
     prod.login(BOB);
     prod.stop_daemon();
     let text = std::fs::read_to_string(prod.config_file()).unwrap();
@@ -264,8 +271,13 @@ fn status_shows_every_profile() {
     command.arg("status");
     let outcome = e2e::cli::run(command);
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
-    let line = |name: &str| outcome.stdout.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
-    assert!(line("dev").contains(ALICE.name) && line("dev").contains(dev.provider.project_id()), "{outcome:?}");
+    let line = |name: &str| {
+        outcome.stdout.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned()
+    };
+    assert!(
+        line("dev").contains(ALICE.name) && line("dev").contains(dev.provider.project_id()),
+        "{outcome:?}"
+    );
     assert!(line("dev").contains(" in "), "the next refresh: {outcome:?}");
     assert!(line("staging").contains("not running"), "{outcome:?}");
     assert!(line("prod").contains("logged out"), "{outcome:?}");
@@ -282,8 +294,14 @@ fn status_shows_every_profile() {
         .collect();
     assert_eq!(entries.len(), 3, "{told}");
     assert_eq!(entries["dev"]["status"]["session"]["phase"], "active");
-    assert_eq!((&entries["staging"]["state"], &entries["staging"]["status"]), (&json!("not_running"), &Value::Null));
-    assert_eq!((&entries["prod"]["state"], &entries["prod"]["configured"]), (&json!("running"), &json!(false)));
+    assert_eq!(
+        (&entries["staging"]["state"], &entries["staging"]["status"]),
+        (&json!("not_running"), &Value::Null)
+    );
+    assert_eq!(
+        (&entries["prod"]["state"], &entries["prod"]["configured"]),
+        (&json!("running"), &json!(false))
+    );
     assert!(told.to_string().find("eyJ").is_none(), "no token");
 
     // One profile is told as ever.

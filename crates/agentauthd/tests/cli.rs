@@ -125,8 +125,11 @@ fn a_daemon_that_does_not_run_exits_with_3_and_says_what_to_do() {
     ] {
         let ran = user.run(arguments);
         assert_eq!((ran.code, ran.out.as_str()), (3, ""), "{arguments:?}: {}", ran.talk);
-        let start =
-            if arguments[0] == "--profile" { "`agentauthd --profile staging run`" } else { "`agentauthd run`" };
+        let start = if arguments[0] == "--profile" {
+            "`agentauthd --profile staging run`"
+        } else {
+            "`agentauthd run`"
+        };
         assert!(ran.talk.contains("is not running") && ran.talk.contains(start), "{}", ran.talk);
     }
     let ran = user.run(&["--profile", "staging", "status"]);

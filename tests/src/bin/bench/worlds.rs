@@ -118,6 +118,7 @@ fn options() -> WorldOptions {
         store: Store::Memory,
         bus: None,
         agents: Vec::new(),
+        profile: None,
         uid: None,
         more_configuration: LIMITS.to_owned(),
         log_filter: "info".to_owned(),
