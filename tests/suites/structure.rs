@@ -139,6 +139,92 @@ fn one_file_converts_between_wire_and_rules() {
     assert!(wrong.is_empty(), "only wire.rs converts between wire and rules: {wrong:#?}");
 }
 
+/// Where the codes of each section of `docs/troubleshooting.md` come from: a file, and the functions in it that name them.
+const CODES: &[(&str, &[(&str, &[&str])])] = &[
+    ("Exit codes", &[("crates/agentauthd/src/cli/exit.rs", &["fn code"])]),
+    ("Reasons of a decision", &[("crates/agentauth-core/src/decision.rs", &["impl Reason {"])]),
+    ("Remedies", &[("crates/agentauth-core/src/decision.rs", &["impl Remedy {"])]),
+    ("Errors on the socket", &[("crates/agentauth-api/src/problem.rs", &["fn as_str"])]),
+    (
+        "Login failures",
+        &[
+            (
+                "crates/agentauthd/src/daemon/logins.rs",
+                &["async fn session", "fn login_code", "fn device_code"],
+            ),
+            ("crates/agentauthd/src/daemon/keeper/adopt.rs", &["fn code"]),
+        ],
+    ),
+    (
+        "Token refusals",
+        &[
+            ("crates/agentauth-core/src/claims/refusal.rs", &["impl ClaimsFault {", "impl TokenRefusal {"]),
+            ("crates/agentauth-core/src/claims/keys.rs", &["fn code"]),
+            ("crates/agentauth-idp/src/jwks.rs", &["fn code"]),
+            ("crates/agentauth-idp/src/keys.rs", &["fn code"]),
+            ("crates/agentauth-idp/src/tokens.rs", &["fn code"]),
+        ],
+    ),
+    ("Refused callbacks", &[("crates/agentauth-idp/src/callback.rs", &["fn code"])]),
+];
+
+#[test]
+fn every_code_is_explained_and_no_other() {
+    let guide = std::fs::read_to_string(root().join("docs/troubleshooting.md")).unwrap();
+    let mut wrong = Vec::new();
+    for (section, sources) in CODES {
+        let told = guide.split(&format!("\n## {section}\n")).nth(1).unwrap().split("\n## ").next().unwrap();
+        let first_cells = told.lines().filter_map(|line| line.strip_prefix("| `")?.split("` |").next());
+        let explained: Vec<&str> = first_cells.collect();
+        let distinct: BTreeSet<&str> = explained.iter().copied().collect();
+        assert_eq!(distinct.len(), explained.len(), "a code stands twice under {section}");
+        let mut known = BTreeSet::new();
+        for (file, places) in *sources {
+            let text = std::fs::read_to_string(root().join(file)).unwrap();
+            for place in *places {
+                let found = codes_in(&text, place, *section == "Exit codes");
+                assert!(!found.is_empty(), "{file} has no codes at `{place}`: correct CODES");
+                known.extend(found);
+            }
+        }
+        wrong.extend(
+            known
+                .iter()
+                .filter(|code| !distinct.contains(code.as_str()))
+                .map(|code| format!("{section} lacks `{code}`")),
+        );
+        wrong.extend(
+            distinct
+                .iter()
+                .filter(|code| !known.contains(**code))
+                .map(|code| format!("{section} explains `{code}`, which is none")),
+        );
+    }
+    assert!(wrong.is_empty(), "docs/troubleshooting.md: {wrong:#?}");
+}
+
+/// The codes that a function, or an `impl` with such a function, names: `… => "code"` or `… => 64`.
+fn codes_in(text: &str, place: &str, numbers: bool) -> BTreeSet<String> {
+    let Some(at) = text.find(place) else { return BTreeSet::new() };
+    let indent: String = text[..at].chars().rev().take_while(|c| *c == ' ').collect();
+    let body = text[at..].split(&format!("\n{indent}}}")).next().unwrap_or_default();
+    let mut found = BTreeSet::new();
+    for (position, arrow) in body.match_indices("=> ") {
+        let value =
+            body[position + arrow.len()..].trim_start_matches(|c: char| c == '{' || c.is_whitespace());
+        let word = match value.strip_prefix('"') {
+            Some(text) => text.split('"').next().unwrap_or_default(),
+            None if numbers => value.split(',').next().unwrap_or_default(),
+            None => "",
+        };
+        if !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        {
+            found.insert(word.to_owned());
+        }
+    }
+    found
+}
+
 #[test]
 fn every_file_says_what_it_is_for() {
     let mut silent = Vec::new();
