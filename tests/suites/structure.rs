@@ -139,8 +139,11 @@ fn one_file_converts_between_wire_and_rules() {
     assert!(wrong.is_empty(), "only wire.rs converts between wire and rules: {wrong:#?}");
 }
 
-/// Where the codes of each section of `docs/troubleshooting.md` come from: a file, and the functions in it that name them.
-const CODES: &[(&str, &[(&str, &[&str])])] = &[
+/// A file, and the functions in it that name codes.
+type Source = (&'static str, &'static [&'static str]);
+
+/// Where the codes of each section of `docs/troubleshooting.md` come from.
+const CODES: &[(&str, &[Source])] = &[
     ("Exit codes", &[("crates/agentauthd/src/cli/exit.rs", &["fn code"])]),
     ("Reasons of a decision", &[("crates/agentauth-core/src/decision.rs", &["impl Reason {"])]),
     ("Remedies", &[("crates/agentauth-core/src/decision.rs", &["impl Remedy {"])]),
