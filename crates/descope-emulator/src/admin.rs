@@ -12,6 +12,10 @@
 //! | `POST users/{login}/revoke`, `…/sign-in`, `…/mint` | end all sessions; tokens without a browser; one forged token |
 //! | `GET families`, `POST families/{id}/revoke` | the sign-ins and what became of them |
 //! | `GET devices`, `POST devices/{user_code}/approve`, `…/deny` | sign-ins from other devices; `{"user":"…"}` approves |
+//! | `GET apps`, `PUT`, `DELETE apps/{client_id}` | [`App`] |
+//! | `PUT mcp-servers/{id}` | [`McpServer`] |
+//! | `GET consents`, `DELETE consents/{login}/{client_id}` | what users allowed third parties |
+//! | `GET outbox?to=…`, `DELETE outbox` | the mail with sign-in links |
 //! | `POST`, `DELETE overrides` | [`TokenOverride`] for the next token |
 //! | `GET`, `DELETE requests` | counts per path and the last requests |
 //! | `GET issued` | every secret so far |
@@ -23,12 +27,13 @@ use std::time::Duration;
 
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::apps::{App, McpServer};
 use crate::control::{Control, ControlFault};
 use crate::faults::Fault;
 use crate::forge::TokenOverride;
@@ -55,6 +60,12 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
         .route("/emulator/devices", get(devices))
         .route("/emulator/devices/{user_code}/approve", post(approve_device))
         .route("/emulator/devices/{user_code}/deny", post(deny_device))
+        .route("/emulator/apps", get(apps))
+        .route("/emulator/apps/{client_id}", put(put_app).delete(remove_app))
+        .route("/emulator/mcp-servers/{id}", put(put_mcp_server))
+        .route("/emulator/consents", get(consents))
+        .route("/emulator/consents/{login}/{client_id}", delete(revoke_consent))
+        .route("/emulator/outbox", get(outbox).delete(clear_outbox))
         .route("/emulator/overrides", post(add_override).delete(clear_overrides))
         .route("/emulator/requests", get(requests).delete(reset_requests))
         .route("/emulator/issued", get(issued))
@@ -227,6 +238,59 @@ async fn deny_device(State(shared): State<Arc<Shared>>, Path(user_code): Path<St
     let control = control(shared);
     control.deny_device(&user_code)?;
     json(control.devices())
+}
+
+async fn apps(State(shared): State<Arc<Shared>>) -> Answer {
+    json(control(shared).apps())
+}
+
+async fn put_app(
+    State(shared): State<Arc<Shared>>,
+    Path(client_id): Path<String>,
+    Json(app): Json<App>,
+) -> Answer {
+    json(control(shared).put_app(&client_id, app)?)
+}
+
+async fn remove_app(State(shared): State<Arc<Shared>>, Path(client_id): Path<String>) -> Answer {
+    json(json!({"removed": control(shared).remove_app(&client_id)}))
+}
+
+async fn put_mcp_server(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+    Json(server): Json<McpServer>,
+) -> Answer {
+    control(shared).put_mcp_server(&id, server.clone());
+    json(server)
+}
+
+async fn consents(State(shared): State<Arc<Shared>>) -> Answer {
+    json(control(shared).consents())
+}
+
+async fn revoke_consent(
+    State(shared): State<Arc<Shared>>,
+    Path((login, client_id)): Path<(String, String)>,
+) -> Answer {
+    json(json!({"revoked": control(shared).revoke_consent(&login, &client_id)?}))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MailQuery {
+    to: Option<String>,
+}
+
+async fn outbox(State(shared): State<Arc<Shared>>, Query(query): Query<MailQuery>) -> Answer {
+    let mut mail = control(shared).outbox();
+    mail.retain(|mail| query.to.as_ref().is_none_or(|to| mail.to.eq_ignore_ascii_case(to)));
+    json(mail)
+}
+
+async fn clear_outbox(State(shared): State<Arc<Shared>>) -> Answer {
+    control(shared).clear_outbox();
+    json(json!({}))
 }
 
 async fn add_override(State(shared): State<Arc<Shared>>, Json(change): Json<TokenOverride>) -> Answer {

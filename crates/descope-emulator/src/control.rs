@@ -1,5 +1,6 @@
 //! The handle through which tests, and the admin API, look at the emulator and change it.
 
+mod apps;
 mod device;
 
 use std::collections::BTreeMap;
@@ -47,6 +48,12 @@ pub enum ControlFault {
     /// No such user code, or its question is answered or over.
     #[error("there is no open question with the user code `{0}`; `devices` lists them")]
     UnknownUserCode(String),
+    /// No such MCP server.
+    #[error("there is no MCP server `{0}`; register it first")]
+    UnknownServer(String),
+    /// The project is a client already.
+    #[error("cannot register `{0}` as an app: it is the project's own client id")]
+    OwnClient(String),
     /// The settings were refused.
     #[error(transparent)]
     Settings(#[from] SettingsFault),
@@ -279,15 +286,7 @@ impl Control {
         let mut world = self.shared.world();
         let user_id = known(&world, login)?.id.clone();
         let scope = ["openid", "profile", "email", "offline_access"].map(str::to_owned).to_vec();
-        let sign_in = SignIn {
-            user_id,
-            client_id: self.shared.site.project_id.clone(),
-            scope,
-            tenant: None,
-            auth_time: now,
-            nonce: None,
-            stepped_up: false,
-        };
+        let sign_in = SignIn { scope, ..SignIn::to_project(&self.shared.site, user_id, now) };
         let issued = begin(&mut world, &self.shared.site, sign_in, Door::Oauth, now)?;
         Ok(SignedIn {
             family: issued.family,

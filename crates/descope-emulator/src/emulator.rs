@@ -1,6 +1,6 @@
 //! Starting, stopping and unplugging the emulator.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -10,13 +10,17 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::access_keys::AccessKeys;
+use crate::apps::Registry;
+use crate::consents::Consents;
 use crate::control::Control;
 use crate::devices::Devices;
+use crate::doors::par::PushedRequests;
 use crate::families::Families;
 use crate::fixture::{ACME, Fixture, FixtureFault, check_project_id};
 use crate::keys::{Algorithm, KeyFault, KeyRing, SigningKey};
 use crate::ledger::Ledger;
 use crate::one_time::OneTimeSecrets;
+use crate::outbox::Outbox;
 use crate::server::Server;
 use crate::settings::{Approval, Settings};
 use crate::state::{Shared, Site, World};
@@ -244,6 +248,8 @@ async fn world(fixture: &Fixture, settings: Settings) -> Result<World, StartFaul
         users: fixture.people(),
         tenants: fixture.tenants.clone(),
         roles: fixture.roles.clone(),
+        registry: Registry { apps: fixture.apps.clone(), servers: fixture.mcp_servers.clone() },
+        consents: Consents::default(),
         permissions: fixture.roles.values().flatten().cloned().collect(),
         descriptions: BTreeMap::new(),
         project_keys: fixture.project.keys.clone(),
@@ -254,7 +260,11 @@ async fn world(fixture: &Fixture, settings: Settings) -> Result<World, StartFaul
         foreign: None,
         families: Families::default(),
         sessions: HashMap::new(),
+        revoked: HashSet::new(),
+        id_tokens: HashMap::new(),
         codes: HashMap::new(),
+        pushed: PushedRequests::default(),
+        outbox: Outbox::default(),
         devices: Devices::default(),
         pages: HashMap::new(),
         browsers: HashMap::new(),

@@ -73,6 +73,45 @@ impl Refusal {
         Self::new(StatusCode::BAD_REQUEST, "E011003", "Request is invalid", "invalid_request", message)
     }
 
+    /// `E011003` for a grant type that is switched off for the application.
+    pub(crate) fn grant_off(grant: &str) -> Self {
+        let message = format!("The grant_type field is not enabled for this application: {grant}");
+        Self::new(StatusCode::BAD_REQUEST, "E011003", "Request is invalid", "unauthorized_client", message)
+    }
+
+    /// `E011003` for scopes that may not be asked for.
+    pub(crate) fn bad_scope(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "E011003", "Request is invalid", "invalid_scope", message)
+    }
+
+    /// `E011003` for a resource that is not on the application's list (RFC 8707).
+    pub(crate) fn no_target(resource: &str) -> Self {
+        let message = format!("The resource is not approved for this application: {resource}");
+        Self::new(StatusCode::BAD_REQUEST, "E011003", "Request is invalid", "invalid_target", message)
+    }
+
+    /// `E011004`, 401: the secret is not the application's.
+    pub(crate) fn wrong_secret() -> Self {
+        let message = "The client secret is not valid";
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "E011004",
+            "Request arguments are invalid",
+            "invalid_client",
+            message,
+        )
+    }
+
+    /// `E011003` for an authorization request that would be refused in the browser; `word` is RFC 6749's.
+    pub(crate) fn unacceptable(word: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "E011003", "Request is invalid", word, message)
+    }
+
+    /// `E152006`: a client cannot be registered; `word` is RFC 7591's.
+    pub(crate) fn registration(word: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "E152006", "Dynamic client registration failed", word, message)
+    }
+
     /// `E011004`: the arguments do not fit each other or the state.
     pub(crate) fn mismatch(message: impl Into<String>) -> Self {
         Self::new(

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::errors::Refusal;
 use crate::keys::KeyRing;
+use crate::realms::Realm;
 use crate::settings::{RefreshSettings, ReusePolicy};
 
 /// Why a family is over.
@@ -33,7 +34,10 @@ pub(crate) struct Family {
     pub(crate) id: u64,
     pub(crate) user_id: String,
     pub(crate) client_id: String,
+    pub(crate) realm: Realm,
     pub(crate) scope: Vec<String>,
+    /// What its tokens are for, beside the app's own audience (RFC 8707).
+    pub(crate) resources: Vec<String>,
     pub(crate) tenant: Option<String>,
     pub(crate) auth_time: Timestamp,
     pub(crate) ends_at: Timestamp,
@@ -59,7 +63,9 @@ struct RefreshToken {
 pub(crate) struct NewFamily {
     pub(crate) user_id: String,
     pub(crate) client_id: String,
+    pub(crate) realm: Realm,
     pub(crate) scope: Vec<String>,
+    pub(crate) resources: Vec<String>,
     pub(crate) tenant: Option<String>,
     pub(crate) auth_time: Timestamp,
     pub(crate) ends_at: Timestamp,
@@ -89,7 +95,9 @@ impl Family {
             id: 0,
             user_id: subject.to_owned(),
             client_id: String::new(),
+            realm: Realm::Project,
             scope: Vec::new(),
+            resources: Vec::new(),
             tenant,
             auth_time: Timestamp::UNIX_EPOCH,
             ends_at: Timestamp::MAX,
@@ -123,7 +131,9 @@ impl Families {
             id,
             user_id: new.user_id,
             client_id: new.client_id,
+            realm: new.realm,
             scope: new.scope,
+            resources: new.resources,
             tenant: new.tenant,
             auth_time: new.auth_time,
             ends_at: new.ends_at,

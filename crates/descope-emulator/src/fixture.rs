@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::apps::{App, McpServer, Registry};
 use crate::random::stable_id;
 use crate::settings::Settings;
 
@@ -27,6 +28,12 @@ pub struct Fixture {
     /// Roles by name, each with its permissions.
     #[serde(default)]
     pub roles: BTreeMap<String, Vec<String>>,
+    /// Applications by client id.
+    #[serde(default)]
+    pub apps: BTreeMap<String, App>,
+    /// MCP servers by id.
+    #[serde(default)]
+    pub mcp_servers: BTreeMap<String, McpServer>,
     /// The people.
     #[serde(default)]
     pub users: Vec<FixtureUser>,
@@ -107,7 +114,7 @@ pub struct TestPassword(String);
 
 impl TestPassword {
     /// A password; an empty one fits nothing.
-    pub(crate) fn new(text: &str) -> Self {
+    pub fn new(text: &str) -> Self {
         Self(text.to_owned())
     }
 
@@ -187,6 +194,16 @@ pub enum FixtureFault {
         /// The login id.
         login: String,
     },
+    /// A client belongs to an MCP server that is not defined.
+    #[error(
+        "the fixture's app `{app}` belongs to the MCP server `{server}`, which the table [mcp_servers] does not define"
+    )]
+    UnknownServer {
+        /// The client id.
+        app: String,
+        /// The server.
+        server: String,
+    },
     /// The project id has the wrong shape.
     #[error("`{id}` is not a project id: a `P` and 27 letters or digits (31 with a region code) are needed")]
     ProjectId {
@@ -204,6 +221,10 @@ impl Fixture {
         let fixture: Self = toml::from_str(text).map_err(|error| FixtureFault::Toml(Box::new(error)))?;
         if let Some(id) = &fixture.project.id {
             check_project_id(id)?;
+        }
+        let registry = Registry { apps: fixture.apps.clone(), servers: fixture.mcp_servers.clone() };
+        if let Some((app, server)) = registry.astray() {
+            return Err(FixtureFault::UnknownServer { app, server });
         }
         let mut logins: Vec<String> = Vec::new();
         for user in &fixture.users {
@@ -287,6 +308,7 @@ mod tests {
         assert!(said(&format!("{user}tenants = {{ T9 = [] }}")).contains("`T9`"));
         assert!(said(&format!("{user}{user}")).contains("`a@b.test`"));
         assert!(said("[project]\nid = \"X1\"").contains("`X1`"));
+        assert!(said("[apps.C1]\nkind = { mcp = \"MS9\" }").contains("`MS9`"));
         assert!(Fixture::parse("surprise = 1").is_err());
     }
 

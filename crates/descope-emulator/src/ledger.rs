@@ -33,6 +33,10 @@ pub enum SecretKind {
     Password,
     /// The handle of a sign-in page or the cookie of a remembered browser.
     BrowserHandle,
+    /// The token in a mailed sign-in link.
+    MailedLink,
+    /// The secret of a client that registered itself.
+    IssuedClientSecret,
     /// A private key, PEM.
     PrivateKey,
     /// The same private key without armour, on one line.

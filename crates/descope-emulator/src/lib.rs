@@ -22,14 +22,19 @@
 
 mod access_keys;
 mod admin;
+mod apps;
 mod audit;
+mod authorization;
 mod body;
+mod clients;
 mod clock;
+mod consents;
 mod control;
 mod devices;
 mod doors;
 mod emulator;
 mod errors;
+mod factors;
 mod families;
 mod faults;
 mod fixture;
@@ -38,8 +43,10 @@ mod keys;
 mod ledger;
 mod limits;
 mod one_time;
+mod outbox;
 mod params;
 mod random;
+mod realms;
 mod redirects;
 mod renew;
 mod server;
@@ -49,6 +56,8 @@ mod tokens;
 mod traffic;
 mod views;
 
+pub use apps::{App, AppKind, AppView, DefaultAudience, GrantType, McpServer};
+pub use consents::Consent;
 pub use control::{Control, ControlFault};
 pub use emulator::{Builder, Config, DEFAULT_PROJECT_ID, Emulator, StartFault};
 pub use families::FamilyEnd;
@@ -59,11 +68,13 @@ pub use fixture::{
 pub use forge::{Signing, TokenKind, TokenOverride};
 pub use keys::{Algorithm, KeyFault};
 pub use ledger::{Secret, SecretKind};
+pub use outbox::Mail;
+pub use realms::Realm;
 pub use settings::{
     Approval, AudienceForm, AuthorizationSchema, Delivery, DeviceSettings, EmptyClaims, ErrorShape,
-    HistoryShape, IssuerForm, Lifetimes, OauthSettings, RateLimit, RedirectSettings, RefreshSettings,
-    RefusalForm, RestSettings, ReusePolicy, ScopeForm, Settings, SettingsFault, TokenShape, UnrotatedAnswer,
-    ValidateShape,
+    HistoryShape, IssParameter, IssuerForm, Lifetimes, NonceForm, OauthSettings, RateLimit, RedirectSettings,
+    RefreshSettings, RefusalForm, RestSettings, ReusePolicy, ScopeForm, Settings, SettingsFault,
+    SignInSettings, TokenShape, UnrotatedAnswer, ValidateShape,
 };
 pub use traffic::{PathCount, RequestRecord};
 pub use views::{DeviceState, DeviceView, FamilyView, KeyView, SignedIn, UserChange, UserView};

@@ -6,9 +6,12 @@ use serde_json::Value;
 
 use crate::errors::Refusal;
 
+/// The one parameter that may be repeated (RFC 8707, 2).
+const REPEATABLE: &str = "resource";
+
 /// Named parameters, each at most once (RFC 6749, 3.1 and 3.2). Their `Debug` shows names only.
 #[derive(Clone, Default)]
-pub(crate) struct Params(BTreeMap<String, String>);
+pub(crate) struct Params(BTreeMap<String, Vec<String>>);
 
 impl std::fmt::Debug for Params {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -50,23 +53,32 @@ impl Params {
     }
 
     fn add(&mut self, name: &str, value: &str) -> Result<(), Refusal> {
-        if self.0.insert(name.to_owned(), value.to_owned()).is_some() {
+        let values = self.0.entry(name.to_owned()).or_default();
+        if !values.is_empty() && name != REPEATABLE {
             return Err(Refusal::bad_request(format!("The parameter {name} occurs more than once")));
         }
+        values.push(value.to_owned());
         Ok(())
     }
 
     /// These and `more`; a name in both is refused.
     pub(crate) fn and(mut self, more: Self) -> Result<Self, Refusal> {
-        for (name, value) in more.0 {
-            self.add(&name, &value)?;
+        for (name, value) in
+            more.0.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)))
+        {
+            self.add(name, value)?;
         }
         Ok(self)
     }
 
     /// A parameter that is there and not empty (RFC 6749, 3.1: an empty one counts as left out).
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.all(name).first().map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// Every value of a parameter.
+    pub(crate) fn all(&self, name: &str) -> &[String] {
+        self.0.get(name).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// A parameter that must be there.
@@ -96,5 +108,6 @@ mod tests {
         assert!(Params::from_form(b"a=1&a=2").is_err());
         assert!(Params::from_form(b"a=1").unwrap().and(Params::from_form(b"a=1").unwrap()).is_err());
         assert!(Params::from_body(Some("application/json"), b"[1]").is_err());
+        assert_eq!(Params::from_form(b"resource=a&resource=b").unwrap().all("resource"), ["a", "b"]);
     }
 }

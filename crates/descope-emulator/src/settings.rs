@@ -5,8 +5,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 mod rest;
+mod sign_in;
 
 pub use rest::{HistoryShape, RateLimit, RestSettings, ValidateShape};
+pub use sign_in::{IssParameter, NonceForm, SignInSettings};
 
 /// The project's settings. Every part has a default that follows Descope's documented one.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -22,6 +24,8 @@ pub struct Settings {
     pub oauth: OauthSettings,
     /// Signing in with a code from another device.
     pub device: DeviceSettings,
+    /// How users sign in, and what is told of it.
+    pub sign_in: SignInSettings,
     /// Where the authorization endpoint may send the browser.
     pub redirects: RedirectSettings,
     /// The endpoints under `/v1`.
@@ -126,8 +130,11 @@ pub enum Delivery {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TokenShape {
-    /// Form of `iss` in session and refresh tokens. ID tokens always carry the discovery issuer.
+    /// Form of `iss` in session and refresh tokens of the project's own client. Those of apps carry their issuer, ID
+    /// tokens always carry the discovery issuer.
     pub issuer: IssuerForm,
+    /// Tokens of MCP servers carry the issuer of inbound apps, whatever discovery says (sheet 3.2).
+    pub mcp_tokens_say_inbound: bool,
     /// `aud` of session tokens.
     pub audience: AudienceForm,
     /// Where roles and permissions stand.
@@ -162,6 +169,7 @@ impl Default for TokenShape {
     fn default() -> Self {
         Self {
             issuer: IssuerForm::Bare,
+            mcp_tokens_say_inbound: false,
             audience: AudienceForm::Auto,
             authorization: AuthorizationSchema::Default,
             auto_dct: true,
@@ -202,7 +210,8 @@ pub enum IssuerForm {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AudienceForm {
-    /// The project id on tokens from the OAuth endpoint, none on those from `/v1/auth/…`.
+    /// On tokens from an OAuth endpoint the app's own (the project id by default) and the granted resources; none on
+    /// those from `/v1/auth/…`.
     Auto,
     /// No `aud`.
     Absent,
@@ -258,7 +267,7 @@ pub struct OauthSettings {
     pub refresh_needs_offline_access: bool,
     /// Return an ID token on refresh, too.
     pub id_token_on_refresh: bool,
-    /// Demand a client secret on refresh (`E011002`), as integrators have met.
+    /// Demand a client secret on refresh even from public clients (`E011002`), as integrators have met.
     pub secret_on_refresh: bool,
     /// Take the `refresh_token` grant at all (a per-app switch).
     pub refresh_grant: bool,
@@ -266,6 +275,10 @@ pub struct OauthSettings {
     pub remember_browser: bool,
     /// The `flow` whose sign-in counts as a step-up (`su`).
     pub step_up_flow: String,
+    /// How `token_type` is written.
+    pub token_type: String,
+    /// What `/.well-known/project-configuration/{P}` says.
+    pub allow_iframe_embedding: bool,
     /// The flows that exist. Empty: every one does.
     pub flows: Vec<String>,
     /// The scopes that may be asked for. Empty: every one may, as at the real project endpoint.
@@ -294,6 +307,8 @@ impl Default for OauthSettings {
             refresh_grant: true,
             remember_browser: false,
             step_up_flow: "step-up".to_owned(),
+            token_type: "Bearer".to_owned(),
+            allow_iframe_embedding: false,
             flows: Vec::new(),
             scopes: Vec::new(),
             refusals: RefusalForm::Page,
@@ -347,8 +362,14 @@ impl Default for DeviceSettings {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RedirectSettings {
-    /// Exact addresses, or patterns in which `*` stands for any run of characters. Empty: anything goes.
+    /// The project's own client: exact addresses, or patterns in which `*` stands for any run of characters. Empty: the
+    /// domains decide.
     pub approved: Vec<String>,
+    /// Where a browser of the project's own client may land after a logout, exact. Empty: where it may after a login.
+    pub after_logout: Vec<String>,
+    /// The project's approved domains, for it and for federated apps without a list: host names, `*.` before one for
+    /// everything below it, schemes of native apps. Empty: no validation at all.
+    pub domains: Vec<String>,
     /// Ignore the port of a loopback address (RFC 8252, 7.3).
     pub any_loopback_port: bool,
 }

@@ -1,16 +1,20 @@
 //! The emulated project's whole state: one immutable site, one lock around everything that changes.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::access_keys::AccessKeys;
+use crate::apps::Registry;
 use crate::audit::AuditEvent;
+use crate::authorization::{AuthorizeRequest, IssuedCode, Proven};
 use crate::clock::EmulatorClock;
+use crate::consents::Consents;
 use crate::devices::Devices;
-use crate::doors::authorize::{AuthorizeRequest, IssuedCode};
+use crate::doors::login::OpenPage;
+use crate::doors::par::PushedRequests;
 use crate::errors::Refusal;
 use crate::families::Families;
 use crate::faults::Gate;
@@ -20,6 +24,7 @@ use crate::keys::{KeyFault, KeyRing, SigningKey};
 use crate::ledger::{Ledger, SecretKind};
 use crate::limits::Limiter;
 use crate::one_time::OneTimeSecrets;
+use crate::outbox::Outbox;
 use crate::settings::Settings;
 use crate::traffic::Traffic;
 
@@ -57,6 +62,8 @@ pub(crate) struct World {
     pub(crate) users: Vec<User>,
     pub(crate) tenants: BTreeMap<String, Tenant>,
     pub(crate) roles: BTreeMap<String, Vec<String>>,
+    pub(crate) registry: Registry,
+    pub(crate) consents: Consents,
     /// Permissions that were created by name, whether or not a role has them.
     pub(crate) permissions: BTreeSet<String>,
     /// What roles and permissions say of themselves.
@@ -71,12 +78,18 @@ pub(crate) struct World {
     pub(crate) families: Families,
     /// Session tokens by their text.
     pub(crate) sessions: HashMap<String, SessionRecord>,
+    /// Access tokens that were revoked, by their text.
+    pub(crate) revoked: HashSet<String>,
+    /// ID tokens by their text.
+    pub(crate) id_tokens: HashMap<String, IdRecord>,
     pub(crate) codes: HashMap<String, IssuedCode>,
+    pub(crate) pushed: PushedRequests,
     pub(crate) devices: Devices,
     /// Sign-in pages that wait for an answer, by their handle.
-    pub(crate) pages: HashMap<String, AuthorizeRequest>,
-    /// Remembered browsers: cookie to user id and sign-in time.
-    pub(crate) browsers: HashMap<String, (String, Timestamp)>,
+    pub(crate) pages: HashMap<String, OpenPage>,
+    pub(crate) outbox: Outbox,
+    /// Remembered browsers by their cookie.
+    pub(crate) browsers: HashMap<String, Proven>,
     pub(crate) overrides: Vec<TokenOverride>,
     pub(crate) ledger: Ledger,
 }
@@ -88,6 +101,13 @@ pub(crate) struct SessionRecord {
     pub(crate) kid: String,
     pub(crate) expires_at: Timestamp,
     pub(crate) claims: Map<String, Value>,
+}
+
+/// An ID token as it was issued.
+#[derive(Debug, Clone)]
+pub(crate) struct IdRecord {
+    pub(crate) family: u64,
+    pub(crate) kid: String,
 }
 
 impl Shared {
@@ -111,6 +131,17 @@ impl Shared {
 impl World {
     pub(crate) fn user(&self, login: &str) -> Option<&User> {
         self.users.iter().find(|user| user.answers_to(login))
+    }
+
+    /// Notes a code that was sent to a client.
+    pub(crate) fn issue_code(
+        &mut self,
+        code: String,
+        request: AuthorizeRequest,
+        proven: Proven,
+        expires_at: Timestamp,
+    ) {
+        self.codes.insert(code, IssuedCode { request, proven, expires_at, used: false });
     }
 
     pub(crate) fn user_mut(&mut self, login: &str) -> Option<&mut User> {

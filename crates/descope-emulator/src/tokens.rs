@@ -7,9 +7,13 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use crate::apps::DefaultAudience;
+use crate::clients::{Client, of_family};
+use crate::factors::acr;
 use crate::families::Family;
 use crate::fixture::User;
-use crate::settings::{AudienceForm, AuthorizationSchema, EmptyClaims, IssuerForm, ScopeForm};
+use crate::realms::Realm;
+use crate::settings::{AudienceForm, AuthorizationSchema, EmptyClaims, IssuerForm, NonceForm, ScopeForm};
 use crate::state::{Site, World};
 
 /// Names that a custom claim cannot take: it is dropped silently (sheet 3.1).
@@ -63,7 +67,8 @@ pub(crate) fn session_claims(
     now: Timestamp,
 ) -> (Map<String, Value>, Timestamp) {
     let shape = &world.settings.tokens;
-    let end = later(now, world.settings.lifetimes.session).min(refresh_end);
+    let client = of_family(world, site, family);
+    let end = later(now, client.session_seconds(world)).min(refresh_end);
     let mut claims = common(world, site, family, user, now, end);
     if !shape.omit_drn {
         claims.insert("drn".to_owned(), json!("DS"));
@@ -78,18 +83,50 @@ pub(crate) fn session_claims(
     }
     let audience = match (shape.audience, door) {
         (AudienceForm::Absent, _) | (AudienceForm::Auto, Door::Rest) => None,
-        (AudienceForm::String, _) | (AudienceForm::Auto, Door::Oauth) => Some(json!(site.project_id)),
+        (AudienceForm::String, _) => Some(json!(site.project_id)),
+        (AudienceForm::Auto, Door::Oauth) => {
+            Some(own_audience(site, &family.client_id, &family.resources, client.app.audience))
+        }
         (AudienceForm::List, _) => Some(json!([site.project_id, format!("{}-resource", family.client_id)])),
     };
     claims.extend(audience.map(|audience| ("aud".to_owned(), audience)));
+    let third_party = family.realm.is_third_party();
+    if third_party {
+        claims.insert("azp".to_owned(), json!(family.client_id));
+    }
     match shape.scope {
-        ScopeForm::Absent => {}
-        ScopeForm::String => drop(claims.insert("scope".to_owned(), json!(family.scope.join(" ")))),
+        ScopeForm::Absent if !third_party => {}
+        ScopeForm::Absent | ScopeForm::String => {
+            drop(claims.insert("scope".to_owned(), json!(family.scope.join(" "))))
+        }
         ScopeForm::Array => drop(claims.insert("scope".to_owned(), json!(family.scope))),
     }
     claims.extend(custom(&family.claims));
     claims.retain(|name, _| !shape.omit.contains(name));
     claims.extend(shape.extra.clone());
+    (claims, end)
+}
+
+/// The claims of a token for a client itself (the client credentials grant), and its end.
+pub(crate) fn client_claims(
+    world: &World,
+    site: &Site,
+    client: &Client,
+    scope: &[String],
+    resources: &[String],
+    now: Timestamp,
+) -> (Map<String, Value>, Timestamp) {
+    let end = later(now, client.session_seconds(world));
+    let claims = Map::from_iter([
+        ("iss".to_owned(), json!(client.realm.issuer(site))),
+        ("sub".to_owned(), json!(client.id)),
+        ("azp".to_owned(), json!(client.id)),
+        ("aud".to_owned(), own_audience(site, &client.id, resources, client.app.audience)),
+        ("drn".to_owned(), json!("DS")),
+        ("iat".to_owned(), json!(now.as_second())),
+        ("exp".to_owned(), json!(end.as_second())),
+        ("scope".to_owned(), json!(scope.join(" "))),
+    ]);
     (claims, end)
 }
 
@@ -132,15 +169,25 @@ pub(crate) fn id_claims(
 ) -> Map<String, Value> {
     let end = later(now, world.settings.lifetimes.id_token);
     let mut claims = Map::from_iter([
-        ("iss".to_owned(), json!(site.issuer())),
+        ("iss".to_owned(), json!(family.realm.issuer(site))),
         ("sub".to_owned(), json!(subject(world, user))),
         ("aud".to_owned(), json!([family.client_id])),
         ("iat".to_owned(), json!(now.as_second())),
         ("exp".to_owned(), json!(end.as_second())),
-        ("auth_time".to_owned(), json!(family.auth_time.as_second())),
         ("amr".to_owned(), json!(family.factors)),
         ("at_hash".to_owned(), json!(at_hash(access_token))),
     ]);
+    let told = &world.settings.sign_in;
+    if !told.omit_auth_time {
+        let auth_time = family.auth_time.as_second() - i64::from(told.auth_time_age);
+        claims.insert("auth_time".to_owned(), json!(auth_time));
+    }
+    claims.extend(acr(&world.settings, &family.factors).map(|acr| ("acr".to_owned(), json!(acr))));
+    let nonce = match told.nonce {
+        NonceForm::Echoed => nonce,
+        NonceForm::Absent => None,
+        NonceForm::Another => nonce.map(|_| "another-nonce"),
+    };
     claims.extend(nonce.map(|nonce| ("nonce".to_owned(), json!(nonce))));
     let asked = |scope: &str| family.scope.iter().any(|asked| asked == scope);
     claims.extend(profile(user, asked("profile"), asked("email")));
@@ -215,6 +262,11 @@ fn common(
 
 fn issuer(world: &World, site: &Site, family: &Family) -> String {
     let Site { base_url, project_id, .. } = site;
+    match &family.realm {
+        Realm::Project => {}
+        Realm::Mcp(_) if world.settings.tokens.mcp_tokens_say_inbound => return Realm::Inbound.issuer(site),
+        realm => return realm.issuer(site),
+    }
     match world.settings.tokens.issuer {
         IssuerForm::Bare => project_id.clone(),
         IssuerForm::Url => site.issuer(),
@@ -227,7 +279,21 @@ fn issuer(world: &World, site: &Site, family: &Family) -> String {
     }
 }
 
-fn authorization(world: &World, family: &Family, user: &User) -> Map<String, Value> {
+/// The app's default audience and the granted resources: a string where it is one, a list where it is more.
+fn own_audience(site: &Site, client_id: &str, resources: &[String], default: DefaultAudience) -> Value {
+    let mut all = match default {
+        DefaultAudience::Project => vec![site.project_id.as_str()],
+        DefaultAudience::Client => vec![client_id],
+        DefaultAudience::Both => vec![site.project_id.as_str(), client_id],
+    };
+    all.extend(resources.iter().map(String::as_str));
+    match all.as_slice() {
+        [one] => json!(one),
+        more => json!(more),
+    }
+}
+
+pub(crate) fn authorization(world: &World, family: &Family, user: &User) -> Map<String, Value> {
     let mut claims = Map::new();
     let shape = &world.settings.tokens;
     let current = current_tenant(world, family, user);

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::devices::{DeviceAnswer, DeviceGrant};
 use crate::families::{Family, FamilyEnd};
 use crate::fixture::User;
+use crate::realms::Realm;
 use crate::state::World;
 
 /// A family as tests see it.
@@ -22,6 +23,10 @@ pub struct FamilyView {
     pub user_id: String,
     /// The client that signed in.
     pub client_id: String,
+    /// The authorization server that it signed in at.
+    pub realm: Realm,
+    /// How the user signed in (`amr`).
+    pub factors: Vec<String>,
     /// The current tenant, if one is selected.
     pub tenant: Option<String>,
     /// Whether a token of the family can still refresh.
@@ -176,6 +181,8 @@ pub(crate) fn family_view(world: &World, family: &Family, now: Timestamp) -> Fam
         user: user.map(|user| user.email.clone()).unwrap_or_default(),
         user_id: family.user_id.clone(),
         client_id: family.client_id.clone(),
+        realm: family.realm.clone(),
+        factors: family.factors.clone(),
         tenant: family.tenant.clone(),
         alive: family.alive(now),
         ended: family.ended,

@@ -1,14 +1,14 @@
-//! What the service says about the user: `/v1/auth/me…` and userinfo (sheet 4.2, 4.4, 5.6).
+//! What the service says about the user: `/v1/auth/me…` (sheet 4.2 and 4.4).
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use http::HeaderMap;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::body::Body;
-use crate::doors::bearer::{bearer, need_token};
+use crate::doors::bearer::need_token;
 use crate::errors::Refusal;
 use crate::families::Family;
 use crate::fixture::User;
@@ -16,7 +16,7 @@ use crate::ledger::SecretKind;
 use crate::renew::enabled_user;
 use crate::settings::HistoryShape;
 use crate::state::{Shared, World};
-use crate::tokens::{current_tenant, profile, subject};
+use crate::tokens::current_tenant;
 
 /// `GET /v1/auth/me`
 pub(crate) async fn me(
@@ -67,28 +67,6 @@ pub(crate) async fn history(
         }
     })
     .map(Json)
-}
-
-/// `GET|POST /oauth2/v1/userinfo`, with a bare access token.
-pub(crate) async fn userinfo(
-    State(shared): State<Arc<Shared>>,
-    headers: HeaderMap,
-) -> Result<Json<Value>, Refusal> {
-    let token =
-        bearer(&headers).ok_or_else(|| Refusal::invalid_token("The Authorization header is missing"))?;
-    let mut world = shared.world();
-    world.ledger.note(SecretKind::Received, token);
-    let session = world.session(token, shared.clock.now())?;
-    let family =
-        world.families.get(session.family).ok_or_else(|| Refusal::invalid_token("The session is gone"))?;
-    if family.ended.is_some() {
-        return Err(Refusal::logged_out());
-    }
-    let user = enabled_user(&world, &family.user_id)?;
-    let asked = |scope: &str| family.scope.iter().any(|asked| asked == scope);
-    let mut claims = Map::from_iter([("sub".to_owned(), json!(subject(&world, &user)))]);
-    claims.extend(profile(&user, asked("profile"), asked("email")));
-    Ok(Json(Value::Object(claims)))
 }
 
 /// Answers for the user of the refresh token in the bearer.

@@ -14,13 +14,17 @@ use http::{HeaderMap, StatusCode, header};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::authorization::words;
+use crate::clients::{Client, find};
 use crate::devices::{CodeFault, DeviceAnswer, DevicePage};
-use crate::doors::authorize::{remembered, who};
+use crate::doors::authorize::remembered;
 use crate::doors::discovery::our_project;
+use crate::doors::login::who;
 use crate::doors::pages::SignInPage;
 use crate::errors::Refusal;
 use crate::ledger::SecretKind;
 use crate::params::Params;
+use crate::realms::Realm;
 use crate::renew::{Issued, SignIn, begin};
 use crate::settings::Approval;
 use crate::state::{Shared, Site, World};
@@ -43,13 +47,13 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
 }
 
 /// Says in a discovery document that there is this way to sign in, where it is switched on.
-pub(crate) fn announce(shared: &Shared, document: &mut Value) {
-    if !shared.world().settings.device.announced {
+pub(crate) fn announce(world: &World, site: &Site, realm: &Realm, document: &mut Value) {
+    if !world.settings.device.announced {
         return;
     }
+    let door = if realm.is_third_party() { Realm::Inbound } else { Realm::Project };
     if let Some(document) = document.as_object_mut() {
-        let endpoint = format!("{}/oauth2/v1/device", shared.site.base_url);
-        document.insert("device_authorization_endpoint".to_owned(), json!(endpoint));
+        document.insert("device_authorization_endpoint".to_owned(), json!(door.endpoint(site, "device")));
     }
     if let Some(grants) = document.get_mut("grant_types_supported").and_then(Value::as_array_mut) {
         grants.push(json!(GRANT));
@@ -61,51 +65,59 @@ pub(crate) fn redeem(
     world: &mut World,
     site: &Site,
     params: &Params,
-    client: &str,
+    client: &Client,
     now: Timestamp,
 ) -> Result<Issued, Refusal> {
     if !world.settings.device.enabled {
         return Err(Refusal::unsupported_grant(GRANT));
     }
-    let grant = world.devices.poll(params.need("device_code")?, client, now)?;
+    let grant = world.devices.poll(params.need("device_code")?, &client.id, now)?;
     let DeviceAnswer::Approved { user_id, auth_time } = grant.answer else {
         return Err(Refusal::internal("the question is not approved"));
     };
+    // The approval names the scopes: it is the consent that a third party needs.
+    if client.realm.is_third_party() {
+        world.consents.give(client.consent_of(&user_id, &grant.scope, now));
+    }
     let sign_in = SignIn {
-        user_id,
         client_id: grant.client_id,
+        realm: client.realm.clone(),
         scope: grant.scope,
-        tenant: None,
         auth_time,
-        nonce: None,
-        stepped_up: false,
+        ..SignIn::to_project(site, user_id, now)
     };
     begin(world, site, sign_in, Door::Oauth, now)
 }
 
 /// `POST /oauth2/v1/device`: the device asks for its codes.
-async fn authorize(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn authorize(
+    State(shared): State<Arc<Shared>>,
+    door: Realm,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let shape = shared.world().settings.oauth.errors;
-    match codes(&shared, &headers, &body) {
+    match codes(&shared, &door, &headers, &body) {
         Ok(codes) => ([(header::CACHE_CONTROL, "no-store")], Json(codes)).into_response(),
         Err(refusal) => refusal.respond(shape),
     }
 }
 
-fn codes(shared: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refusal> {
+fn codes(shared: &Shared, door: &Realm, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refusal> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let params = Params::from_body(kind, body)?;
     let client = params.need("client_id")?;
-    if client != shared.site.project_id {
-        return Err(Refusal::no_project());
-    }
     let now = shared.clock.now();
     let mut world = shared.world();
+    let known = find(&world, &shared.site, door, client).ok_or_else(Refusal::no_project)?;
     let settings = world.settings.device.clone();
     if !settings.enabled {
         return Err(Refusal::no_device_login());
     }
-    let scope = params.get("scope").unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect();
+    let scope = words(params.get("scope"));
+    if let Some(scope) = known.forbidden_scope(&scope) {
+        return Err(Refusal::bad_scope(format!("The scope is not defined for this application: {scope}")));
+    }
     let (device_code, user_code) = world.devices.begin(client, scope, &settings, now);
     world.ledger.note(SecretKind::DeviceCode, &device_code);
     if world.settings.approval == Approval::Deny {
@@ -154,7 +166,7 @@ async fn verify(
     };
     let known = match &world.settings.approval {
         Approval::As(login) => world.user(login).map(|user| (user.id.clone(), now)),
-        _ => remembered(&world, &headers).map(|(user, at)| (user.id, at)),
+        _ => remembered(&world, &headers).map(|(user, proven)| (user.id, proven.auth_time)),
     };
     let page = DevicePage { user_code: grant.user_code, signed_in: known };
     let handle = world.devices.put_up(page.clone());

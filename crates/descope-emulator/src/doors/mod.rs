@@ -18,28 +18,29 @@ pub(crate) mod device;
 pub(crate) mod discovery;
 pub(crate) mod end_session;
 pub(crate) mod jwt_response;
+pub(crate) mod login;
 pub(crate) mod mgmt;
 pub(crate) mod pages;
+pub(crate) mod par;
+pub(crate) mod register;
 pub(crate) mod revoke;
 pub(crate) mod session;
 pub(crate) mod sign_in;
 pub(crate) mod token;
+pub(crate) mod userinfo;
 
 /// Every public endpoint of the emulated service.
 pub(crate) fn router() -> Router<Arc<Shared>> {
     Router::new()
-        .route("/{project}/.well-known/openid-configuration", get(discovery::document))
-        .route("/{project}/.well-known/oauth-authorization-server", get(discovery::document))
-        .route("/.well-known/oauth-authorization-server/{project}", get(discovery::document))
+        .merge(realms())
+        .route("/.well-known/project-configuration/{project}", get(discovery::project_configuration))
         .route("/{project}/.well-known/jwks.json", get(discovery::keys))
         .route("/v2/keys/{project}", get(discovery::keys))
         .route("/v1/keys/{project}", get(discovery::keys_v1))
-        .route("/oauth2/v1/authorize", get(authorize::authorize).post(authorize::authorize))
-        .route("/login/{project}", get(authorize::page).post(authorize::answer))
-        .route("/oauth2/v1/token", post(token::token))
-        .route("/oauth2/v1/revoke", post(revoke::revoke))
-        .route("/oauth2/v1/logout", get(end_session::end_session).post(end_session::end_session))
-        .route("/oauth2/v1/userinfo", get(account::userinfo).post(account::userinfo))
+        .route("/login/{project}", get(login::page).post(login::answer))
+        .route("/login/{project}/link", get(login::open_link))
+        .route("/oauth2/v1/apps/par", post(par::push))
+        .route("/v1/mgmt/mcp/client/{project}/{server}/register", post(register::register))
         .route("/v1/auth/refresh", post(session::refresh))
         .route("/v1/auth/try-refresh", post(session::try_refresh))
         .route("/v1/auth/logout", post(session::logout))
@@ -62,6 +63,38 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
         .merge(device::router())
         .merge(mgmt::router())
         .fallback(unknown)
+}
+
+/// The authorization servers: discovery under each issuer, and the endpoints of each family (sheet 5.1 to 5.6).
+fn realms() -> Router<Arc<Shared>> {
+    let mut router = Router::new();
+    for issuer in
+        ["/{project}", "/{project}/{app}", "/v1/apps/{project}", "/v1/apps/agentic/{project}/{server}"]
+    {
+        for address in [
+            format!("{issuer}/.well-known/openid-configuration"),
+            format!("{issuer}/.well-known/oauth-authorization-server"),
+            format!("/.well-known/oauth-authorization-server{issuer}"),
+        ] {
+            router = router.route(&address, get(discovery::document));
+        }
+    }
+    let agentic = "/oauth2/v1/apps/agentic/{project}/{server}";
+    for base in ["/oauth2/v1", "/{app}/oauth2/v1", "/oauth2/v1/apps", "/oauth2/v1/apps/{project}", agentic] {
+        router = router
+            .route(&format!("{base}/authorize"), get(authorize::authorize).post(authorize::authorize))
+            .route(&format!("{base}/token"), post(token::token));
+    }
+    for base in ["/oauth2/v1", "/{app}/oauth2/v1", "/oauth2/v1/apps", "/oauth2/v1/apps/{project}"] {
+        router = router
+            .route(&format!("{base}/revoke"), post(revoke::revoke))
+            .route(&format!("{base}/userinfo"), get(userinfo::userinfo).post(userinfo::userinfo));
+    }
+    for base in ["/oauth2/v1", "/{app}/oauth2/v1"] {
+        let door = get(end_session::end_session).post(end_session::end_session);
+        router = router.route(&format!("{base}/logout"), door);
+    }
+    router
 }
 
 async fn unknown(State(_): State<Arc<Shared>>, request: Request) -> Response {

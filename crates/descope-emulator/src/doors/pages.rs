@@ -1,4 +1,4 @@
-//! The HTML pages: signing in, and why a sign-in goes no further. No scripts, nothing loaded from elsewhere.
+//! The HTML pages: signing in, consent, and why a sign-in goes no further. No scripts, nothing loaded from elsewhere.
 
 use axum::response::{Html, IntoResponse, Response};
 use http::header;
@@ -83,6 +83,85 @@ impl SignInPage<'_> {
                     @if let Some(flow) = self.flow { ", flow " code { (flow) } }
                     ". The accounts are test data."
                 }
+            },
+        )
+    }
+}
+
+/// The page that asks where to mail a link to.
+pub(crate) struct EmailPage<'a> {
+    pub(crate) action: &'a str,
+    pub(crate) project_name: &'a str,
+    pub(crate) handle: &'a str,
+    pub(crate) email: &'a str,
+    pub(crate) trouble: Option<&'a str>,
+}
+
+impl EmailPage<'_> {
+    /// The page as an answer.
+    pub(crate) fn render(&self) -> Response {
+        let wrong = self.trouble.is_some();
+        let title = format!("Sign in to {}", self.project_name);
+        page(
+            &title,
+            html! {
+                h1 { (title) }
+                p { "You get a mail with a link; no password is needed." }
+                form method="post" action=(self.action) {
+                    @if let Some(trouble) = self.trouble { div #trouble.bad role="alert" { (trouble) } }
+                    input type="hidden" name="state_id" value=(self.handle);
+                    label for="email" { "E-mail address" }
+                    input #email type="email" name="email" value=(self.email) autocomplete="username" autofocus
+                        required aria-invalid=[wrong.then_some("true")]
+                        aria-describedby=[wrong.then_some("trouble")];
+                    div.row {
+                        button #send.go type="submit" name="action" value="send" { "Send me the link" }
+                        button #cancel type="submit" name="action" value="cancel" formnovalidate { "Cancel" }
+                    }
+                }
+            },
+        )
+    }
+}
+
+/// The page after a link was asked for; it does not tell whether there is such an account.
+pub(crate) fn mail_sent_page(email: &str) -> Response {
+    page(
+        "Look into your mail",
+        html! {
+            h1 { "Look into your mail" }
+            p { "If " strong { (email) } " has an account here, a mail with a link is on its way." }
+        },
+    )
+}
+
+/// The page that asks whether a third party gets what it asks for.
+pub(crate) struct ConsentPage<'a> {
+    pub(crate) action: &'a str,
+    pub(crate) client: &'a str,
+    pub(crate) account: &'a str,
+    pub(crate) scopes: &'a [String],
+    pub(crate) returns_to: &'a str,
+    pub(crate) handle: &'a str,
+}
+
+impl ConsentPage<'_> {
+    /// The page as an answer.
+    pub(crate) fn render(&self) -> Response {
+        page(
+            "Allow access",
+            html! {
+                h1 { "Allow " (self.client) "?" }
+                p { "You are signed in as " strong { (self.account) } ". It asks for:" }
+                ul { @for scope in self.scopes { li { code { (scope) } } } }
+                form method="post" action=(self.action) {
+                    input type="hidden" name="state_id" value=(self.handle);
+                    div.row {
+                        button #allow.go type="submit" name="action" value="allow" { "Allow" }
+                        button #deny type="submit" name="action" value="deny" { "Refuse" }
+                    }
+                }
+                footer { "Afterwards you return to " strong { (self.returns_to) } "." }
             },
         )
     }

@@ -47,7 +47,8 @@ pub(crate) async fn select_tenant(
 ) -> Result<Response, Refusal> {
     let token = need_token(&shared, &headers)?;
     let tenant = body.need("tenant")?;
-    renewed(&shared, &token, &Renewal { door: Door::Rest, select_tenant: Some(tenant.to_owned()) }, true)
+    let renewal = Renewal { select_tenant: Some(tenant.to_owned()), ..Renewal::plain(Door::Rest) };
+    renewed(&shared, &token, &renewal, true)
 }
 
 /// `POST /v1/auth/logout`

@@ -13,7 +13,7 @@ use crate::families::FamilyEnd;
 use crate::fixture::{TestPassword, User};
 use crate::one_time::Pending;
 use crate::random::{stable_id, unguessable};
-use crate::renew::{Extras, SignIn, begin_with};
+use crate::renew::{SignIn, begin};
 use crate::state::{Shared, World};
 use crate::tokens::{Door, later};
 
@@ -73,19 +73,15 @@ pub(crate) fn complete(
     let method = factors.last().cloned().unwrap_or_default();
     let first_seen = !world.families.iter().any(|family| family.user_id == user_id);
     let sign_in = SignIn {
-        user_id: user_id.clone(),
-        client_id: shared.site.project_id.clone(),
-        scope: Vec::new(),
-        tenant: None,
-        auth_time: now,
-        nonce: None,
+        factors: Some(factors),
+        claims,
         stepped_up,
+        ..SignIn::to_project(&shared.site, user_id.clone(), now)
     };
-    let extras = Extras { factors: Some(factors), claims };
     if revokes_others {
         world.families.end_all(&user_id, FamilyEnd::LoggedOutEverywhere);
     }
-    let mut issued = begin_with(world, &shared.site, sign_in, extras, Door::Rest, now)?;
+    let mut issued = begin(world, &shared.site, sign_in, Door::Rest, now)?;
     if let Some(user) = world.users.iter_mut().find(|user| user.id == user_id) {
         user.invited = false;
         issued.user = user.clone();
