@@ -88,6 +88,40 @@ async fn everything_by_http() {
 }
 
 #[tokio::test]
+async fn apps_consents_and_mail_by_http() {
+    let (_emulator, control, tester) = started().await;
+    let call = async |method, path: &str, body| call(&tester, method, path, body).await;
+    let app = json!({"kind": "inbound", "name": "Notes", "secret": "s", "redirects": [support::REDIRECT]});
+    let (status, view) = call(Method::PUT, "apps/TPA2Notes", Some(app)).await;
+    assert_eq!((status, &view["confidential"], view.get("secret")), (200, &json!(true), None));
+    assert!(call(Method::GET, "apps", None).await.1.as_array().unwrap().contains(&view));
+    let server = json!({"name": "Tools", "registration": true});
+    assert_eq!(call(Method::PUT, "mcp-servers/MS2New", Some(server)).await.1["registration"], true);
+    let client = json!({"kind": {"mcp": "MS2New"}});
+    assert_eq!(call(Method::PUT, "apps/TPA2Client", Some(client)).await.0, 200);
+    let (status, refused) = call(Method::PUT, "apps/TPA2Lost", Some(json!({"kind": {"mcp": "MS9"}}))).await;
+    assert!(status == 400 && text(&refused, "error").contains("`MS9`"));
+    assert_eq!(call(Method::DELETE, "apps/TPA2Client", None).await.1, json!({"removed": true}));
+
+    let handle = support::handle_in(tester.authorize(&[("flow", "magic-link")]).await).await;
+    let form = [("state_id", handle.as_str()), ("email", "alice@acme.test")];
+    tester.form(&format!("/login/{}", tester.project), &form).await;
+    let mail = call(Method::GET, "outbox?to=Alice@acme.test", None).await.1;
+    assert_eq!(mail[0]["link"], json!(control.outbox()[0].link));
+    assert_eq!(call(Method::GET, "outbox?to=bob@acme.test", None).await.1, json!([]));
+    call(Method::DELETE, "outbox", None).await;
+    assert!(control.outbox().is_empty());
+
+    call(Method::POST, "approval", Some(json!({"mode": "as", "user": "alice@acme.test"}))).await;
+    let changes = [("client_id", "TPA2Notes"), ("scope", "openid")];
+    tester.authorize_at("/oauth2/v1/apps/authorize", &changes).await;
+    assert_eq!(call(Method::GET, "consents", None).await.1[0]["client_id"], "TPA2Notes");
+    let path = "consents/alice@acme.test/TPA2Notes";
+    assert_eq!(call(Method::DELETE, path, None).await.1, json!({"revoked": true}));
+    assert_eq!(call(Method::DELETE, path, None).await.1, json!({"revoked": false}));
+}
+
+#[tokio::test]
 async fn faults_and_holds_by_http() {
     let (_emulator, control, tester) = started().await;
     let call = async |method, path: &str, body| call(&tester, method, path, body).await.1;

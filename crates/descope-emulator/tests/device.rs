@@ -178,8 +178,11 @@ async fn switched_off_it_is_neither_announced_nor_answered() {
     let silent = device.tester.json(&document).await;
     assert_eq!(silent.get("device_authorization_endpoint"), None);
     assert!(!silent["grant_types_supported"].as_array().unwrap().contains(&json!(GRANT)));
-    for path in ["/oauth2/v1/device", "/oauth2/v1/apps/device"] {
-        let refused = device.tester.form(path, &[("client_id", device.tester.project.as_str())]).await;
+    let project = device.tester.project.as_str();
+    for (path, client) in
+        [("/oauth2/v1/device", project), ("/oauth2/v1/apps/device", "TPA2AcmeCli00000000000000000")]
+    {
+        let refused = device.tester.form(path, &[("client_id", client)]).await;
         assert_eq!(error_code(refused).await, (400, "E011003".to_owned()));
     }
     assert_eq!(text(&device.poll(&codes).await.1, "errorCode"), "E011003");

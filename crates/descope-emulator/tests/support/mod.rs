@@ -58,6 +58,21 @@ impl Tester {
 
     /// The authorization request with changes: an empty value leaves a parameter out.
     pub(crate) async fn authorize(&self, changes: &[(&str, &str)]) -> Response {
+        self.authorize_at("/oauth2/v1/authorize", changes).await
+    }
+
+    /// The same at another door.
+    pub(crate) async fn authorize_at(&self, door: &str, changes: &[(&str, &str)]) -> Response {
+        self.authorize_with(door, changes, "").await
+    }
+
+    /// The same from a browser with a cookie.
+    pub(crate) async fn authorize_with(
+        &self,
+        door: &str,
+        changes: &[(&str, &str)],
+        cookie: &str,
+    ) -> Response {
         let project = self.project.clone();
         let mut query: BTreeMap<&str, &str> = BTreeMap::from([
             ("response_type", "code"),
@@ -71,8 +86,8 @@ impl Tester {
         ]);
         query.extend(changes.iter().copied());
         query.retain(|_, value| !value.is_empty());
-        let request = self.http.get(format!("{}/oauth2/v1/authorize", self.base)).query(&query);
-        request.send().await.unwrap()
+        let request = self.http.get(format!("{}{door}", self.base)).query(&query);
+        request.header("cookie", cookie).send().await.unwrap()
     }
 
     pub(crate) async fn code(&self, changes: &[(&str, &str)]) -> String {
@@ -133,6 +148,14 @@ pub(crate) fn returned(response: &Response) -> BTreeMap<String, String> {
     let to = response.headers()["location"].to_str().unwrap();
     assert!(to.starts_with(REDIRECT), "{to}");
     url::Url::parse(to).unwrap().query_pairs().into_owned().collect()
+}
+
+/// The handle in a sign-in page.
+pub(crate) async fn handle_in(response: Response) -> String {
+    let page = response.text().await.unwrap();
+    let (_, rest) =
+        page.split_once("name=\"state_id\" value=\"").unwrap_or_else(|| panic!("no form in {page}"));
+    rest.split_once('"').unwrap().0.to_owned()
 }
 
 pub(crate) async fn error_code(response: Response) -> (u16, String) {
