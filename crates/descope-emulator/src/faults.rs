@@ -112,6 +112,13 @@ pub enum FaultAction {
     AnswerLost,
     /// Processes, then closes the connection in the middle of the answer's body.
     AnswerTruncated,
+    /// Answers, then sends the very same octets once more on the connection.
+    AnswerTwice,
+    /// Processes the request twice, as behind a proxy that repeats what it thinks got lost.
+    ProcessedTwice {
+        /// Whether the client gets the second answer instead of the first.
+        second: bool,
+    },
     /// Holds the request, read but not processed, until it is released.
     HoldBefore,
     /// Processes, and holds the answer until it is released.
@@ -212,6 +219,15 @@ pub(crate) struct Plan {
     pub(crate) hold_after: bool,
     pub(crate) lost: bool,
     pub(crate) truncated: bool,
+    pub(crate) twice: bool,
+    pub(crate) processed_twice: Option<Which>,
+}
+
+/// Which of two answers the client gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Which {
+    First,
+    Second,
 }
 
 /// What becomes of a held request.
@@ -303,6 +319,10 @@ impl Gate {
                 FaultAction::Reset => plan.reset = true,
                 FaultAction::AnswerLost => plan.lost = true,
                 FaultAction::AnswerTruncated => plan.truncated = true,
+                FaultAction::AnswerTwice => plan.twice = true,
+                FaultAction::ProcessedTwice { second } => {
+                    plan.processed_twice = Some(if *second { Which::Second } else { Which::First });
+                }
                 FaultAction::HoldBefore => plan.hold_before = true,
                 FaultAction::HoldAfter => plan.hold_after = true,
             }

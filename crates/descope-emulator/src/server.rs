@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use axum::Router;
 use axum::body::Body;
 use axum::response::{Html, IntoResponse, Response};
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Frame, Incoming};
@@ -26,7 +27,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use crate::errors::Refusal;
-use crate::faults::{Facts, FaultAction, FaultBody, HoldStage, Plan, Verdict};
+use crate::faults::{Facts, FaultAction, FaultBody, HoldStage, Plan, Verdict, Which};
 use crate::params::Params;
 use crate::state::Shared;
 use crate::traffic::RequestRecord;
@@ -101,10 +102,10 @@ async fn converse(
     stop: CancellationToken,
     tasks: TaskTracker,
 ) {
-    let reset = Arc::new(AtomicBool::new(false));
-    let line = Line { stream, reset: reset.clone() };
+    let orders = Arc::new(Orders::default());
+    let line = Line { stream, orders: orders.clone(), copy: Vec::new() };
     let service = service_fn(move |request: Request<Incoming>| {
-        let (shared, router, reset) = (shared.clone(), router.clone(), reset.clone());
+        let (shared, router, orders) = (shared.clone(), router.clone(), orders.clone());
         // A task of its own: a client that goes away does not undo what it asked for, as with a real server.
         let (stop, work) = (stop.clone(), answer(shared, router, request));
         let work = tasks.spawn(async move {
@@ -112,8 +113,11 @@ async fn converse(
         });
         async move {
             let result = work.await.unwrap_or(Err(Dropped { reset: false }));
-            if let Err(dropped) = &result {
-                reset.store(dropped.reset, Ordering::Relaxed);
+            match &result {
+                Ok(response) => {
+                    orders.twice.store(response.extensions().get::<Twice>().is_some(), Ordering::Relaxed);
+                }
+                Err(dropped) => orders.reset.store(dropped.reset, Ordering::Relaxed),
             }
             result
         }
@@ -161,10 +165,11 @@ async fn answer(
     let plan = shared.gate.plan(&facts);
     let limits = shared.world().settings.rest.limits.clone();
     let limited = shared.limiter.exceeded(&limits, &path, shared.clock.now());
+    let twice = plan.processed_twice;
     let process = async {
         match limited {
             Some(seconds) => too_many(seconds),
-            None => call(router, Request::from_parts(parts, Body::from(body))).await,
+            None => process(router, parts, body, twice).await,
         }
     };
     let mut result = play(&shared, &facts, plan, process).await;
@@ -210,7 +215,23 @@ async fn play(
     if plan.hold_after && shared.gate.hold(facts, HoldStage::After).await == Verdict::Drop || plan.lost {
         return Err(Dropped { reset: false });
     }
-    Ok(if plan.truncated { truncated(response).await } else { response })
+    let mut response = if plan.truncated { truncated(response).await } else { response };
+    if plan.twice {
+        response.extensions_mut().insert(Twice);
+    }
+    Ok(response)
+}
+
+async fn process(router: Router, parts: Parts, body: Bytes, twice: Option<Which>) -> Response {
+    let once = || call(router.clone(), Request::from_parts(parts.clone(), Body::from(body.clone())));
+    let first = once().await;
+    match twice {
+        None => first,
+        Some(which) => {
+            let second = once().await;
+            if which == Which::First { first } else { second }
+        }
+    }
 }
 
 async fn call(router: Router, request: Request<Body>) -> Response {
@@ -293,15 +314,30 @@ impl hyper::body::Body for Broken {
     }
 }
 
-/// A connection that, when told so, ends with a reset instead of an orderly close.
+/// Marks an answer that goes out twice.
+#[derive(Clone, Copy)]
+struct Twice;
+
+/// What a connection is told to do beyond carrying octets.
+#[derive(Debug, Default)]
+struct Orders {
+    /// End with a reset instead of an orderly close.
+    reset: AtomicBool,
+    /// Send what is sent now once more.
+    twice: AtomicBool,
+}
+
+/// A connection that obeys [`Orders`].
 struct Line {
     stream: TcpStream,
-    reset: Arc<AtomicBool>,
+    orders: Arc<Orders>,
+    /// What is still to be sent for the second time.
+    copy: Vec<u8>,
 }
 
 impl Drop for Line {
     fn drop(&mut self) {
-        if self.reset.load(Ordering::Relaxed) {
+        if self.orders.reset.load(Ordering::Relaxed) {
             // Best effort: the connection ends either way.
             drop(self.stream.set_zero_linger());
         }
@@ -320,11 +356,21 @@ impl AsyncRead for Line {
 
 impl AsyncWrite for Line {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, octets)
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, octets))?;
+        if self.orders.twice.load(Ordering::Relaxed) {
+            self.copy.extend(octets.iter().take(written));
+        }
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let this = &mut *self;
+        while !this.copy.is_empty() {
+            let written = ready!(Pin::new(&mut this.stream).poll_write(cx, &this.copy))?;
+            this.copy.drain(..written);
+            this.orders.twice.store(false, Ordering::Relaxed);
+        }
+        Pin::new(&mut this.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

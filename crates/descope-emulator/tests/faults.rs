@@ -230,3 +230,31 @@ async fn a_skewed_clock_shows_in_tokens() {
     emulator.control().set_skew(0);
     tester.verify(&tester.login().await.access).await.unwrap();
 }
+
+#[tokio::test]
+async fn an_answer_comes_twice_on_the_wire() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let (emulator, _, _) = logged_in().await;
+    let path = format!("/v2/keys/{}", emulator.project_id());
+    emulator.control().inject(Fault::on(&path, FaultAction::AnswerTwice).once());
+    let address = emulator.base_url().trim_start_matches("http://").to_owned();
+    let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut octets = Vec::new();
+    stream.read_to_end(&mut octets).await.unwrap();
+    let half = octets.len() / 2;
+    assert!(octets.starts_with(b"HTTP/1.1 200 OK"));
+    assert_eq!(octets[..half], octets[half..]);
+}
+
+#[tokio::test]
+async fn a_request_is_processed_twice_and_the_second_time_is_a_reuse() {
+    for (second, status) in [(false, StatusCode::OK), (true, StatusCode::UNAUTHORIZED)] {
+        let (emulator, tester, refresh) = logged_in().await;
+        emulator.control().inject(Fault::on(REFRESH, FaultAction::ProcessedTwice { second }).once());
+        assert_eq!(tester.bearer(REFRESH, &refresh).await.status(), status);
+        let family = emulator.control().family(1).unwrap();
+        assert_eq!((family.refreshes, family.reuses, family.alive), (1, 1, false));
+    }
+}
