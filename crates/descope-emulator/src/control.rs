@@ -353,8 +353,9 @@ impl Control {
         self.shared.traffic.requests()
     }
 
-    /// Starts counting anew.
+    /// Starts counting anew, towards rate limits, too.
     pub fn reset_counts(&self) {
+        self.shared.limiter.reset();
         self.shared.traffic.reset();
     }
 

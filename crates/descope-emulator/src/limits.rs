@@ -21,6 +21,11 @@ struct Window {
 }
 
 impl Limiter {
+    /// Closes every window.
+    pub(crate) fn reset(&self) {
+        self.windows.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Counts a request; `Some` are the seconds after which the next one is worth a try.
     pub(crate) fn exceeded(&self, limits: &[RateLimit], path: &str, now: Timestamp) -> Option<u32> {
         let limit = limits.iter().find(|limit| matches(&limit.path, path))?;
@@ -55,6 +60,8 @@ mod tests {
         assert_eq!(ask(20, "/v1/auth/me"), None);
         assert_eq!(ask(59, "/v1/mgmt/user"), Some(1));
         assert_eq!(ask(60, "/v1/mgmt/user"), None);
+        limiter.reset();
+        assert_eq!((ask(60, "/v1/mgmt/user"), ask(60, "/v1/mgmt/user")), (None, None));
         assert_eq!(ask(-500, "/v1/mgmt/user"), None, "a clock that went back opens a window, too");
     }
 }
