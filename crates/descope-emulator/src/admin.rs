@@ -10,6 +10,7 @@
 //! | `GET keys`, `POST keys/rotate` | `{"revoke":true}` drops the older keys |
 //! | `GET users`, `GET`, `PATCH users/{login}` | [`UserChange`] |
 //! | `POST users/{login}/revoke`, `…/sign-in`, `…/mint` | end all sessions; tokens without a browser; one forged token |
+//! | `POST users/{login}/native-code` | `{"challenge":"…"}`: the code with which a native flow ends |
 //! | `GET families`, `POST families/{id}/revoke` | the sign-ins and what became of them |
 //! | `GET devices`, `POST devices/{user_code}/approve`, `…/deny` | sign-ins from other devices; `{"user":"…"}` approves |
 //! | `GET apps`, `PUT`, `DELETE apps/{client_id}` | [`App`] |
@@ -55,6 +56,7 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
         .route("/emulator/users/{login}/revoke", post(revoke_user))
         .route("/emulator/users/{login}/sign-in", post(sign_in))
         .route("/emulator/users/{login}/mint", post(mint))
+        .route("/emulator/users/{login}/native-code", post(native_code))
         .route("/emulator/families", get(families))
         .route("/emulator/families/{id}/revoke", post(revoke_family))
         .route("/emulator/devices", get(devices))
@@ -201,6 +203,21 @@ async fn mint(
     Json(change): Json<TokenOverride>,
 ) -> Answer {
     json(json!({"token": control(shared).mint(&login, &change)?}))
+}
+
+/// What binds the code of a native flow.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Challenge {
+    challenge: String,
+}
+
+async fn native_code(
+    State(shared): State<Arc<Shared>>,
+    Path(login): Path<String>,
+    Json(Challenge { challenge }): Json<Challenge>,
+) -> Answer {
+    json(json!({"code": control(shared).native_code(&login, &challenge)?}))
 }
 
 async fn families(State(shared): State<Arc<Shared>>) -> Answer {

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::body::Body;
+use crate::doors::sign_in::pending;
 use crate::emulator::{made, make_key};
 use crate::errors::Refusal;
 use crate::families::FamilyEnd;
@@ -16,7 +18,8 @@ use crate::faults::{Fault, FaultView, HeldRequest, Verdict};
 use crate::fixture::User;
 use crate::forge::{TokenKind, TokenOverride};
 use crate::keys::KeyFault;
-use crate::ledger::Secret;
+use crate::ledger::{Secret, SecretKind};
+use crate::random::unguessable;
 use crate::renew::{SignIn, begin};
 use crate::settings::{Approval, Settings, SettingsFault};
 use crate::state::{Shared, World};
@@ -294,6 +297,21 @@ impl Control {
             refresh: issued.refresh.unwrap_or_default(),
             id_token: issued.id_token,
         })
+    }
+
+    /// The code with which a native flow of this user would end, bound to a challenge (sheet 6.2).
+    ///
+    /// # Errors
+    /// When there is no such user.
+    pub fn native_code(&self, login: &str, challenge: &str) -> Result<String, ControlFault> {
+        let now = self.now();
+        let mut world = self.shared.world();
+        let id = known(&world, login)?.id.clone();
+        let pending = pending(&world, &id, "pwd", &Body::default(), None, now)?;
+        let code = unguessable();
+        world.ledger.note(SecretKind::Code, &code);
+        world.one_time.add_native(&code, challenge, pending);
+        Ok(code)
     }
 
     // --- hostile tokens --------------------------------------------------------------------------

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::certificates::certificate;
 use crate::random::unguessable;
 
 /// How many keys the set holds at most: the present one and twelve rotations (sheet 2.2).
@@ -92,6 +93,8 @@ pub(crate) struct SigningKey {
     material: Material,
     private_pem: String,
     public_pem: String,
+    /// SubjectPublicKeyInfo.
+    public_der: Vec<u8>,
 }
 
 impl std::fmt::Debug for SigningKey {
@@ -132,6 +135,7 @@ impl SigningKey {
             material,
             private_pem: pem("PRIVATE KEY", &private),
             public_pem: pem("PUBLIC KEY", public.as_ref()),
+            public_der: public.as_ref().to_vec(),
         })
     }
 
@@ -143,10 +147,11 @@ impl SigningKey {
             material: Material::PublicOnly,
             private_pem: String::new(),
             public_pem: String::new(),
+            public_der: Vec::new(),
         }
     }
 
-    fn can_sign(&self) -> bool {
+    pub(crate) fn can_sign(&self) -> bool {
         !matches!(self.material, Material::PublicOnly)
     }
 
@@ -161,6 +166,10 @@ impl SigningKey {
     /// PKCS #8. Known to the ledger, so that tests can look for it.
     pub(crate) fn private_pem(&self) -> &str {
         &self.private_pem
+    }
+
+    pub(crate) fn public_der(&self) -> Vec<u8> {
+        self.public_der.clone()
     }
 
     pub(crate) fn public_pem(&self) -> &str {
@@ -284,6 +293,19 @@ impl KeyRing {
         let former = std::mem::replace(&mut self.present, Arc::new(next));
         self.older.clear();
         self.revoked = Some(former);
+    }
+
+    /// As [`KeyRing::jwks`], with a certificate for each key that can have one (`x5c`, RFC 7517 4.7).
+    pub(crate) fn jwks_with_certificates(&self) -> Result<Value, KeyFault> {
+        let with_certificate = |key: &Arc<SigningKey>| {
+            let mut jwk = key.jwk();
+            if let (Some(members), Some(der)) = (jwk.as_object_mut(), certificate(key)?) {
+                members.insert("x5c".to_owned(), json!([STANDARD.encode(der)]));
+            }
+            Ok(jwk)
+        };
+        let keys = self.published().map(with_certificate).collect::<Result<Vec<_>, KeyFault>>()?;
+        Ok(json!({"keys": keys}))
     }
 
     /// `{"keys": […]}`.

@@ -1,8 +1,13 @@
 //! A stand-in Descope for tests and the demonstration: discovery, keys, authorization with a sign-in page, tokens,
 //! refresh with every way in which rotation may behave, logout — and faults on purpose.
 //!
-//! It follows what is known of the service; what is not known can be set either way ([`Settings`]). It listens on
-//! loopback only and is never linked into the daemon.
+//! It follows what is known of the service; what is not known can be set either way ([`Settings`]). The service's own
+//! Python and Node SDKs, unmodified, hold it to that (`tests/suites/sdks.rs`). It listens on loopback only and is never
+//! linked into the daemon.
+//!
+//! Beside a login's own endpoints it has those that tests need to bring a login about and to change what it is worth:
+//! sign-ins by password, code and link, access keys, and the part of the management API around users, their rights and
+//! their sessions.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -26,6 +31,7 @@ mod apps;
 mod audit;
 mod authorization;
 mod body;
+mod certificates;
 mod clients;
 mod clock;
 mod consents;

@@ -33,6 +33,8 @@ struct Code {
 pub(crate) struct OneTimeSecrets {
     codes: HashMap<String, Code>,
     links: HashMap<String, Pending>,
+    /// Codes of native flows, with their challenges.
+    natives: HashMap<String, (String, Pending)>,
 }
 
 impl std::fmt::Debug for OneTimeSecrets {
@@ -51,6 +53,17 @@ impl OneTimeSecrets {
     /// A link.
     pub(crate) fn add_link(&mut self, token: &str, pending: Pending) {
         self.links.insert(token.to_owned(), pending);
+    }
+
+    /// The code at the end of a native flow.
+    pub(crate) fn add_native(&mut self, code: &str, challenge: &str, pending: Pending) {
+        self.natives.insert(code.to_owned(), (challenge.to_owned(), pending));
+    }
+
+    /// Uses such a code up, whether or not the verifier will fit.
+    pub(crate) fn take_native(&mut self, code: &str, now: Timestamp) -> Result<(String, Pending), Refusal> {
+        let taken = self.natives.remove(code).filter(|(_, pending)| now < pending.expires_at);
+        taken.ok_or_else(|| Refusal::invalid_token("The code is not valid, was used, or is expired"))
     }
 
     /// Uses a code up. A wrong one counts against it.

@@ -177,6 +177,97 @@ fn rights_in_a_tenant_are_as_recorded() {
     }
 }
 
+/// Renames the member `list` to `name` at any depth, and puts a decoy into the other list beside it.
+fn with_list(value: &Value, name: &str) -> Value {
+    let Value::Object(members) = value else { return value.clone() };
+    let other = if name == "roles" { "permissions" } else { "roles" };
+    let mut filled = serde_json::Map::new();
+    for (member, value) in members {
+        if member == "list" {
+            filled.insert(name.to_owned(), value.clone());
+            filled.insert(other.to_owned(), json!(["decoy"]));
+        } else {
+            filled.insert(member.clone(), with_list(value, name));
+        }
+    }
+    Value::Object(filled)
+}
+
+/// Sheet 3.5, column by column for Go and core-js: each row once for roles and once for permissions. What is asked for
+/// is granted when the user is associated with the tenant and every item is in its list, so nothing asked is granted to
+/// whoever is associated.
+#[test]
+fn the_providers_table_row_by_row() {
+    let [x, xy, none] = [json!(["x"]), json!(["x", "y"]), json!([])];
+    let rows = [
+        // The tenant is no key of `tenants`, `dct` is different.
+        ("not associated", json!({"list": x, "tenants": {"T1": {"list": x}}, "dct": "T1"}), "T2", &x, false),
+        (
+            "not associated, nothing asked",
+            json!({"tenants": {"T1": {"list": x}}, "dct": "T1"}),
+            "T2",
+            &none,
+            false,
+        ),
+        ("no tenant at all", json!({"list": x}), "T1", &x, false),
+        // The tenant is a key of `tenants`.
+        ("its list", json!({"list": none, "tenants": {"T1": {"list": xy}}}), "T1", &xy, true),
+        ("one of two", json!({"tenants": {"T1": {"list": x}}}), "T1", &xy, false),
+        (
+            "not the top level",
+            json!({"list": x, "tenants": {"T1": {"list": none}}, "dct": "T1"}),
+            "T1",
+            &x,
+            false,
+        ),
+        ("associated by {}", json!({"list": x, "tenants": {"T1": {}}}), "T1", &none, true),
+        ("{} gives nothing", json!({"list": x, "tenants": {"T1": {}}, "dct": "T1"}), "T1", &x, false),
+        // `tenants` is absent, `dct` is the tenant.
+        ("the top level is the tenant's", json!({"list": xy, "dct": "T1"}), "T1", &x, true),
+        ("the top level lacks it", json!({"list": x, "dct": "T1"}), "T1", &xy, false),
+        ("no list at all", json!({"dct": "T1"}), "T1", &none, true),
+        ("null is absent", json!({"list": x, "tenants": null, "dct": "T1"}), "T1", &x, true),
+        // `tenants` is there without the tenant, `dct` is the tenant.
+        ("associated", json!({"list": x, "tenants": {"T2": {"list": x}}, "dct": "T1"}), "T1", &none, true),
+        ("without rights", json!({"list": x, "tenants": {"T2": {"list": x}}, "dct": "T1"}), "T1", &x, false),
+        ("empty tenants are there", json!({"list": x, "tenants": {}, "dct": "T1"}), "T1", &x, false),
+        // The tenant's name is empty: the top level.
+        ("the top level", json!({"list": x, "tenants": {"T1": {"list": none}}, "dct": "T1"}), "", &x, true),
+        (
+            "tenants are ignored",
+            json!({"list": none, "tenants": {"T1": {"list": x}}, "dct": "T1"}),
+            "",
+            &x,
+            false,
+        ),
+        ("nothing asked", json!({}), "", &none, true),
+        // What is no list is empty, never a haystack and never a list of one.
+        ("a string", json!({"list": "x"}), "", &x, false),
+        ("a longer string", json!({"list": "xyz"}), "", &x, false),
+        ("a tenant's string", json!({"tenants": {"T1": {"list": "x"}}}), "T1", &x, false),
+        ("an object", json!({"list": {"x": true}, "dct": "T1"}), "T1", &x, false),
+        ("null", json!({"list": null}), "", &none, true),
+        ("a number among strings", json!({"list": [1, "x"]}), "", &x, true),
+    ];
+    for (row, claims, tenant, asked, granted) in rows {
+        for name in ["roles", "permissions"] {
+            let session = judged(&with_list(&claims, name), at(1000)).unwrap();
+            let held = session
+                .tenant_rights(tenant)
+                .map(|rights| if name == "roles" { rights.roles } else { rights.permissions });
+            let verdict = held.is_some_and(|held| strings(asked).iter().all(|item| held.contains(item)));
+            assert_eq!(verdict, granted, "{row}, {name}");
+
+            // The same facts as a decision sees them.
+            let effective = session.effective(Some(tenant));
+            let held = if name == "roles" { effective.roles } else { effective.permissions };
+            let all = strings(asked).iter().all(|item| held.contains(item));
+            let associated = session.tenant_rights(tenant).is_some();
+            assert_eq!(all && associated, granted, "{row}, {name}, effective");
+        }
+    }
+}
+
 #[test]
 fn effective_rights_name_all_tenants_and_the_one_that_counts() {
     let session =

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
@@ -107,12 +107,18 @@ fn scopes(world: &World, realm: &Realm) -> Vec<String> {
     all
 }
 
+/// The public keys; `certs=true` adds certificates.
 pub(crate) async fn keys(
     State(shared): State<Arc<Shared>>,
     Path(project): Path<String>,
+    RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     our_project(&shared, &project)?;
-    Ok((NO_STORE, Json(shared.world().ring.jwks())).into_response())
+    let world = shared.world();
+    let certificates =
+        query.as_deref().is_some_and(|query| query.split('&').any(|pair| pair == "certs=true"));
+    let jwks = if certificates { world.ring.jwks_with_certificates()? } else { world.ring.jwks() };
+    Ok((NO_STORE, Json(jwks)).into_response())
 }
 
 /// The old form: a bare array.

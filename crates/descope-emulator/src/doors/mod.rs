@@ -20,6 +20,7 @@ pub(crate) mod end_session;
 pub(crate) mod jwt_response;
 pub(crate) mod login;
 pub(crate) mod mgmt;
+pub(crate) mod native_flow;
 pub(crate) mod pages;
 pub(crate) mod par;
 pub(crate) mod register;
@@ -47,6 +48,7 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
         .route("/v1/auth/logoutall", post(session::logout_all))
         .route("/v1/auth/validate", post(session::validate))
         .route("/v1/auth/tenant/select", post(session::select_tenant))
+        .route("/v1/flow/exchange", post(native_flow::exchange))
         .route("/v1/auth/accesskey/exchange", post(access_key::exchange))
         .route("/v1/auth/password/signup", post(sign_in::password::sign_up))
         .route("/v1/auth/password/signin", post(sign_in::password::sign_in))
