@@ -1,5 +1,6 @@
 """What the cases of the official Python SDK are made of: the emulator's control API, clients, and the runner."""
 
+import functools
 import json
 import sys
 import time
@@ -73,7 +74,9 @@ def client(**arguments):
     return DescopeClient(PROJECT, base_url=BASE, **arguments)
 
 
+@functools.cache
 def admin():
+    """One for all cases: it remembers nothing, and making a client takes a while."""
     return client(management_key=MANAGEMENT)
 
 
