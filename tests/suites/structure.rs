@@ -153,8 +153,10 @@ const CODES: &[(&str, &[Source])] = &[
         &[
             (
                 "crates/agentauthd/src/daemon/logins.rs",
-                &["async fn session", "fn login_code", "fn device_code"],
+                &["async fn redeem", "fn login_code", "fn device_code"],
             ),
+            ("crates/agentauthd/src/daemon/logins/widening.rs", &["fn code"]),
+            ("crates/agentauthd/src/daemon/pause.rs", &["fn code"]),
             ("crates/agentauthd/src/daemon/keeper/adopt.rs", &["fn code"]),
         ],
     ),

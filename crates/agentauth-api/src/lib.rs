@@ -11,7 +11,8 @@ pub mod status;
 
 pub use check::{CheckRequest, CheckResponse, Obligations, Verdict};
 pub use login::{
-    Account, LoginMethod, LoginProgress, LoginRequest, LoginStarted, LoginWay, LogoutRequest, LogoutResponse,
+    Account, LockResponse, LoginMethod, LoginProgress, LoginRequest, LoginStarted, LoginWay, LogoutRequest,
+    LogoutResponse, Party, UnlockRequest, UnlockResponse,
 };
 pub use problem::{ErrorCode, Problem};
 pub use status::{
@@ -43,6 +44,8 @@ pub mod paths {
     pub const CHECK: &str = "/v1/check";
     /// `POST`: start a login; `GET {LOGIN}/{id}`: follow it.
     pub const LOGIN: &str = "/v1/login";
+    /// `POST`: pause everything; `DELETE`: let it go on.
+    pub const LOCK: &str = "/v1/lock";
     /// `DELETE`: log out.
     pub const SESSION: &str = "/v1/session";
     /// `GET`: the process is up.

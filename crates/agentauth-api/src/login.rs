@@ -19,6 +19,9 @@ pub struct LoginRequest {
     /// Whom the sign-in page should expect, usually an e-mail address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login_hint: Option<String>,
+    /// Hand the installation over to another account, which the account that it belongs to has to confirm.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub switch: bool,
 }
 
 /// Where the person signs in.
@@ -82,12 +85,37 @@ pub struct Account {
     pub email: Option<String>,
 }
 
-/// `GET /v1/login/{id}?wait_ms=N`: where a login stands; waits at most N milliseconds (30,000) for a change.
+/// An account at a provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Party {
+    /// The provider's issuer.
+    pub issuer: String,
+    /// The account there.
+    #[serde(flatten)]
+    pub account: Account,
+}
+
+/// `GET /v1/login/{id}?wait_ms=N&seen=STATE`: where a login stands; waits at most N milliseconds (30,000) until it is in
+/// another state than `seen` (`waiting` if not given).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum LoginProgress {
     /// The person has not signed in yet.
     Waiting,
+    /// Somebody else than the owner of this installation has signed in; nothing has changed yet. The owner confirms the
+    /// handover by signing in at `url`.
+    Confirm {
+        /// Whom the installation belongs to.
+        from: Party,
+        /// Who signed in, and is to own it.
+        to: Party,
+        /// Where the owner signs in to confirm it.
+        url: String,
+        /// Where the provider will send the browser back to.
+        redirect_uri: String,
+        /// The handover is abandoned then.
+        expires_at: Timestamp,
+    },
     /// Logged in.
     Done {
         /// Who.
@@ -123,4 +151,33 @@ pub struct LogoutResponse {
     /// What could not be done, and what to do about it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<String>,
+}
+
+/// `POST /v1/lock`: what it did. Everything is denied from then on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockResponse {
+    /// Whether it was paused already.
+    pub was_locked: bool,
+    /// What could not be done, and what to do about it; the pause holds all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<String>,
+}
+
+/// `DELETE /v1/lock`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnlockRequest {
+    /// Confirm it by a fresh login, where no terminal shows that a person asks.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reauth: bool,
+}
+
+/// What an unlock did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnlockResponse {
+    /// Whether everything was paused.
+    pub was_locked: bool,
+    /// The login that has to confirm it; until then everything stays paused. Absent where nothing is paused any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<LoginStarted>,
 }

@@ -27,6 +27,8 @@ pub enum ErrorCode {
     MethodNotAllowed,
     /// The login could not be started.
     LoginUnavailable,
+    /// Everything is paused.
+    Locked,
     /// The audit log cannot be written, so nothing is done.
     AuditUnavailable,
     /// The daemon is stopping.
@@ -49,6 +51,7 @@ impl ErrorCode {
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::LoginUnavailable => "login_unavailable",
+            Self::Locked => "locked",
             Self::AuditUnavailable => "audit_unavailable",
             Self::ShuttingDown => "shutting_down",
             Self::Internal => "internal",
@@ -64,6 +67,7 @@ impl ErrorCode {
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::RequestTooLarge => 413,
+            Self::Locked => 423,
             Self::RateLimited => 429,
             Self::Internal => 500,
             Self::LoginUnavailable | Self::AuditUnavailable | Self::ShuttingDown => 503,

@@ -171,10 +171,14 @@ kinds! {
     Lock = "lock",
     /// A user logged in.
     Login = "login",
+    /// A login that is not used any more could not be ended at the provider.
+    LoginNotEnded = "login.not_ended",
     /// A login failed or was refused.
     LoginRefused = "login.refused",
     /// A login was begun.
     LoginStarted = "login.started",
+    /// The installation belongs to another account from now on.
+    LoginSwitched = "login.switched",
     /// A user logged out.
     Logout = "logout",
     /// An operation was refused to a caller who may not ask for it.
@@ -195,6 +199,8 @@ kinds! {
     ServiceStart = "service.start",
     /// The daemon stops.
     ServiceStop = "service.stop",
+    /// The provider confirmed a session without giving a new token.
+    SessionConfirmed = "session.confirmed",
     /// A session ended other than by logout.
     SessionOver = "session.over",
     /// A stored session was taken up again.

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use agentauth_api::{
-    CheckRequest, CheckResponse, ErrorCode, HOST, Health, Hello, LoginProgress, LoginRequest, LoginStarted,
-    LogoutRequest, LogoutResponse, NONCE_HEADER, PROTOCOL, Problem, Status, paths,
+    CheckRequest, CheckResponse, ErrorCode, HOST, Health, Hello, LockResponse, LoginProgress, LoginRequest,
+    LoginStarted, LogoutRequest, LogoutResponse, NONCE_HEADER, PROTOCOL, Problem, Status, UnlockRequest,
+    UnlockResponse, paths,
 };
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -114,6 +115,19 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn login_progress(&mut self, id: &str, wait: Duration) -> Result<LoginProgress, ClientError> {
+        self.login_change(id, "waiting", wait).await
+    }
+
+    /// The same, where the state `seen` is known already.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn login_change(
+        &mut self,
+        id: &str,
+        seen: &'static str,
+        wait: Duration,
+    ) -> Result<LoginProgress, ClientError> {
         let wait = wait.min(LONGEST_WAIT);
         if id.is_empty()
             || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b':'))
@@ -124,7 +138,8 @@ impl Client {
                 source: None,
             });
         }
-        let path = format!("{}/{id}?wait_ms={}", paths::LOGIN, wait.as_millis());
+        let seen = if seen == "waiting" { String::new() } else { format!("&seen={seen}") };
+        let path = format!("{}/{id}?wait_ms={}{seen}", paths::LOGIN, wait.as_millis());
         self.ask(Method::GET, &path, None::<&()>, wait).await
     }
 
@@ -135,6 +150,23 @@ impl Client {
     /// See [`ClientError`].
     pub async fn logout(&mut self, request: &LogoutRequest) -> Result<LogoutResponse, ClientError> {
         self.ask(Method::DELETE, paths::SESSION, Some(request), LOGOUT).await
+    }
+
+    /// Pauses everything.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn lock(&mut self) -> Result<LockResponse, ClientError> {
+        self.ask(Method::POST, paths::LOCK, None::<&()>, Duration::ZERO).await
+    }
+
+    /// Lets everything go on, or says which login has to confirm that first.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn unlock(&mut self, request: &UnlockRequest) -> Result<UnlockResponse, ClientError> {
+        // The daemon may have to fetch the provider's discovery document first.
+        self.ask(Method::DELETE, paths::LOCK, Some(request), LONGEST_WAIT).await
     }
 
     /// Whether the daemon is up.

@@ -32,8 +32,9 @@ mod connection;
 mod error;
 
 pub use agentauth_api::{
-    Account, CheckRequest, CheckResponse, ErrorCode, Health, Hello, LoginMethod, LoginProgress, LoginRequest,
-    LoginStarted, LoginWay, LogoutRequest, LogoutResponse, Problem, Status, Verdict,
+    Account, CheckRequest, CheckResponse, ErrorCode, Health, Hello, LockResponse, LoginMethod, LoginProgress,
+    LoginRequest, LoginStarted, LoginWay, LogoutRequest, LogoutResponse, Party, Problem, Status,
+    UnlockRequest, UnlockResponse, Verdict,
 };
 pub use agentauth_ipc::location::{DEFAULT_PROFILE, Location, LocationError, socket_path};
 pub use client::Client;

@@ -17,7 +17,7 @@ use crate::grant::GrantAnswer;
 use crate::messages::{self, Circumstances};
 use crate::policy::{Question, Verdict};
 use crate::scope::Scope;
-use crate::session::{Session, SessionFault};
+use crate::session::{Expiry, Session, SessionFault};
 use crate::snapshot::Snapshot;
 use crate::text::display_safe_within;
 use crate::time::{SignedDuration, Timestamp};
@@ -214,12 +214,16 @@ impl Case<'_> {
     fn session(&self) -> Result<&Arc<Session>, Box<Refusal>> {
         let session = self.snapshot.session.usable_at(self.now).map_err(|fault| match fault {
             SessionFault::NotLoggedIn => Refusal::new(Reason::NotLoggedIn, Some(Remedy::Login)),
-            SessionFault::Expired { answer_lost } => {
+            SessionFault::Expired(expiry) => {
                 let refusal = Refusal::new(Reason::SessionExpired, Some(Remedy::Login));
-                if answer_lost {
-                    refusal.saying("an answer of the provider was lost, and with it the login")
-                } else {
-                    refusal
+                match expiry {
+                    Expiry::Provider => refusal,
+                    Expiry::AnswerLost => {
+                        refusal.saying("an answer of the provider was lost, and with it the login")
+                    }
+                    Expiry::MaxAge => {
+                        refusal.saying("the login has reached the age that the configuration allows")
+                    }
                 }
             }
             SessionFault::Unverified => Refusal::new(Reason::SessionUnverified, Some(Remedy::Wait)),
@@ -337,7 +341,7 @@ impl Case<'_> {
 
     /// Until when an allow stays true as far as session, keys and freshness go.
     fn cached_until(&self, session: &Session) -> Timestamp {
-        let mut until = later(self.now, MAX_CACHED).min(session.claims.expires_at);
+        let mut until = later(self.now, MAX_CACHED).min(session.usable_until());
         if let Some(fresh) = self.snapshot.keys_fresh_until {
             until = until.min(fresh);
         }

@@ -211,8 +211,8 @@ pub fn may(operation: Operation, asker: Asker) -> Result<(), GateRefusal> {
 ///
 /// Agents get what agents need and what takes away from themselves; evidence does not help them, since nothing widens
 /// on the word of an agent. The user's other processes may look and may take away. Trying decisions out needs a
-/// recognised terminal. An expiring grant needs that or the page. Everything else that widens needs a passkey or a
-/// fresh login, which count from any process of the person's.
+/// recognised terminal; ending a pause needs that, or a passkey or a fresh login. An expiring grant needs it or the page.
+/// Everything else that widens needs a passkey or a fresh login, which count from any process of the person's.
 ///
 /// # Errors
 /// A refusal that says why and what to do.
@@ -230,6 +230,12 @@ pub fn may_with(operation: Operation, asker: Asker, evidence: Option<Strength>) 
         (Asker::Person(_), Need::AnyPerson) => Ok(()),
         (Asker::Person(grade), Need::Terminal) if grade >= Grade::Terminal => Ok(()),
         (Asker::Person(_), Need::Terminal) => refuse(RefusalKind::GradeTooLow),
+        (Asker::Person(grade), Need::TerminalOrEvidence)
+            if grade >= Grade::Terminal || evidence >= Some(Strength::Passkey) =>
+        {
+            Ok(())
+        }
+        (Asker::Person(_), Need::TerminalOrEvidence) => refuse(RefusalKind::GradeTooLow),
         (Asker::Person(grade), Need::Prompt) if grade >= Grade::Terminal || evidence.is_some() => Ok(()),
         (Asker::Person(_), Need::Prompt) => refuse(RefusalKind::GradeTooLow),
         (Asker::Person(_), Need::Evidence) if evidence >= Some(Strength::Passkey) => Ok(()),
@@ -252,6 +258,8 @@ enum Need {
     Terminal,
     /// That, or an answer on the page, or stronger.
     Prompt,
+    /// The person at a recognised terminal, or a passkey or a fresh login.
+    TerminalOrEvidence,
     /// A passkey or a fresh login.
     Evidence,
 }
@@ -285,8 +293,8 @@ impl Operation {
             | Self::Metrics => Need::AnyPerson,
             Self::DryRun => Need::Terminal,
             Self::RemoveAgent | Self::Approve(Widening::Expiring) => Need::Prompt,
+            Self::Unlock => Need::TerminalOrEvidence,
             Self::LoginAsAnother
-            | Self::Unlock
             | Self::RegisterAgent
             | Self::Approve(Widening::Standing)
             | Self::Apply

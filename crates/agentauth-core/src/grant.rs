@@ -185,6 +185,16 @@ impl Grants {
         ids.len()
     }
 
+    /// Removes every grant that was given during a login, which goes with the account; returns how many there were.
+    pub fn forget_logins(&mut self) -> usize {
+        let given: Vec<_> =
+            self.iter().filter(|grant| grant.login.is_some()).map(|grant| Arc::clone(&grant.id)).collect();
+        for id in &given {
+            self.remove(id);
+        }
+        given.len()
+    }
+
     /// The grant of this id.
     #[must_use]
     pub fn get(&self, id: &str) -> Option<&Arc<Grant>> {

@@ -24,6 +24,7 @@ pub mod session;
 pub mod snapshot;
 pub mod text;
 pub mod time;
+pub mod widening;
 
 pub use agent::{Agent, AgentFile, FileGrant, Selectors};
 pub use agents::{Agents, Assurance, Change, Match};
@@ -37,4 +38,4 @@ pub use policy::{Policy, PolicyFaults};
 pub use scope::{Broad, Scope, ScopeContext, ScopeFault};
 pub use snapshot::Snapshot;
 pub use text::display_safe;
-pub use time::{Clock, SignedDuration, Timestamp};
+pub use time::{Clock, ClockReading, Jump, MachineClock, SignedDuration, Timestamp};

@@ -4,13 +4,15 @@
 //! Architecture invariant: no token is in here. The state says what a verified token said; the tokens themselves stay
 //! with the parts that keep and send them.
 
+mod limits;
 mod polling;
 mod refresh;
 
+pub use limits::{CONFIRM_GRACE, SessionLimits, next_confirmation, vouches_for};
 pub use polling::{DEFAULT_POLL_INTERVAL, LONGEST_POLL_BACKOFF, PollAnswer, PollEnd, Polling, SLOW_DOWN};
 pub use refresh::{
     AfterFailure, Due, LATEST_BEFORE_EXPIRY, LONGEST_INTERVAL, RefreshAnswer, RefreshFailure, RefreshHistory,
-    after_failure, next_refresh, refresh_due,
+    after_failure, after_unconfirmed, next_refresh, refresh_due,
 };
 
 use std::sync::Arc;
@@ -88,6 +90,8 @@ pub struct Session {
     pub confirmed_at: Timestamp,
     /// When the person logged in.
     pub logged_in_at: Timestamp,
+    /// What the configuration demands beyond what the provider says.
+    pub limits: SessionLimits,
 }
 
 /// How a session ended.
@@ -100,9 +104,21 @@ pub enum OverReason {
     Expired,
     /// An answer got lost on its way, and the provider has probably rotated the login meanwhile.
     AnswerLost,
+    /// The login is as old as the configuration lets one become (`session.max_age`), whatever the provider says.
+    MaxAge,
 }
 
 impl OverReason {
+    /// A stable code for records.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+            Self::AnswerLost => "answer_lost",
+            Self::MaxAge => "max_age",
+        }
+    }
+
     /// What happened and what to do, for a person.
     pub fn message(self) -> &'static str {
         match self {
@@ -110,6 +126,9 @@ impl OverReason {
             Self::Expired => "the session has expired; log in again",
             Self::AnswerLost => {
                 "the provider may have rotated the login while its answer got lost; log in again"
+            }
+            Self::MaxAge => {
+                "the login has reached the age that the configuration allows (`session.max_age`); log in again"
             }
         }
     }
@@ -121,14 +140,22 @@ pub enum SessionFault {
     /// Nobody is logged in.
     NotLoggedIn,
     /// The session is over, or its token has expired and cannot be renewed.
-    Expired {
-        /// It ended because an answer got lost.
-        answer_lost: bool,
-    },
+    Expired(Expiry),
     /// There is a login that may well be good, but nothing verified to show for it now.
     Unverified,
     /// The provider has ended the session.
     Revoked,
+}
+
+/// What an expired session expired by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// The provider's own limits.
+    Provider,
+    /// An answer that got lost.
+    AnswerLost,
+    /// The age that the configuration allows.
+    MaxAge,
 }
 
 impl SessionFault {
@@ -136,7 +163,7 @@ impl SessionFault {
     pub fn reason(self) -> &'static str {
         match self {
             Self::NotLoggedIn => "not_logged_in",
-            Self::Expired { .. } => "session_expired",
+            Self::Expired(_) => "session_expired",
             Self::Unverified => "session_unverified",
             Self::Revoked => "session_revoked",
         }
@@ -146,7 +173,7 @@ impl SessionFault {
     pub fn remedy(self) -> &'static str {
         match self {
             Self::Unverified => "wait",
-            Self::NotLoggedIn | Self::Expired { .. } | Self::Revoked => "login",
+            Self::NotLoggedIn | Self::Expired(_) | Self::Revoked => "login",
         }
     }
 
@@ -154,9 +181,12 @@ impl SessionFault {
     pub fn message(self) -> &'static str {
         match self {
             Self::NotLoggedIn => "nobody is logged in; run `agentauthd login`",
-            Self::Expired { answer_lost: false } => "the session has expired; run `agentauthd login`",
-            Self::Expired { answer_lost: true } => {
+            Self::Expired(Expiry::Provider) => "the session has expired; run `agentauthd login`",
+            Self::Expired(Expiry::AnswerLost) => {
                 "the provider may have rotated the login while its answer got lost; run `agentauthd login`"
+            }
+            Self::Expired(Expiry::MaxAge) => {
+                "the login has reached the age that the configuration allows (`session.max_age`); run `agentauthd login`"
             }
             Self::Unverified => "the provider has not confirmed the session yet; this is retried on its own",
             Self::Revoked => "the provider has ended this session; run `agentauthd login`",
@@ -165,10 +195,26 @@ impl SessionFault {
 }
 
 impl Session {
-    /// Whether the token still counts at `now`: before `exp`, without any leeway in our favour, and not before the
-    /// instant at which the provider confirmed it (a clock that ran back makes old tokens look young).
+    /// Whether the token still counts at `now`: before [`Session::usable_until`], without any leeway in our favour, and
+    /// not before the instant at which the provider confirmed it (a clock that ran back makes old tokens look young).
     pub fn is_usable(&self, now: Timestamp) -> bool {
-        now < self.claims.expires_at && self.confirmed_at.duration_since(now) <= CLOCK_TOLERANCE
+        now < self.usable_until() && self.confirmed_at.duration_since(now) <= CLOCK_TOLERANCE
+    }
+
+    /// The first instant at which the session counts no longer, as far as is known now: the token's `exp`, the age
+    /// that the configuration allows, or a confirmation by the provider that did not come.
+    pub fn usable_until(&self) -> Timestamp {
+        let ends = [self.limits.ends_at(self.logged_in_at), self.limits.confirm_by(self.confirmed_at)];
+        ends.into_iter().flatten().fold(self.claims.expires_at, Timestamp::min)
+    }
+
+    /// When the login itself ends: by the provider's word or by the configuration's, whichever is first.
+    pub fn login_ends_at(&self) -> Option<Timestamp> {
+        [self.claims.refresh_expires_at, self.limits.ends_at(self.logged_in_at)].into_iter().flatten().min()
+    }
+
+    fn is_too_old(&self, now: Timestamp) -> bool {
+        self.limits.is_too_old(self.logged_in_at, now)
     }
 
     /// Whether the refresh token behind this session is known to have ended.
@@ -187,16 +233,16 @@ impl SessionState {
         match self {
             Self::LoggedOut => Err(SessionFault::NotLoggedIn),
             Self::Unverified { .. } => Err(SessionFault::Unverified),
+            Self::Active(session) if session.is_too_old(now) => Err(SessionFault::Expired(Expiry::MaxAge)),
             Self::Active(session) if session.is_usable(now) => Ok(session),
             Self::Active(session) if session.is_beyond_refresh(now) => {
-                Err(SessionFault::Expired { answer_lost: false })
+                Err(SessionFault::Expired(Expiry::Provider))
             }
             Self::Active(_) => Err(SessionFault::Unverified),
             Self::Over { why: OverReason::Revoked, .. } => Err(SessionFault::Revoked),
-            Self::Over { why: OverReason::Expired, .. } => Err(SessionFault::Expired { answer_lost: false }),
-            Self::Over { why: OverReason::AnswerLost, .. } => {
-                Err(SessionFault::Expired { answer_lost: true })
-            }
+            Self::Over { why: OverReason::Expired, .. } => Err(SessionFault::Expired(Expiry::Provider)),
+            Self::Over { why: OverReason::AnswerLost, .. } => Err(SessionFault::Expired(Expiry::AnswerLost)),
+            Self::Over { why: OverReason::MaxAge, .. } => Err(SessionFault::Expired(Expiry::MaxAge)),
         }
     }
 
@@ -223,11 +269,16 @@ impl SessionState {
         let who = self.user().map_or("somebody", User::label);
         match (self, self.usable_at(now)) {
             (Self::Active(session), Ok(_)) => {
-                let left = session.claims.expires_at.duration_since(now);
-                format!("logged in as {who}; the session token is good for another {} s", left.as_secs())
+                let left = session.usable_until().duration_since(now);
+                format!("logged in as {who}; the session is good for another {} s", left.as_secs())
             }
-            (Self::Active(_), Err(SessionFault::Unverified)) => {
-                format!("logged in as {who}, but the session token has run out; it is being renewed")
+            (Self::Active(session), Err(SessionFault::Unverified)) => {
+                let what = if now < session.claims.expires_at {
+                    "the provider has not confirmed the session lately; it is being asked"
+                } else {
+                    "the session token has run out; it is being renewed"
+                };
+                format!("logged in as {who}, but {what}")
             }
             (Self::Unverified { why, .. }, _) => {
                 format!(
@@ -265,6 +316,7 @@ pub(crate) mod tests {
             key_id: "k".to_owned(),
             confirmed_at: at(1000),
             logged_in_at: at(900),
+            limits: SessionLimits::default(),
         }
     }
 
@@ -279,7 +331,7 @@ pub(crate) mod tests {
         assert!(state.usable_at(at(1599)).is_ok());
         assert_eq!(state.usable_at(at(1600)).unwrap_err(), SessionFault::Unverified);
         assert_eq!(state.usable_at(at(86_399)).unwrap_err(), SessionFault::Unverified);
-        assert_eq!(state.usable_at(at(86_400)).unwrap_err(), SessionFault::Expired { answer_lost: false });
+        assert_eq!(state.usable_at(at(86_400)).unwrap_err(), SessionFault::Expired(Expiry::Provider));
     }
 
     #[test]
@@ -288,6 +340,31 @@ pub(crate) mod tests {
         assert!(state.usable_at(at(995)).is_ok());
         assert_eq!(state.usable_at(at(994)).unwrap_err(), SessionFault::Unverified);
         assert_eq!(state.usable_at(at(0)).unwrap_err(), SessionFault::Unverified);
+    }
+
+    #[test]
+    fn a_login_is_over_at_the_age_that_the_configuration_allows() {
+        let mut session = session(600);
+        session.limits.max_age = Some(SignedDuration::from_secs(300));
+        assert_eq!(session.usable_until(), at(1200), "counted from the login, not from the confirmation");
+        assert_eq!(session.login_ends_at(), Some(at(1200)));
+        let state = SessionState::Active(Arc::new(session));
+        assert!(state.usable_at(at(1199)).is_ok());
+        let fault = state.usable_at(at(1200)).unwrap_err();
+        assert_eq!((fault, fault.remedy()), (SessionFault::Expired(Expiry::MaxAge), "login"));
+        assert!(state.describe(at(1200)).contains("session.max_age"));
+    }
+
+    #[test]
+    fn a_confirmation_that_does_not_come_ends_the_allows() {
+        let mut session = session(600);
+        session.limits.revalidate_every = Some(SignedDuration::from_secs(60));
+        let state = SessionState::Active(Arc::new(session.clone()));
+        assert!(state.usable_at(at(1119)).is_ok());
+        assert_eq!(state.usable_at(at(1120)).unwrap_err(), SessionFault::Unverified);
+        assert!(state.describe(at(1120)).contains("has not confirmed the session lately"));
+        session.confirmed_at = at(1100);
+        assert!(SessionState::Active(Arc::new(session)).usable_at(at(1219)).is_ok());
     }
 
     #[test]
@@ -309,6 +386,7 @@ pub(crate) mod tests {
             (over(OverReason::Revoked), "session_revoked", "login", "ended this session"),
             (over(OverReason::Expired), "session_expired", "login", "has expired"),
             (over(OverReason::AnswerLost), "session_expired", "login", "answer got lost"),
+            (over(OverReason::MaxAge), "session_expired", "login", "`session.max_age`"),
             (active(10), "session_unverified", "wait", "u@example.com, but the session token has run out"),
         ];
         for (state, word, remedy, sentence) in table {

@@ -15,6 +15,54 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Timestamp;
 }
 
+/// What the machine's clocks said at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockReading {
+    /// The wall clock, which a person or a time server may set.
+    pub wall: Timestamp,
+    /// How long ago the machine started, its sleep included; never set.
+    pub since_boot: SignedDuration,
+    /// The same without its sleep.
+    pub awake: SignedDuration,
+}
+
+/// What happened between two readings, beside that time passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Jump {
+    /// The wall clock was set back.
+    Back,
+    /// The wall clock was set forward.
+    Forward,
+    /// The machine slept.
+    Slept,
+}
+
+/// By how much clocks may disagree about the time between two readings.
+const DISAGREEMENT: SignedDuration = SignedDuration::from_secs(10);
+
+impl ClockReading {
+    /// What happened since `before`. The wall clock counts more than sleep: what was planned by it means nothing any
+    /// more.
+    #[must_use]
+    pub fn jump_since(&self, before: &Self) -> Option<Jump> {
+        let passed = self.since_boot.saturating_sub(before.since_boot);
+        let wall = self.wall.duration_since(before.wall).saturating_sub(passed);
+        let slept = passed.saturating_sub(self.awake.saturating_sub(before.awake));
+        match (wall, slept) {
+            (wall, _) if wall < -DISAGREEMENT => Some(Jump::Back),
+            (wall, _) if wall > DISAGREEMENT => Some(Jump::Forward),
+            (_, slept) if slept > DISAGREEMENT => Some(Jump::Slept),
+            _ => None,
+        }
+    }
+}
+
+/// The clocks of a machine. `agentauth-host` answers with the system's, tests with ones that they set.
+pub trait MachineClock: Clock {
+    /// What they say now.
+    fn reading(&self) -> ClockReading;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

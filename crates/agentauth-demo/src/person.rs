@@ -165,7 +165,7 @@ impl Person {
         match self.client.login_progress(&id, PATIENCE).await? {
             LoginProgress::Done { user } => Ok(user),
             LoginProgress::Failed { message, .. } => Err(PersonError::Login(message)),
-            LoginProgress::Waiting => Err(PersonError::Login(format!(
+            LoginProgress::Waiting | LoginProgress::Confirm { .. } => Err(PersonError::Login(format!(
                 "the sign-in ended at {} with HTTP {}",
                 page.url.path(),
                 page.status

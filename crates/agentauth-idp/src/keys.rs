@@ -62,6 +62,8 @@ struct State {
     /// Counts the attempts, so that whoever waited for another's fetch knows it.
     attempts: u64,
     failed_at: Option<Timestamp>,
+    /// The latest instant that was asked about since the set was fetched: a clock that is set back makes no set younger.
+    latest: Option<Timestamp>,
     unknown: VecDeque<(String, Timestamp)>,
 }
 
@@ -152,7 +154,7 @@ impl Provider {
         let url = self.config.at(&format!("v2/keys/{}", self.config.project_id()));
         let held = cache.as_deref().and_then(|path| recall(path, &url, now)).map(Arc::new);
         let source = Some(Source { http: self.http.clone(), url, cache });
-        Keys::with(source, State { held, ..State::default() })
+        Keys::with(source, State { held, latest: Some(now), ..State::default() })
     }
 }
 
@@ -220,8 +222,9 @@ impl Keys {
     /// See [`KeyFetchError`]; the old set stays.
     pub async fn refresh_if_due(&self, now: Timestamp) -> Result<KeyRefresh, KeyFetchError> {
         let seen = {
-            let state = self.state();
-            let due = state.held.as_ref().is_none_or(|held| now >= held.due_at() || held.lies_ahead(now));
+            let mut state = self.state();
+            let (_, latest) = state.at(now);
+            let due = state.held.as_ref().is_none_or(|held| latest >= held.due_at() || held.lies_ahead(now));
             if self.shared.source.is_none() || !due || recently(state.failed_at, RETRY_INTERVAL, now) {
                 return Ok(KeyRefresh::NotDue);
             }
@@ -272,7 +275,8 @@ impl Keys {
 
     /// The set if it needs no fetch.
     fn current(&self, now: Timestamp) -> Option<Arc<Held>> {
-        let held = self.state().held.clone()?;
+        let (held, now) = self.state().at(now);
+        let held = held?;
         let fixed = self.shared.source.is_none() && held.usable(now);
         (fixed || held.current(now)).then_some(held)
     }
@@ -280,7 +284,8 @@ impl Keys {
     /// The set if it may be used at all.
     fn usable(&self, now: Timestamp) -> Result<Arc<Held>, KeyError> {
         let why = || "the provider could not be asked since".to_owned();
-        match self.state().held.clone() {
+        let (held, now) = self.state().at(now);
+        match held {
             Some(held) if held.usable(now) => Ok(held),
             Some(held) => Err(KeyError::Stale { fetched_at: held.fetched_at, why: why() }),
             None => Err(KeyError::NoKeys { why: "they were not fetched yet".to_owned() }),
@@ -339,6 +344,7 @@ impl Keys {
                 Ok((set, life, document)) => {
                     let held = Arc::new(Held { set, fetched_at: now, life });
                     state.failed_at = None;
+                    state.latest = None;
                     state.unknown.retain(|(kid, _)| !held.set.contains(kid));
                     let before = state.held.replace(held.clone());
                     let changed = before.is_none_or(|before| !before.set.ids().eq(held.set.ids()));
@@ -384,6 +390,15 @@ impl std::fmt::Debug for Keys {
             .field("ids", &state.held.as_ref().map(|held| held.set.ids().collect::<Vec<_>>()))
             .field("fetched_at", &state.held.as_ref().map(|held| held.fetched_at))
             .finish_non_exhaustive()
+    }
+}
+
+impl State {
+    /// The set, and the latest instant that was seen since it was fetched, which may be later than `now`.
+    fn at(&mut self, now: Timestamp) -> (Option<Arc<Held>>, Timestamp) {
+        let latest = self.latest.map_or(now, |latest| latest.max(now));
+        self.latest = Some(latest);
+        (self.held.clone(), latest)
     }
 }
 

@@ -12,6 +12,7 @@
 
 mod callback;
 mod config;
+mod confirm;
 mod device;
 mod discovery;
 #[cfg(feature = "fuzz")]
@@ -39,6 +40,7 @@ pub use config::{
     ConfigFault, ConfigFaults, DEFAULT_PORTS, DEFAULT_SCOPES, ProviderConfig, ProviderSettings,
     RedirectConfig, RefreshVia, Timeouts,
 };
+pub use confirm::Confirmation;
 pub use device::{DeviceAttempt, DeviceError, DeviceLogin, DevicePrompt};
 pub use discovery::{DiscoveryError, Metadata};
 pub use jwks::{KeySetFault, SignatureFault, Verified};

@@ -3,7 +3,7 @@
 use http::Method;
 use secrecy::SecretString;
 
-use crate::problem::Problem;
+use crate::problem::{Problem, Shape};
 use crate::provider::Provider;
 use crate::transport::HttpError;
 
@@ -22,6 +22,19 @@ pub enum LogoutFailure {
     /// The refresh token cannot be sent.
     #[error("the stored refresh token is damaged, so the provider was not told of the logout")]
     Damaged,
+}
+
+impl LogoutFailure {
+    /// Whether telling the provider again would change nothing: it knows no such session any more.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Http(_) => false,
+            Self::Refused(problem) => {
+                matches!(problem.status, 400 | 401 | 403) && problem.shape != Shape::Unrecognised
+            }
+            Self::Damaged => true,
+        }
+    }
 }
 
 impl Provider {

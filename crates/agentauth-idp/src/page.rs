@@ -24,6 +24,15 @@ pub enum Outcome {
         /// What to do next, one sentence.
         next: String,
     },
+    /// The person signed in, for something that the page names; that is no new login.
+    SignedIn {
+        /// The user's name, if the provider gave one.
+        name: Option<String>,
+        /// The user's address, if the provider gave one.
+        email: Option<String>,
+        /// What to do next, one sentence.
+        next: String,
+    },
     /// The login did not succeed; nothing was stored.
     Failed {
         /// What failed and why, one sentence.
@@ -65,6 +74,10 @@ pub(crate) fn outcome(outcome: &Outcome) -> Response<Full<Bytes>> {
         Outcome::LoggedIn { name, email, next } => {
             let who = who(name.as_deref(), email.as_deref());
             respond(StatusCode::OK, Tone::Done, "You are logged in", who.as_deref(), None, next)
+        }
+        Outcome::SignedIn { name, email, next } => {
+            let who = who(name.as_deref(), email.as_deref());
+            respond(StatusCode::OK, Tone::Done, "You have signed in", who.as_deref(), None, next)
         }
         // 200: the browser did its part; an error status makes some browsers show a page of their own.
         Outcome::Failed { what, next } => {

@@ -61,6 +61,9 @@ impl SecretName {
     /// The kind under which a profile's refresh token is filed.
     pub const REFRESH_TOKEN: &'static str = "refresh_token";
 
+    /// The kind under which the logins are filed that still have to be ended at the provider.
+    pub const FAREWELLS: &'static str = "farewells";
+
     /// A name from a profile and a kind (`[a-z0-9][a-z0-9_]*`, at most 64 bytes; no hyphen, so that
     /// `<profile>-<kind>` reads back in one way only).
     ///
@@ -74,6 +77,11 @@ impl SecretName {
     /// The name of `profile`'s refresh token.
     pub fn refresh_token(profile: ProfileName) -> SecretName {
         SecretName { profile, kind: Self::REFRESH_TOKEN.to_owned() }
+    }
+
+    /// The name of the logins that `profile` no longer uses and that the provider has not been told of yet.
+    pub fn farewells(profile: ProfileName) -> SecretName {
+        SecretName { profile, kind: Self::FAREWELLS.to_owned() }
     }
 
     /// The profile.

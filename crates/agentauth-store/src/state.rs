@@ -12,7 +12,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionB
 use crate::ProfileName;
 
 /// The schema of this program; the file's `user_version`. Each entry brings the file from its index to the next.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE pins (
         profile      TEXT PRIMARY KEY NOT NULL,
         issuer       TEXT NOT NULL,
@@ -30,7 +31,18 @@ const MIGRATIONS: [&str; 1] = ["
         profile      TEXT PRIMARY KEY NOT NULL,
         at           TEXT NOT NULL
     ) STRICT;
-"];
+",
+    "
+    CREATE TABLE locks (
+        profile      TEXT PRIMARY KEY NOT NULL,
+        at           TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE clock_marks (
+        profile      TEXT PRIMARY KEY NOT NULL,
+        last_seen    TEXT NOT NULL
+    ) STRICT;
+",
+];
 
 /// `agnt`: says whose file this is, so that another program's database is refused.
 const APPLICATION_ID: i32 = 0x6167_6e74;
@@ -214,6 +226,62 @@ impl StateDb {
             })
             .map(|count| count > 0)
             .map_err(|cause| self.fault("read the mark of a logout", cause))
+    }
+
+    /// Marks `profile` as paused since `at`, or takes the mark away.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn put_lock(&self, profile: &ProfileName, at: Option<Timestamp>) -> Result<(), StateError> {
+        let connection = self.connection();
+        match at {
+            Some(at) => connection.execute(
+                "INSERT INTO locks (profile, at) VALUES (?1, ?2) ON CONFLICT (profile) DO NOTHING",
+                params![profile.as_str(), at.to_string()],
+            ),
+            None => connection.execute("DELETE FROM locks WHERE profile = ?1", params![profile.as_str()]),
+        }
+        .map(drop)
+        .map_err(|cause| self.fault("write the mark of a pause", cause))
+    }
+
+    /// Since when `profile` is paused, if it is.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn locked_since(&self, profile: &ProfileName) -> Result<Option<Timestamp>, StateError> {
+        self.instant_of(profile, "SELECT at FROM locks WHERE profile = ?1")
+            .map_err(|cause| self.fault("read the mark of a pause", cause))
+    }
+
+    /// Remembers `at` as the latest instant that was seen on the clock.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn put_last_seen(&self, profile: &ProfileName, at: Timestamp) -> Result<(), StateError> {
+        self.connection()
+            .execute(
+                "INSERT INTO clock_marks (profile, last_seen) VALUES (?1, ?2)
+                 ON CONFLICT (profile) DO UPDATE SET last_seen = excluded.last_seen",
+                params![profile.as_str(), at.to_string()],
+            )
+            .map(drop)
+            .map_err(|cause| self.fault("remember the time", cause))
+    }
+
+    /// The latest instant that was seen on the clock, so that a clock that was set back is noticed after a restart too.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn last_seen(&self, profile: &ProfileName) -> Result<Option<Timestamp>, StateError> {
+        self.instant_of(profile, "SELECT last_seen FROM clock_marks WHERE profile = ?1")
+            .map_err(|cause| self.fault("read the time that was seen last", cause))
+    }
+
+    fn instant_of(&self, profile: &ProfileName, query: &str) -> rusqlite::Result<Option<Timestamp>> {
+        self.connection()
+            .query_row(query, [profile.as_str()], |row| instant(0, &row.get::<_, String>(0)?))
+            .optional()
     }
 
     /// Where the file is.

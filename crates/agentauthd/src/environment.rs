@@ -77,6 +77,8 @@ pub const VARIABLES: &[Variable] = &[
     read("AGENTAUTHD_LOGIN_TIME_LIMIT", "`login.time_limit`"),
     read("AGENTAUTHD_LOGIN_OPEN_BROWSER", "`login.open_browser`"),
     read("AGENTAUTHD_LOGIN_ALLOW_DEVICE", "`login.allow_device`"),
+    read("AGENTAUTHD_SESSION_MAX_AGE", "`session.max_age`"),
+    read("AGENTAUTHD_SESSION_REVALIDATE_EVERY", "`session.revalidate_every`"),
     read("AGENTAUTHD_SECRETS_STORE", "`secrets.store`"),
     read("AGENTAUTHD_SECRETS_PASSPHRASE_FILE", "`secrets.passphrase_file`"),
     read("AGENTAUTHD_CHECKS_MAX_CONFIRMATION_AGE", "`checks.max_confirmation_age`"),

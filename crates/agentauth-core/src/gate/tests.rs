@@ -34,7 +34,7 @@ const TABLE: &[(Operation, &str)] = &[
     (Operation::LoginAsAnother, "-eee--"),
     (Operation::Logout, "-+++--"),
     (Operation::Lock, "-+++--"),
-    (Operation::Unlock, "-eee--"),
+    (Operation::Unlock, "-e++--"),
     (Operation::ListAgents(Reach::Own), "++++--"),
     (Operation::ListAgents(Reach::All), "-+++--"),
     (Operation::RegisterAgent, "-eee--"),

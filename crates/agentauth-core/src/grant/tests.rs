@@ -44,6 +44,19 @@ fn lifetimes() {
 }
 
 #[test]
+fn what_was_given_during_a_login_goes_with_the_account() {
+    let mut grants = Grants::new();
+    grants.insert(grant("files.read", Lifetime::Session));
+    grants.insert(grant("files.write", Lifetime::Session).during(at(0)));
+    grants.insert(grant("files.delete", Lifetime::UntilRevoked).during(at(0)));
+    assert_eq!(grants.forget_logins(), 2);
+    assert_eq!(
+        grants.iter().map(|grant| grant.scope.as_str().to_owned()).collect::<Vec<_>>(),
+        ["files.read"]
+    );
+}
+
+#[test]
 fn a_refusal_stands_above_every_grant_that_it_overlaps() {
     let all = grant("files.read", Lifetime::UntilRevoked);
     let secret = grant("files.read:/secret", Lifetime::Until(at(10))).refused();

@@ -9,7 +9,7 @@ use super::reads::Reads;
 use super::slice::Slice;
 use super::*;
 use crate::manifest::Manifest;
-use crate::session::User;
+use crate::session::{SessionLimits, User};
 
 const PERMIT: &str = r#"@id("permit") permit(principal, action, resource);"#;
 
@@ -55,7 +55,15 @@ fn session(roles: &[&str]) -> Arc<Session> {
     };
     let user = User { subject: "U1".into(), name: None, email: Some("u@example.com".into()) };
     let rights = claims.effective(None);
-    Arc::new(Session { user, claims, rights, key_id: "k".into(), confirmed_at: at(0), logged_in_at: at(-60) })
+    Arc::new(Session {
+        user,
+        claims,
+        rights,
+        key_id: "k".into(),
+        confirmed_at: at(0),
+        logged_in_at: at(-60),
+        limits: SessionLimits::default(),
+    })
 }
 
 /// A question that only differs in what a test changes.

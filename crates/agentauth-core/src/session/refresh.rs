@@ -6,6 +6,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{OverReason, Session};
+use crate::time::{ClockReading, Jump};
 
 /// A refresh is not planned later than this before the token expires, unless the token's life is too short for it.
 pub const LATEST_BEFORE_EXPIRY: SignedDuration = SignedDuration::from_secs(30);
@@ -18,7 +19,6 @@ const TINY_LIFETIME: SignedDuration = SignedDuration::from_secs(60);
 const FIRST_RETRY: SignedDuration = SignedDuration::from_secs(2);
 const LONGEST_RETRY: SignedDuration = SignedDuration::from_mins(5);
 const LONGEST_RETRY_AFTER: SignedDuration = SignedDuration::from_hours(1);
-const CLOCK_JUMP: SignedDuration = SignedDuration::from_secs(10);
 
 /// When to refresh next: after 70 to 80 % of the token's life as we received it (`jitter`, 0 to 1, moves it earlier, so
 /// that many machines do not ask in step), or after the provider's own `hint_seconds`; in both cases within an hour,
@@ -44,32 +44,31 @@ pub fn next_refresh(session: &Session, jitter: f64, hint_seconds: Option<u32>) -
 pub enum Due {
     /// The planned instant has come.
     Planned,
-    /// More time has passed than the timer ran for: the machine slept, or its clock was set forward.
+    /// The machine slept, or its clock was set forward.
     Woke,
     /// The clock was set back, so planned instants mean nothing any more.
     ClockRanBack,
 }
 
-/// Whether a refresh is due at `now`.
+/// Whether a refresh is due.
 ///
-/// `planned` is what [`next_refresh`] (or [`AfterFailure::RetryAt`]) said. `looked_at` is the clock when this was asked
-/// last, and `waited` how long a timer that stands still during sleep has run since; where the clock moved by more than
-/// ten seconds more or less than that, it is not trusted to have reached `planned` properly.
+/// `planned` is what [`next_refresh`] (or [`AfterFailure::RetryAt`]) said. `before` is what the clocks said when this was
+/// asked last, `now` what they say now: where they disagree about the time between, `planned` is not waited for. `steady`
+/// is the time as it is counted, which never runs back.
 pub fn refresh_due(
     planned: Timestamp,
-    looked_at: Timestamp,
-    waited: SignedDuration,
-    now: Timestamp,
+    before: &ClockReading,
+    now: &ClockReading,
+    steady: Timestamp,
 ) -> Option<Due> {
-    let jump = now.duration_since(looked_at).saturating_sub(waited);
-    if jump < -CLOCK_JUMP || planned.duration_since(now) > LONGEST_INTERVAL.saturating_add(CLOCK_JUMP) {
-        Some(Due::ClockRanBack)
-    } else if now >= planned {
-        Some(Due::Planned)
-    } else if jump > CLOCK_JUMP {
-        Some(Due::Woke)
-    } else {
-        None
+    let jump = now.jump_since(before);
+    let unreachable = planned.duration_since(steady) > LONGEST_INTERVAL.saturating_add(LONGEST_RETRY);
+    match jump {
+        Some(Jump::Back) => Some(Due::ClockRanBack),
+        _ if unreachable => Some(Due::ClockRanBack),
+        _ if steady >= planned => Some(Due::Planned),
+        Some(Jump::Forward | Jump::Slept) => Some(Due::Woke),
+        None => None,
     }
 }
 
@@ -246,16 +245,30 @@ pub fn after_failure(
     }
 }
 
+/// Decides what follows when the provider did not confirm a session that was asked for without a refresh; `history` is
+/// the one before it. As [`after_failure`], but a refusal is a revocation: nothing that was asked for ran out by itself.
+pub fn after_unconfirmed(
+    history: &RefreshHistory,
+    failure: &RefreshFailure,
+    now: Timestamp,
+    jitter: f64,
+) -> AfterFailure {
+    match after_failure(history, failure, now, jitter) {
+        AfterFailure::End(OverReason::Expired) => AfterFailure::End(OverReason::Revoked),
+        other => other,
+    }
+}
+
 /// A jitter within 0 to 1, whatever was given.
-fn unit(jitter: f64) -> f64 {
+pub(super) fn unit(jitter: f64) -> f64 {
     if jitter.is_nan() { 0.5 } else { jitter.clamp(0.0, 1.0) }
 }
 
-fn fraction(duration: SignedDuration, share: f64) -> SignedDuration {
+pub(super) fn fraction(duration: SignedDuration, share: f64) -> SignedDuration {
     SignedDuration::try_from_secs_f64(duration.as_secs_f64() * share).unwrap_or(duration)
 }
 
-fn later(instant: Timestamp, by: SignedDuration) -> Timestamp {
+pub(super) fn later(instant: Timestamp, by: SignedDuration) -> Timestamp {
     instant.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use agentauth_core::claims::{SessionClaims, TenantRights};
-use agentauth_core::session::{OverReason, Session, SessionState, User};
+use agentauth_core::session::{OverReason, Session, SessionLimits, SessionState, User};
 use agentauth_core::{
     AgentFile, Agents, CallerFacts, Catalogue, Grant, Grants, Lifetime, Policy, Scope, SignedDuration,
     Snapshot, Timestamp,
@@ -57,6 +57,8 @@ pub(crate) struct SessionText {
     pub(crate) refresh_expires_at: Option<Timestamp>,
     pub(crate) confirmed_at: Timestamp,
     pub(crate) logged_in_at: Timestamp,
+    pub(crate) max_age_seconds: Option<i64>,
+    pub(crate) revalidate_every_seconds: Option<i64>,
 }
 
 #[derive(Deserialize, Clone)]
@@ -142,6 +144,10 @@ impl SessionText {
                     key_id: "K1".into(),
                     confirmed_at: self.confirmed_at,
                     logged_in_at: self.logged_in_at,
+                    limits: SessionLimits {
+                        max_age: self.max_age_seconds.map(SignedDuration::from_secs),
+                        revalidate_every: self.revalidate_every_seconds.map(SignedDuration::from_secs),
+                    },
                 }))
             }
             other => panic!("`{other}` is no state of a session"),

@@ -48,6 +48,42 @@ fn refresh_history_round_trips() {
 }
 
 #[test]
+fn a_pause_and_the_time_survive() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.db");
+    let db = StateDb::open(&path).unwrap();
+    let (dev, first): (_, Timestamp) = (profile("dev"), "2026-01-02T03:04:05Z".parse().unwrap());
+    let second = first + jiff::SignedDuration::from_secs(9);
+    assert_eq!((db.locked_since(&dev).unwrap(), db.last_seen(&dev).unwrap()), (None, None));
+    db.put_lock(&dev, Some(first)).unwrap();
+    db.put_lock(&dev, Some(second)).unwrap();
+    db.put_last_seen(&dev, second).unwrap();
+    drop(db);
+    let db = StateDb::open(&path).unwrap();
+    assert_eq!(db.locked_since(&dev).unwrap(), Some(first), "a second lock does not shorten the first");
+    assert_eq!(db.last_seen(&dev).unwrap(), Some(second));
+    assert_eq!(db.locked_since(&profile("prod")).unwrap(), None);
+    db.put_lock(&dev, None).unwrap();
+    db.put_last_seen(&dev, first).unwrap();
+    assert_eq!((db.locked_since(&dev).unwrap(), db.last_seen(&dev).unwrap()), (None, Some(first)));
+}
+
+#[test]
+fn a_file_of_the_first_version_is_brought_up_to_date() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.db");
+    let raw = Connection::open(&path).unwrap();
+    raw.execute_batch(MIGRATIONS[0]).unwrap();
+    raw.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+    raw.pragma_update(None, "user_version", 1).unwrap();
+    write_pin(&raw, &profile("dev"), &pin("U1")).unwrap();
+    drop(raw);
+    let db = StateDb::open(&path).unwrap();
+    assert_eq!(db.pin(&profile("dev")).unwrap(), Some(pin("U1")));
+    db.put_lock(&profile("dev"), Some(pin("U1").pinned_at)).unwrap();
+}
+
+#[test]
 fn many_openers_of_a_fresh_file_agree_on_one_pin() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("state.db");
@@ -75,7 +111,7 @@ fn a_newer_file_is_refused_and_left_alone() {
     raw.pragma_update(None, "user_version", 99).unwrap();
     drop(raw);
     let error = StateDb::open(&path).unwrap_err();
-    assert!(matches!(error, StateError::Newer { found: 99, known: 1, .. }), "{error:?}");
+    assert!(matches!(error, StateError::Newer { found: 99, known: 2, .. }), "{error:?}");
     assert!(error.to_string().contains("version 99"), "{error}");
 }
 

@@ -19,8 +19,11 @@ const AGENTS: usize = 20;
 /// The status for a person. Every line can be understood without its colour.
 pub(super) fn render(status: &Status, now: Timestamp) -> String {
     let mut page = Page::default();
-    let paused =
-        if status.locked { format!("  {BAD}paused: everything is denied{BAD:#}") } else { String::new() };
+    let paused = if status.locked {
+        format!("  {BAD}paused: everything is denied until `agentauthd unlock`{BAD:#}")
+    } else {
+        String::new()
+    };
     page.lines.push(format!(
         "{STRONG}agentauthd {}{STRONG:#}  {FAINT}profile {}, up {}, pid {}{FAINT:#}{paused}",
         display_safe(&status.version),

@@ -89,7 +89,7 @@ fn nothing_is_well() {
     assert_eq!(
         plain(&status),
         "\
-agentauthd 0.1.0  profile default, up 3 h, pid 4711  paused: everything is denied
+agentauthd 0.1.0  profile default, up 3 h, pid 4711  paused: everything is denied until `agentauthd unlock`
 
 login        not verified yet: the provider has not answered since the start
              the provider is asked again in 10 s

@@ -4,7 +4,8 @@ use std::io::IsTerminal as _;
 use std::path::Path;
 use std::time::Duration;
 
-use agentauth_client::{Client, LoginMethod, LoginProgress, LoginRequest, LoginStarted, LoginWay};
+use agentauth_client::{Client, LoginMethod, LoginProgress, LoginRequest, LoginStarted, LoginWay, Party};
+use agentauth_core::Timestamp;
 use agentauth_core::text::display_safe_within;
 use agentauth_host::browser::Surroundings;
 use agentauth_host::place::{self, Facts, Place};
@@ -42,6 +43,9 @@ pub(super) struct Login {
     /// Whom the sign-in page should expect, usually an e-mail address.
     #[arg(long, value_name = "NAME")]
     login_hint: Option<String>,
+    /// Hand this installation over to another account: sign in as that one first, then confirm as the present one.
+    #[arg(long, conflicts_with = "device")]
+    switch: bool,
     /// Print the outcome as JSON; with `--device`, first what the person needs, one object a line.
     #[arg(long)]
     json: bool,
@@ -63,11 +67,14 @@ impl Login {
             flow: self.flow.clone(),
             tenant: self.tenant.clone(),
             login_hint: self.login_hint.clone(),
+            switch: self.switch,
         };
         let started = client.login_start(&request).await?;
         match &started.way {
             LoginWay::Browser { url, redirect_uri, device_offered } => {
-                self.show_address(context, url, redirect_uri, *device_offered);
+                let what = if self.switch { "Sign in as the new account at" } else { "Sign in at" };
+                let device_offered = *device_offered && !self.switch;
+                Address { what, url, redirect_uri, device_offered }.show(context, !self.no_browser);
             }
             LoginWay::Device { verification_uri, verification_uri_complete, user_code } => {
                 let complete = verification_uri_complete.as_deref();
@@ -77,19 +84,28 @@ impl Login {
                 }
             }
         }
-        self.follow(context, &mut client, &started).await
-    }
-
-    /// The way through the browser of this machine, and what to do where there is none.
-    fn show_address(&self, context: &Context<'_>, url: &str, redirect_uri: &str, device_offered: bool) {
-        let shown = display_safe_within(url, LONGEST_URL);
-        output::say(&format!("{STRONG}Sign in at{STRONG:#}\n\n  {shown}\n"));
-        if !self.no_browser && context.loaded.config.login.open_browser && open(url) {
-            output::say("Your browser has been opened there.");
-            return;
+        let waiting = Waiting { browser: !self.no_browser, device: self.device };
+        let Some(progress) = waiting.follow(context, &mut client, &started).await? else {
+            return Ok(Exit::Error);
+        };
+        if self.json {
+            if self.device {
+                output::json_line(&progress)?
+            } else {
+                output::json(&progress)?
+            }
+            let done = matches!(progress, LoginProgress::Done { .. });
+            return Ok(if done { Exit::Done } else { Exit::Error });
         }
-        for hint in hints::without_browser(here(context), port_of(redirect_uri), device_offered) {
-            output::say(&format!("{FAINT}{hint}{FAINT:#}"));
+        match progress {
+            LoginProgress::Done { user } => {
+                output::data(&format!("Logged in as {}.", words::account(&user)))?;
+                Ok(Exit::Done)
+            }
+            LoginProgress::Failed { message, .. } => {
+                Err(Failure::Told(format!("the login failed: {message}")))
+            }
+            LoginProgress::Waiting | LoginProgress::Confirm { .. } => Ok(Exit::Error),
         }
     }
 
@@ -106,48 +122,101 @@ impl Login {
              as you: never enter one that somebody sent or read to you.\n"
         ));
     }
+}
 
-    /// Waits for the outcome.
-    async fn follow(
+/// Where a person has to sign in, in the browser of this machine.
+pub(super) struct Address<'a> {
+    /// What for, as the beginning of a sentence.
+    pub(super) what: &'a str,
+    /// What to open.
+    pub(super) url: &'a str,
+    /// Where the browser comes back to.
+    pub(super) redirect_uri: &'a str,
+    /// Whether another device is a way, too.
+    pub(super) device_offered: bool,
+}
+
+impl Address<'_> {
+    /// Shows the address and opens it in the `browser`, or says what to do where there is none.
+    pub(super) fn show(&self, context: &Context<'_>, browser: bool) {
+        let shown = display_safe_within(self.url, LONGEST_URL);
+        output::say(&format!("{STRONG}{}{STRONG:#}\n\n  {shown}\n", self.what));
+        if browser && context.loaded.config.login.open_browser && open(self.url) {
+            output::say("Your browser has been opened there.");
+            return;
+        }
+        let port = port_of(self.redirect_uri);
+        for hint in hints::without_browser(here(context), port, self.device_offered) {
+            output::say(&format!("{FAINT}{hint}{FAINT:#}"));
+        }
+    }
+}
+
+/// How a login is waited for.
+pub(super) struct Waiting {
+    /// Whether a browser may be opened for what follows.
+    pub(super) browser: bool,
+    /// Whether the person signs in on another device.
+    pub(super) device: bool,
+}
+
+impl Waiting {
+    /// Follows a login to its end; nothing where the person does not wait for it.
+    pub(super) async fn follow(
         &self,
         context: &Context<'_>,
         client: &mut Client,
         started: &LoginStarted,
-    ) -> Result<Exit, Failure> {
-        let left = words::span(started.expires_at.duration_since(context.now()));
-        output::say(&format!("Waiting until you have signed in ({left} left; Ctrl-C stops waiting)."));
+    ) -> Result<Option<LoginProgress>, Failure> {
+        let say_left = |expires_at: Timestamp| {
+            let left = words::span(expires_at.duration_since(context.now()));
+            output::say(&format!("Waiting until you have signed in ({left} left; Ctrl-C stops waiting)."));
+        };
+        say_left(started.expires_at);
+        let mut seen = "waiting";
         loop {
             let progress = tokio::select! {
-                progress = client.login_progress(&started.id, POLL) => progress?,
+                progress = client.login_change(&started.id, seen, POLL) => progress?,
                 _ = tokio::signal::ctrl_c() => {
                     let what = if self.device { "code" } else { "address" };
                     output::say(&context.addressed(&format!(
                         "\nStopped waiting. The {what} stays good until it expires; sign in there, or run `agentauthd login` again."
                     )));
-                    return Ok(Exit::Error);
+                    return Ok(None);
                 }
             };
-            match &progress {
+            match progress {
                 LoginProgress::Waiting => {}
-                _ if self.json => {
-                    if self.device {
-                        output::json_line(&progress)?
-                    } else {
-                        output::json(&progress)?
+                LoginProgress::Confirm { from, to, url, redirect_uri, expires_at } => {
+                    if seen == "confirm" {
+                        continue;
                     }
-                    let done = matches!(progress, LoginProgress::Done { .. });
-                    return Ok(if done { Exit::Done } else { Exit::Error });
+                    seen = "confirm";
+                    output::say(&format!(
+                        "\n{WARN}This installation is to be handed over:{WARN:#}\n  from  {}\n  to    {}\nNothing has changed \
+                         yet. To confirm it, sign in again as the first of the two.",
+                        whole(&from),
+                        whole(&to)
+                    ));
+                    let (url, redirect_uri) = (url.as_str(), redirect_uri.as_str());
+                    let what = "Confirm the handover at";
+                    Address { what, url, redirect_uri, device_offered: false }.show(context, self.browser);
+                    say_left(expires_at);
                 }
-                LoginProgress::Done { user } => {
-                    output::data(&format!("Logged in as {}.", words::account(user)))?;
-                    return Ok(Exit::Done);
-                }
-                LoginProgress::Failed { message, .. } => {
-                    return Err(Failure::Told(format!("the login failed: {message}")));
-                }
+                ended => return Ok(Some(ended)),
             }
         }
     }
+}
+
+/// An account with all that tells it from another of the same name.
+fn whole(party: &Party) -> String {
+    format!(
+        "{} ({} at {})",
+        words::account(&party.account),
+        display_safe_within(&party.account.subject, 128),
+        display_safe_within(&party.issuer, 256)
+    )
 }
 
 /// Opens the browser; if that fails, says so, and the person uses the printed address.

@@ -11,6 +11,7 @@ mod exit;
 mod failure;
 mod glance;
 mod hints;
+mod lock;
 mod login;
 mod logout;
 mod man;
@@ -89,6 +90,10 @@ enum Command {
     Login(login::Login),
     /// End the session, here and at the provider.
     Logout(logout::Logout),
+    /// Pause everything: every check is denied until `unlock`.
+    Lock(lock::Lock),
+    /// Let everything go on that `lock` paused.
+    Unlock(lock::Unlock),
     /// A glance at everything: login, keys, policy, record, agents, problems.
     Status(status::StatusCommand),
     /// Who is logged in. Exits with 1 if nobody is.
@@ -206,6 +211,8 @@ async fn carry_out(cli: Cli, environment: &Environment) -> Result<Exit, Failure>
         Command::Run(command) => command.run(context).await,
         Command::Login(command) => command.run(&context).await,
         Command::Logout(command) => command.run(&context).await,
+        Command::Lock(command) => command.run(&context).await,
+        Command::Unlock(command) => command.run(&context).await,
         Command::Status(command) => command.run(&context).await,
         Command::Whoami(command) => command.run(&context).await,
         Command::Check(command) => command.run(&context).await,

@@ -39,6 +39,8 @@ pub struct Config {
     pub provider: Provider,
     /// How a login comes back from the browser.
     pub login: Login,
+    /// What is demanded of a session.
+    pub session: Session,
     /// Where the refresh token is kept.
     pub secrets: Secrets,
     /// Bounds on decisions and on those who ask.
@@ -130,6 +132,15 @@ impl Login {
             path: self.redirect_path.clone(),
         }
     }
+}
+
+/// What is demanded of a session beyond what the provider says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Session {
+    /// How long after the login the person has to log in again; absent, the provider decides.
+    pub max_age: Option<SignedDuration>,
+    /// How often the provider has to confirm the session; absent, as often as it is refreshed.
+    pub revalidate_every: Option<SignedDuration>,
 }
 
 /// Where the refresh token is kept.

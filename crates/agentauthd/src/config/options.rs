@@ -206,6 +206,28 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
         show: |config| Value::Switch(config.login.allow_device),
     },
     OptionSpec {
+        key: "session.max_age",
+        variables: &["AGENTAUTHD_SESSION_MAX_AGE"],
+        shape: Shape::Text,
+        set: |config, value| {
+            let (least, most) = (SignedDuration::from_hours(1), SignedDuration::from_hours(365 * 24));
+            value::optional(value, |value| value::duration(value, least, most))
+                .map(|parsed| config.session.max_age = parsed)
+        },
+        show: |config| config.session.max_age.map_or_else(|| text(""), span),
+    },
+    OptionSpec {
+        key: "session.revalidate_every",
+        variables: &["AGENTAUTHD_SESSION_REVALIDATE_EVERY"],
+        shape: Shape::Text,
+        set: |config, value| {
+            let (least, most) = (SignedDuration::from_secs(10), SignedDuration::from_hours(24));
+            value::optional(value, |value| value::duration(value, least, most))
+                .map(|parsed| config.session.revalidate_every = parsed)
+        },
+        show: |config| config.session.revalidate_every.map_or_else(|| text(""), span),
+    },
+    OptionSpec {
         key: "secrets.store",
         variables: &["AGENTAUTHD_SECRETS_STORE"],
         shape: Shape::Text,

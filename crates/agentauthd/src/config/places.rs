@@ -7,7 +7,8 @@ use agentauth_idp::{DEFAULT_PORTS, DEFAULT_SCOPES, RedirectConfig};
 use agentauth_ipc::location::{self, Location, LocationError};
 
 use super::{
-    Checks, Config, DEFAULT_PROFILE, Log, LogFormat, Login, Paths, Provider, RefreshRoute, Secrets, StoreKind,
+    Checks, Config, DEFAULT_PROFILE, Log, LogFormat, Login, Paths, Provider, RefreshRoute, Secrets, Session,
+    StoreKind,
 };
 use crate::environment::Environment;
 
@@ -72,6 +73,7 @@ pub(super) fn defaults(environment: &Environment, profile: &str) -> Option<Confi
             open_browser: true,
             allow_device: true,
         },
+        session: Session::default(),
         secrets: Secrets { store: StoreKind::Keychain, passphrase_file: None },
         checks: Checks {
             max_confirmation_age: SignedDuration::from_mins(15),

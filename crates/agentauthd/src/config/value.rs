@@ -157,7 +157,7 @@ where
     if number < least || number > most { Err(wrong()) } else { Ok(number) }
 }
 
-/// A duration between `least` and `most`, such as `90s`, `5m` or `1h 30m`.
+/// A duration between `least` and `most`, such as `90s`, `5m`, `1h 30m` or `14d`. A day has 24 hours.
 pub(super) fn duration(
     value: &Value,
     least: SignedDuration,
@@ -169,7 +169,10 @@ pub(super) fn duration(
         )
     };
     let Value::Text(text) = value else { return Err(wrong()) };
-    let duration = SignedDuration::from_str(text).map_err(|_| wrong())?;
+    let duration = match text.strip_suffix('d').map(str::parse::<u16>) {
+        Some(Ok(days)) => SignedDuration::from_hours(24 * i64::from(days)),
+        _ => SignedDuration::from_str(text).map_err(|_| wrong())?,
+    };
     if duration < least || duration > most { Err(wrong()) } else { Ok(duration) }
 }
 
@@ -225,6 +228,9 @@ mod tests {
         let (least, most) = (SignedDuration::from_secs(30), SignedDuration::from_mins(30));
         assert_eq!(duration(&t("5m"), least, most), Ok(SignedDuration::from_mins(5)));
         assert_eq!(duration(&t("1m 30s"), least, most), Ok(SignedDuration::from_secs(90)));
+        let year = SignedDuration::from_hours(365 * 24);
+        assert_eq!(duration(&t("14d"), least, year), Ok(SignedDuration::from_hours(14 * 24)));
+        assert!(duration(&t("366d"), least, year).is_err() && duration(&t("-1d"), least, year).is_err());
         for bad in ["", "5", "-5m", "1s", "31m", "1 month"] {
             assert!(duration(&t(bad), least, most).is_err(), "{bad}");
         }

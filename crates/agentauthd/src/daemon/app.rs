@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::keeper::KeeperHandle;
 use super::limits::Usage;
 use super::logins::Logins;
+use super::pause::Pause;
 use super::recorder::Recorder;
 use super::state::State;
 
@@ -22,6 +23,7 @@ pub(crate) struct App {
     pub(crate) state: Arc<State>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) audit: Recorder,
+    pub(crate) pause: Arc<Pause>,
     pub(crate) identifier: Arc<dyn Identify>,
     pub(crate) hashes: HashCache,
     pub(crate) recogniser: Recogniser,

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use agentauth_audit::{AuditError, AuditLog};
 use agentauth_core::Clock;
 use agentauth_core::recognise::{FileIdentity, Recogniser, Terminals};
-use agentauth_core::session::SessionState;
+use agentauth_core::session::{SessionLimits, SessionState};
 use agentauth_core::snapshot::Snapshot;
-use agentauth_host::clock::SystemClock;
+use agentauth_host::clock::{SteadyClock, SystemClock};
 use agentauth_host::device::{DeviceError, DeviceId};
 use agentauth_host::harden;
 use agentauth_idp::{ConfigFaults, HttpError, Provider, ProviderConfig, ProviderSettings, RefreshVia};
@@ -24,6 +24,7 @@ use super::keeper::{self, Keeper};
 use super::limits::{Limits, Usage};
 use super::load::{self, LoadError};
 use super::logins::{self, Logins};
+use super::pause::Pause;
 use super::record;
 use super::recorder::Recorder;
 use super::state::State;
@@ -120,8 +121,6 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
             Err(error) => tracing::warn!(step = step.what, %error, "not hardened"),
         }
     }
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let now = clock.now();
     let profile: ProfileName = config
         .profile
         .parse()
@@ -130,6 +129,11 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
     let unusable = |cause| RunError::StateDirectory { path: state_directory.clone(), cause };
     agentauth_store::private_directory(state_directory).map_err(unusable)?;
     agentauth_store::claim_directory(state_directory, &profile)?;
+    let db = Arc::new(StateDb::open(&state_directory.join("state.db"))?);
+    // What ended before a restart stays ended, whatever the wall clock says now.
+    let clock = Arc::new(SteadyClock::new(Arc::new(SystemClock), db.last_seen(&profile)?));
+    let now = clock.now();
+    let locked = db.locked_since(&profile)?.is_some();
     let device = DeviceId::of_installation(state_directory)?.to_string();
     // The owner is whoever the daemon runs as; every part gets it as a parameter.
     let owner_uid = rustix::process::geteuid().as_raw();
@@ -151,7 +155,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
     }
     let state = Arc::new(State::new(Snapshot {
         generation: 0,
-        locked: false,
+        locked,
         quarantined_device: false,
         quarantined_agents: imbl::HashSet::new(),
         session: if config.provider.project_id.is_some() {
@@ -171,12 +175,28 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
     let (provider, keeper) = match provider_config(config)? {
         Some(provider) => {
             let provider = Provider::new(provider)?;
-            let parts = (profile, audit.clone(), state.clone(), clock.clone());
-            let (side, keeper) = provider_side(config, provider, passphrase, parts, stop.clone())?;
+            let common = Common {
+                profile: profile.clone(),
+                device: device.clone(),
+                audit: audit.clone(),
+                state: state.clone(),
+                clock: clock.clone(),
+                db: db.clone(),
+            };
+            let (side, keeper) = provider_side(config, provider, passphrase, common, stop.clone())?;
             (Some(side), Some(keeper))
         }
         None => (None, None),
     };
+    let pause = Arc::new(Pause {
+        state: state.clone(),
+        db,
+        profile,
+        audit: audit.clone(),
+        clock: clock.clone(),
+        keeper: provider.as_ref().map(|side| side.keeper.clone()),
+        turn: tokio::sync::Mutex::default(),
+    });
     let app = App {
         about: About {
             owner_uid,
@@ -193,6 +213,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         state,
         clock,
         audit,
+        pause,
         stop: stop.clone(),
         identifier: Arc::new(ProcIdentifier::new()?),
         hashes: HashCache::new(DIGESTS),
@@ -208,15 +229,24 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
     Ok(Assembled { app: Arc::new(app), keeper, listener })
 }
 
-type Common = (ProfileName, Recorder, Arc<State>, Arc<dyn Clock>);
+/// What both sides of the daemon work with.
+struct Common {
+    profile: ProfileName,
+    device: String,
+    audit: Recorder,
+    state: Arc<State>,
+    clock: Arc<SteadyClock>,
+    db: Arc<StateDb>,
+}
 
 fn provider_side(
     config: &Config,
     provider: Provider,
     given: Option<SecretString>,
-    (profile, audit, state, clock): Common,
+    common: Common,
     stop: CancellationToken,
 ) -> Result<(ProviderSide, Keeper), RunError> {
+    let Common { profile, device, audit, state, clock, db } = common;
     let state_directory = &config.paths.state_dir;
     let store = secret_store(config, given)?;
     let store_kind = store.describe();
@@ -226,16 +256,20 @@ fn provider_side(
     let redirect_uris = settings.redirect_uris();
     let (keeper, handle) = Keeper::new(
         keeper::Parts {
-            profile,
+            profile: profile.clone(),
             state_directory: state_directory.clone(),
             tenant: config.provider.tenant.clone(),
             provider: provider.clone(),
             keys: keys.clone(),
             store,
-            db: Arc::new(StateDb::open(&state_directory.join("state.db"))?),
+            db: db.clone(),
             audit: audit.clone(),
-            state,
-            clock: clock.clone(),
+            state: state.clone(),
+            clock,
+            limits: SessionLimits {
+                max_age: config.session.max_age,
+                revalidate_every: config.session.revalidate_every,
+            },
             jitter,
         },
         stop,
@@ -245,9 +279,14 @@ fn provider_side(
         keys: keys.clone(),
         keeper: handle.clone(),
         audit,
-        clock,
+        // What the provider has just issued is held against the wall clock, wherever that was before.
+        clock: Arc::new(SystemClock),
         time_limit: config.login.time_limit,
         allow_device: config.login.allow_device,
+        state,
+        db,
+        profile,
+        device,
     });
     Ok((
         ProviderSide { keeper: handle, logins, keys, project_id, base_url, redirect_uris, store_kind },

@@ -1,6 +1,8 @@
 //! Logins under way: one at a time, followed by its id. A new one takes the place of one that still waits for the
 //! person, so that a closed tab is no obstacle.
 
+mod widening;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use agentauth_idp::{
     CodeGrant, CompleteError, DeviceAttempt, DeviceError, DeviceLogin, DevicePrompt, Keys, LoggedIn, Login,
     LoginAttempt, LoginError, LoginOptions, Outcome, Provider, Responder, TokenFault,
 };
+use agentauth_store::{ProfileName, StateDb};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,6 +22,8 @@ use super::chain::Chain;
 use super::keeper::{KeeperHandle, LoginMethod, NewLogin};
 use super::record;
 use super::recorder::Recorder;
+use super::state::State;
+pub(crate) use widening::{Handover, Owner, Unlocking};
 
 /// How long the browser's page may still be on its way when the daemon stops.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -33,6 +38,11 @@ pub(crate) struct Parts {
     pub(crate) time_limit: SignedDuration,
     /// Whether a login may be made on another device.
     pub(crate) allow_device: bool,
+    pub(crate) state: Arc<State>,
+    pub(crate) db: Arc<StateDb>,
+    pub(crate) profile: ProfileName,
+    /// This installation, as it names itself in questions to its owner.
+    pub(crate) device: String,
 }
 
 /// The logins of this daemon.
@@ -54,6 +64,10 @@ pub(crate) enum Ask {
     Browser(LoginOptions),
     /// On another device, with a code.
     Device,
+    /// In the browser, to hand the installation over to another account.
+    Switch(LoginOptions),
+    /// In the browser, by the owner, to end a pause.
+    Unlock(LoginOptions, Box<Unlocking>),
 }
 
 /// A login has begun, and waits for the person.
@@ -87,10 +101,19 @@ pub(crate) enum StartError {
 pub(crate) enum Progress {
     /// The person has not signed in yet.
     Waiting,
+    /// Another account than the owner's has signed in; the owner has to confirm the handover.
+    Confirm(Box<Handover>),
     /// Logged in.
     Done(User),
     /// Nothing was stored.
     Failed { code: &'static str, message: String },
+}
+
+/// What a login that runs has to do with those who follow it.
+struct Running {
+    id: String,
+    cancel: CancellationToken,
+    progress: Arc<watch::Sender<Progress>>,
 }
 
 /// A login that did not come to a session. Nothing was stored.
@@ -112,17 +135,21 @@ impl Logins {
         let limit = Duration::try_from(self.parts.time_limit).ok();
         match ask {
             Ask::Browser(options) => {
-                self.abandon();
-                let options = LoginOptions { limit, ..options };
-                let (attempt, url) = Login::start(&self.parts.provider, options).await?;
-                let way = Way::Browser {
-                    url: url.as_str().to_owned(),
-                    redirect_uri: attempt.redirect_uri().to_owned(),
-                    device_offered: self.offers_device().await,
-                };
-                let ends = self.parts.clock.now() + self.parts.time_limit;
-                Ok(self.follow(way, ends, async move |parts, cancel| {
-                    parts.complete(attempt, cancel, logouts).await
+                let (attempt, way, ends) = self.browser(options).await?;
+                Ok(self.follow(way, ends, async move |parts, running: Running| {
+                    parts.complete(attempt, running.cancel, logouts).await
+                }))
+            }
+            Ask::Switch(options) => {
+                let (attempt, way, ends) = self.browser(options).await?;
+                Ok(self.follow(way, ends, async move |parts, running: Running| {
+                    parts.switch(attempt, running, logouts).await
+                }))
+            }
+            Ask::Unlock(options, unlocking) => {
+                let (attempt, way, ends) = self.browser(options).await?;
+                Ok(self.follow(way, ends, async move |parts, running: Running| {
+                    parts.unlock(attempt, &running.cancel, *unlocking).await
                 }))
             }
             Ask::Device => {
@@ -133,11 +160,23 @@ impl Logins {
                 let (attempt, prompt) =
                     DeviceLogin::start(&self.parts.provider, limit, self.parts.clock.as_ref()).await?;
                 let ends = self.parts.clock.now() + prompt.lifetime;
-                Ok(self.follow(Way::Device(prompt), ends, async move |parts, cancel| {
-                    parts.complete_elsewhere(attempt, cancel, logouts).await
+                Ok(self.follow(Way::Device(prompt), ends, async move |parts, running: Running| {
+                    parts.complete_elsewhere(attempt, running.cancel, logouts).await
                 }))
             }
         }
+    }
+
+    /// Binds the listener for a login in the browser.
+    async fn browser(&self, options: LoginOptions) -> Result<(LoginAttempt, Way, Timestamp), StartError> {
+        self.abandon();
+        let (attempt, url) = Login::start(&self.parts.provider, self.parts.limited(options)).await?;
+        let way = Way::Browser {
+            url: url.as_str().to_owned(),
+            redirect_uri: attempt.redirect_uri().to_owned(),
+            device_offered: self.offers_device().await,
+        };
+        Ok((attempt, way, self.parts.clock.now() + self.parts.time_limit))
     }
 
     /// Lets a login run by itself, in the place of the one before.
@@ -145,7 +184,7 @@ impl Logins {
         &self,
         way: Way,
         expires_at: Timestamp,
-        run: impl FnOnce(Arc<Parts>, CancellationToken) -> F,
+        run: impl FnOnce(Arc<Parts>, Running) -> F,
     ) -> Started
     where
         F: Future<Output = Result<User, Failure>> + Send + 'static,
@@ -157,9 +196,11 @@ impl Logins {
         if let Some(before) = self.lock().replace(current) {
             before.cancel.cancel();
         }
-        let running = run(self.parts.clone(), cancel);
+        let sender = Arc::new(sender);
+        let running = Running { id: id.clone(), cancel, progress: sender.clone() };
+        let outcome = run(self.parts.clone(), running);
         self.tasks.spawn(async move {
-            sender.send_replace(match running.await {
+            sender.send_replace(match outcome.await {
                 Ok(user) => Progress::Done(user),
                 Err(Failure { code, message }) => Progress::Failed { code, message },
             });
@@ -174,22 +215,21 @@ impl Logins {
             && described.is_ok_and(|metadata| metadata.device_authorization_endpoint.is_some())
     }
 
-    /// Where the login with this id stands, after waiting at most so long for it to end.
-    pub(crate) async fn progress(&self, id: &str, wait: Duration) -> Option<Progress> {
+    /// Where the login with this id stands, after waiting at most so long for another state than the one that was `seen`.
+    pub(crate) async fn progress(&self, id: &str, seen: &str, wait: Duration) -> Option<Progress> {
         let mut progress = self.lock().as_ref().filter(|current| current.id == id)?.progress.clone();
-        let ended = progress.wait_for(|progress| *progress != Progress::Waiting);
-        let answer = tokio::time::timeout(wait, ended).await;
-        Some(match answer {
-            Ok(Ok(progress)) => progress.clone(),
-            _ => Progress::Waiting,
-        })
+        let changed = progress.wait_for(|progress| progress.word() != seen);
+        // Whatever came of waiting, what is so now is the answer.
+        let _ = tokio::time::timeout(wait, changed).await;
+        let now = progress.borrow().clone();
+        Some(now)
     }
 
     /// Why the newest login came to nothing, if it did: a stable word and a text for people.
     pub(crate) fn failed(&self) -> Option<(&'static str, String)> {
         match &*self.lock().as_ref()?.progress.borrow() {
             Progress::Failed { code, message } => Some((code, message.clone())),
-            Progress::Waiting | Progress::Done(_) => None,
+            Progress::Waiting | Progress::Confirm(_) | Progress::Done(_) => None,
         }
     }
 
@@ -220,17 +260,23 @@ impl Parts {
         cancel: CancellationToken,
         logouts: u64,
     ) -> Result<User, Failure> {
+        let (done, responder) = self.signed_in(attempt, &cancel).await?;
+        let kept = self.adopt(done, LoginMethod::Browser, logouts).await;
+        answer(responder, kept).await
+    }
+
+    /// Waits for the browser, redeems the code and verifies every token. Whose account it is, is not asked here.
+    async fn signed_in(
+        &self,
+        attempt: LoginAttempt,
+        cancel: &CancellationToken,
+    ) -> Result<(LoggedIn, Responder), Failure> {
         let callback = attempt.wait(cancel.cancelled()).await.map_err(|error| {
             self.refused(LoginMethod::Browser, login_code(&error), Chain(&error).to_string())
         })?;
         let (grant, responder) = callback.split();
-        match self.session(&grant, logouts).await {
-            Ok(user) => {
-                let next = "You can close this page. Your agents can ask agentauthd now; `agentauthd status` shows how it stands.";
-                let (name, email) = (user.name.clone(), user.email.clone());
-                responder.finish(Outcome::LoggedIn { name, email, next: next.to_owned() }).await;
-                Ok(user)
-            }
+        match self.redeem(&grant).await {
+            Ok(done) => Ok((done, responder)),
             Err(failure) => {
                 finish_failed(responder, &failure).await;
                 Err(failure)
@@ -238,18 +284,15 @@ impl Parts {
         }
     }
 
-    /// Redeems the code, verifies every token, and hands the login to the keeper.
-    async fn session(&self, grant: &CodeGrant, logouts: u64) -> Result<User, Failure> {
+    async fn redeem(&self, grant: &CodeGrant) -> Result<LoggedIn, Failure> {
         // Whether the account is the pinned one is asked by the keeper, which can name both.
-        let done =
-            self.provider.complete(grant, &self.keys, None, self.clock.as_ref()).await.map_err(|error| {
-                let code = match &error {
-                    CompleteError::Exchange(_) => "exchange_failed",
-                    CompleteError::Token(fault) => fault.code(),
-                };
-                self.refused(LoginMethod::Browser, code, Chain(&error).to_string())
-            })?;
-        self.adopt(done, LoginMethod::Browser, logouts).await
+        self.provider.complete(grant, &self.keys, None, self.clock.as_ref()).await.map_err(|error| {
+            let code = match &error {
+                CompleteError::Exchange(_) => "exchange_failed",
+                CompleteError::Token(fault) => fault.code(),
+            };
+            self.refused(LoginMethod::Browser, code, Chain(&error).to_string())
+        })
     }
 
     /// From the approval on another device to the session.
@@ -271,20 +314,14 @@ impl Parts {
         self.adopt(done, LoginMethod::Device, logouts).await
     }
 
+    /// Hands a verified login to the keeper.
     async fn adopt(&self, done: LoggedIn, method: LoginMethod, logouts: u64) -> Result<User, Failure> {
-        let login = NewLogin {
-            method,
-            logouts,
-            issuer: done.accepted.id.issuer,
-            user: done.accepted.user,
-            refresh_token: done.tokens.refresh_token,
-            session_token: done.tokens.access_token,
-            session: done.accepted.session,
-        };
-        self.keeper
-            .adopt(login)
-            .await
-            .map_err(|error| self.refused(method, error.code(), Chain(&error).to_string()))
+        let kept = self.keeper.adopt(new_login(done, method, logouts)).await;
+        kept.map_err(|error| self.refused(method, error.code(), Chain(&error).to_string()))
+    }
+
+    fn limited(&self, options: LoginOptions) -> LoginOptions {
+        LoginOptions { limit: Duration::try_from(self.time_limit).ok(), ..options }
     }
 
     /// Writes down that a login came to nothing.
@@ -293,6 +330,43 @@ impl Parts {
         self.audit.note_down(&record::login_refused(method, code, &message, self.clock.now()));
         Failure { code, message }
     }
+}
+
+impl Progress {
+    /// The state's word on the wire.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Confirm(_) => "confirm",
+            Self::Done(_) => "done",
+            Self::Failed { .. } => "failed",
+        }
+    }
+}
+
+fn new_login(done: LoggedIn, method: LoginMethod, logouts: u64) -> NewLogin {
+    NewLogin {
+        method,
+        logouts,
+        issuer: done.accepted.id.issuer,
+        user: done.accepted.user,
+        refresh_token: done.tokens.refresh_token,
+        session_token: done.tokens.access_token,
+        session: done.accepted.session,
+    }
+}
+
+/// Shows in the browser what became of a login.
+async fn answer(responder: Responder, outcome: Result<User, Failure>) -> Result<User, Failure> {
+    match &outcome {
+        Ok(user) => {
+            let next = "You can close this page. Your agents can ask agentauthd now; `agentauthd status` shows how it stands.";
+            let (name, email) = (user.name.clone(), user.email.clone());
+            responder.finish(Outcome::LoggedIn { name, email, next: next.to_owned() }).await;
+        }
+        Err(failure) => finish_failed(responder, failure).await,
+    }
+    outcome
 }
 
 async fn finish_failed(responder: Responder, failure: &Failure) {

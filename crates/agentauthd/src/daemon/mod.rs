@@ -8,6 +8,7 @@ mod keeper;
 mod limits;
 mod load;
 mod logins;
+mod pause;
 mod record;
 mod recorder;
 mod server;

@@ -4,7 +4,8 @@ use agentauth_audit::{Actor, Event, Kind, Verdict};
 use agentauth_core::Timestamp;
 use agentauth_core::caller::CallerFacts;
 use agentauth_core::decision::Decision;
-use agentauth_core::session::{Session, User};
+use agentauth_core::session::{OverReason, Session, User};
+use agentauth_core::widening::Confirmed;
 use serde_json::{Map, Value, json};
 
 use super::keeper::LoginMethod;
@@ -127,26 +128,78 @@ pub(crate) fn logout(user: Option<&User>, now: Timestamp) -> Event<'_> {
     Event { user: user.map(|user| user.subject.as_str().into()), ..Event::new(Kind::Logout, now) }
 }
 
-/// The login ended by the provider's word.
-pub(crate) fn session_over<'a>(user: Option<&'a User>, why: &'a str, now: Timestamp) -> Event<'a> {
+/// The login ended otherwise than by a logout.
+pub(crate) fn session_over(user: Option<&User>, why: OverReason, now: Timestamp) -> Event<'_> {
     Event {
         user: user.map(|user| user.subject.as_str().into()),
-        message: Some(why.into()),
+        reason: Some(why.code().into()),
+        message: Some(why.message().into()),
         ..Event::new(Kind::SessionOver, now)
     }
 }
 
+/// The provider confirmed the session without giving a new token.
+pub(crate) fn session_confirmed(session: &Session, now: Timestamp) -> Event<'_> {
+    Event { user: Some(session.user.subject.as_str().into()), ..Event::new(Kind::SessionConfirmed, now) }
+}
+
+/// A login that is not used any more stays alive at the provider.
+pub(crate) fn login_not_ended(user: &User, now: Timestamp) -> Event<'_> {
+    let message = "a login that is not used any more could not be ended at the provider; end it in the provider's console";
+    Event {
+        user: Some(user.subject.as_str().into()),
+        message: Some(message.into()),
+        ..Event::new(Kind::LoginNotEnded, now)
+    }
+}
+
+/// The installation belongs to another account, which the account before has confirmed by a fresh login.
+pub(crate) fn login_switched<'a>(to: &'a str, confirmed: &Confirmed, now: Timestamp) -> Event<'a> {
+    Event { user: Some(to.into()), details: confirmation(confirmed), ..Event::new(Kind::LoginSwitched, now) }
+}
+
+/// Everything is paused.
+pub(crate) fn lock(caller: &CallerFacts, now: Timestamp) -> Event<'_> {
+    Event { actor: Some(asker(caller)), ..Event::new(Kind::Lock, now) }
+}
+
+/// What was paused goes on: by the word of a person at a terminal, or confirmed by a fresh login.
+pub(crate) fn unlock<'a>(
+    caller: &'a CallerFacts,
+    grade: Option<&'a str>,
+    confirmed: Option<&Confirmed>,
+    now: Timestamp,
+) -> Event<'a> {
+    let mut details = confirmed.map(confirmation).unwrap_or_default();
+    details.extend(grade.map(|grade| ("grade".to_owned(), grade.into())));
+    Event { actor: Some(asker(caller)), details, ..Event::new(Kind::Unlock, now) }
+}
+
+fn confirmation(confirmed: &Confirmed) -> Map<String, Value> {
+    details(json!({
+        "request": confirmed.request,
+        "request_digest": confirmed.digest,
+        "confirmed_by": "reauth",
+        "auth_time": confirmed.auth_time,
+    }))
+}
+
 /// An operation was refused to a caller who may not ask for it.
 pub(crate) fn operation_refused<'a>(caller: &'a CallerFacts, what: &'a str, now: Timestamp) -> Event<'a> {
-    let executable = caller.process.executable.as_ref();
     Event {
-        actor: Some(Actor {
-            pid: caller.process.pid,
-            executable: executable.map(|executable| executable.path.as_str().into()),
-            ..Actor::default()
-        }),
+        actor: Some(asker(caller)),
         message: Some(what.into()),
         ..Event::new(Kind::OperationRefused, now)
+    }
+}
+
+/// Who asked for an operation that is no decision.
+fn asker(caller: &CallerFacts) -> Actor<'_> {
+    let executable = caller.process.executable.as_ref();
+    Actor {
+        pid: caller.process.pid,
+        executable: executable.map(|executable| executable.path.as_str().into()),
+        ..Actor::default()
     }
 }
 

@@ -17,7 +17,8 @@ use agentauth_store::Health;
 
 use super::app::App;
 use super::keeper::{LoggedOut, View};
-use super::logins::{Ask, Progress, Started, Way};
+use super::logins::{Ask, Handover, Owner, Progress, Started, Way};
+use super::pause::Paused;
 use super::record::Asked;
 use super::server::Refusal;
 use crate::config::addressed;
@@ -78,17 +79,18 @@ pub(crate) fn question(request: api::CheckRequest, trace: Option<String>) -> Res
 /// # Errors
 /// A problem: a member that the kind has no place for.
 pub(crate) fn login_ask(request: api::LoginRequest) -> Result<Ask, Refusal> {
-    let api::LoginRequest { method, flow, tenant, login_hint } = request;
+    let api::LoginRequest { method, flow, tenant, login_hint, switch } = request;
     match method.unwrap_or(api::LoginMethod::Browser) {
         api::LoginMethod::Browser => {
-            Ok(Ask::Browser(LoginOptions { flow, tenant, login_hint, ..LoginOptions::default() }))
+            // Whom the browser remembers is the account that is to be replaced.
+            let options = LoginOptions { flow, tenant, login_hint, force: switch, ..LoginOptions::default() };
+            Ok(if switch { Ask::Switch(options) } else { Ask::Browser(options) })
         }
-        api::LoginMethod::Device if flow.is_none() && tenant.is_none() && login_hint.is_none() => {
+        api::LoginMethod::Device if flow.is_none() && tenant.is_none() && login_hint.is_none() && !switch => {
             Ok(Ask::Device)
         }
         api::LoginMethod::Device => {
-            let detail =
-                "a login on another device takes no `flow`, `tenant` or `login_hint`: leave them out";
+            let detail = "a login on another device takes no `flow`, `tenant`, `login_hint` or `switch`: leave them out";
             Err(Refusal::new(api::ErrorCode::RequestInvalid, detail))
         }
     }
@@ -113,9 +115,32 @@ pub(crate) fn login_started(started: Started) -> api::LoginStarted {
 pub(crate) fn login_progress(progress: Progress) -> api::LoginProgress {
     match progress {
         Progress::Waiting => api::LoginProgress::Waiting,
+        Progress::Confirm(handover) => {
+            let Handover { from, to, url, redirect_uri, expires_at } = *handover;
+            api::LoginProgress::Confirm { from: party(from), to: party(to), url, redirect_uri, expires_at }
+        }
         Progress::Done(user) => api::LoginProgress::Done { user: account(&user) },
         Progress::Failed { code, message } => api::LoginProgress::Failed { code: code.to_owned(), message },
     }
+}
+
+fn party(owner: Owner) -> api::Party {
+    api::Party { account: account(&owner.user), issuer: owner.issuer }
+}
+
+/// What a lock did.
+pub(crate) fn locked(done: Paused) -> api::LockResponse {
+    api::LockResponse { was_locked: done.was_locked, failures: done.failures }
+}
+
+/// Whether an unlock is to be confirmed by a login.
+pub(crate) fn by_login(request: &api::UnlockRequest) -> bool {
+    request.reauth
+}
+
+/// What an unlock did, or which login has to confirm it.
+pub(crate) fn unlocked(was_locked: bool, login: Option<Started>) -> api::UnlockResponse {
+    api::UnlockResponse { was_locked, login: login.map(login_started) }
 }
 
 /// Whether a logout is meant for all machines.
@@ -269,7 +294,7 @@ fn session(state: &SessionState, view: &View, tenant: Option<&str>, now: Timesta
         tenant: session.rights.current_tenant.clone(),
         logged_in_at: Some(session.logged_in_at),
         expires_at: Some(session.claims.expires_at),
-        login_ends_at: session.claims.refresh_expires_at,
+        login_ends_at: session.login_ends_at(),
         confirmed_at: Some(session.confirmed_at),
         observed: Some(observed(session, view, tenant)),
         ..empty

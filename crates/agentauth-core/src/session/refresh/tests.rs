@@ -38,25 +38,40 @@ fn a_refresh_is_planned_at_70_to_80_percent() {
 
 #[test]
 fn sleep_and_clock_changes_make_a_refresh_due() {
-    let planned = at(2000);
+    // The wall clock, the time since the start, and of that the time awake.
+    let reading = |wall: i64, since_boot: i64, awake: i64| ClockReading {
+        wall: at(wall),
+        since_boot: secs(since_boot),
+        awake: secs(awake),
+    };
+    let before = reading(1000, 500, 400);
     let table = [
-        (at(1000), 60, at(1060), None),
-        (at(1000), 60, at(1068), None),
-        (at(1000), 60, at(1052), None),
-        (at(1990), 10, at(2000), Some(Due::Planned)),
-        (at(1000), 60, at(9000), Some(Due::Planned)),
-        (at(1000), 60, at(1500), Some(Due::Woke)),
-        (at(1000), 60, at(1040), Some(Due::ClockRanBack)),
-        (at(1000), 60, at(-90_000), Some(Due::ClockRanBack)),
-        (at(-90_000), 60, at(-89_940), Some(Due::ClockRanBack)),
+        (reading(1060, 560, 460), 1060, None),
+        (reading(1068, 560, 460), 1068, None),
+        (reading(1052, 560, 460), 1060, None),
+        (reading(2000, 1500, 1400), 2000, Some(Due::Planned)),
+        (reading(9000, 560, 460), 9000, Some(Due::Planned)),
+        (reading(1500, 560, 460), 1500, Some(Due::Woke)),
+        (reading(1500, 1000, 460), 1500, Some(Due::Woke)),
+        (reading(1060, 1000, 460), 1500, Some(Due::ClockRanBack)),
+        (reading(1040, 560, 460), 1060, Some(Due::ClockRanBack)),
+        (reading(-90_000, 560, 460), 1060, Some(Due::ClockRanBack)),
+        (reading(1060, 560, 460), -90_000, Some(Due::ClockRanBack)),
     ];
-    for (looked_at, waited, now, expected) in table {
-        assert_eq!(
-            refresh_due(planned, looked_at, secs(waited), now),
-            expected,
-            "{looked_at} {waited} {now}"
-        );
+    for (now, steady, expected) in table {
+        assert_eq!(refresh_due(at(2000), &before, &now, at(steady)), expected, "{now:?} {steady}");
     }
+}
+
+#[test]
+fn a_refused_confirmation_is_a_revocation_unless_an_answer_got_lost_before() {
+    let over = RefreshFailure::Over { code: None, message: "no".into(), revoked: false };
+    let history = RefreshHistory::default();
+    let end = |history: &RefreshHistory| after_unconfirmed(history, &over, at(0), 0.0);
+    assert_eq!(end(&history), AfterFailure::End(OverReason::Revoked));
+    assert_eq!(end(&RefreshHistory { ambiguous: 1, ..history }), AfterFailure::End(OverReason::AnswerLost));
+    let down = RefreshFailure::network(true, "down");
+    assert!(matches!(after_unconfirmed(&history, &down, at(0), 0.0), AfterFailure::RetryAt(_)));
 }
 
 fn answer(status: u16, readable: bool, code: &str) -> RefreshAnswer {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use agentauth_core::session::{RefreshHistory, Session, SessionState, User, next_refresh};
+use agentauth_core::Clock as _;
+use agentauth_core::session::{RefreshHistory, Session, User};
+use agentauth_core::widening::Confirmed;
 use agentauth_idp::VerifiedSession;
 use agentauth_store::{Pin, PinOutcome, RefreshLock};
 use secrecy::SecretString;
@@ -57,14 +59,24 @@ pub(crate) struct NewLogin {
     pub(crate) session: VerifiedSession,
 }
 
+/// That a login takes the place of another account's, which that account has confirmed.
+pub(crate) struct Replacing {
+    /// Whom the installation belongs to.
+    pub(crate) pin: Pin,
+    /// The confirmation.
+    pub(crate) confirmed: Confirmed,
+}
+
 /// Why a finished login was not kept. Nothing is stored then.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AdoptError {
     #[error(
-        "you signed in as {seen}, but this installation belongs to {pinned}: sign in as that account, or use another \
-         profile for this one"
+        "you signed in as {seen}, but this installation belongs to {pinned}: sign in as that account, hand the \
+         installation over with `agentauthd login --switch`, or use another profile for this account"
     )]
     OtherAccount { seen: String, pinned: String },
+    #[error("the installation has been handed over to another account meanwhile: start again")]
+    Overtaken,
     #[error("another process is refreshing the login: try again in a moment")]
     Busy(#[source] agentauth_store::RefreshLockError),
     #[error("the login could not be stored: {0}")]
@@ -85,7 +97,7 @@ impl AdoptError {
     /// The stable code.
     pub(crate) fn code(&self) -> &'static str {
         match self {
-            Self::OtherAccount { .. } => "other_account",
+            Self::OtherAccount { .. } | Self::Overtaken => "other_account",
             Self::Busy(_) => "busy",
             Self::Store(_) | Self::Form => "secret_store",
             Self::State(_) => "state",
@@ -98,44 +110,52 @@ impl AdoptError {
 
 impl Keeper {
     /// Stores a login, pins its account if it is the first, records it, and makes it the session. One that is not
-    /// kept is ended at the provider.
-    pub(super) async fn adopt(&mut self, new: NewLogin) -> Result<User, AdoptError> {
+    /// kept is ended at the provider. `replacing` is there when the installation is handed over from another account.
+    pub(super) async fn adopt(
+        &mut self,
+        new: NewLogin,
+        replacing: Option<Replacing>,
+    ) -> Result<User, AdoptError> {
         let provider = self.parts.provider.config();
+        // Not later than the provider says: a clock that is ahead would make the login last longer.
+        let now = self.parts.clock.wall();
+        let logged_in_at = new.session.claims.issued_at.map_or(now, |issued| issued.min(now));
         let stored = StoredLogin {
             profile: self.parts.profile.clone(),
             project_id: provider.project_id().to_owned(),
             base_url: provider.base_url().to_string(),
             issuer: new.issuer,
             user: new.user,
-            logged_in_at: self.parts.clock.now(),
+            logged_in_at,
             refresh_token: new.refresh_token,
         };
         let session = Arc::new(Session {
             user: stored.user.clone(),
             rights: new.session.claims.effective(self.parts.tenant.as_deref()),
             key_id: new.session.key_id,
-            confirmed_at: stored.logged_in_at,
-            logged_in_at: stored.logged_in_at,
+            confirmed_at: now,
+            logged_in_at,
+            limits: self.parts.limits,
             claims: new.session.claims,
         });
-        if let Err(error) = self.file(&stored, &session, new.method, new.logouts).await {
+        if let Err(error) = self.file(&stored, &session, new.method, new.logouts, replacing.as_ref()).await {
             self.farewell(stored);
             return Err(error);
         }
         self.history = RefreshHistory::default();
-        self.put_history(0, Some(session.logged_in_at)).await;
-        self.next = Some(next_refresh(&session, (self.parts.jitter)(), None));
+        self.put_history(0, Some(now)).await;
         self.held = Held::Login(Login {
             stored: Box::new(stored),
             unstored: false,
             session_token: Some(new.session_token),
         });
         let user = session.user.clone();
-        let fresh_until = self.parts.keys.fresh_until();
-        self.show(|snapshot| {
-            snapshot.session = SessionState::Active(session);
-            snapshot.keys_fresh_until = fresh_until;
-        });
+        if replacing.is_some() {
+            self.show(|snapshot| {
+                snapshot.grants.forget_logins();
+            });
+        }
+        self.put_in_force(session, None).await;
         let health = self.parts.store.probe().await;
         self.view.send_modify(|view| {
             view.problem = None;
@@ -154,8 +174,9 @@ impl Keeper {
         session: &Session,
         method: LoginMethod,
         logouts: u64,
+        replacing: Option<&Replacing>,
     ) -> Result<(), AdoptError> {
-        self.refuse_other_account(stored).await?;
+        self.refuse_other_account(stored, replacing).await?;
         let lock = RefreshLock::acquire(&self.parts.state_directory, &self.parts.profile, LOCK_PATIENCE);
         let lock = self.unless_called_away(lock).await;
         if logouts != self.obeyed || self.is_called_away() {
@@ -164,52 +185,75 @@ impl Keeper {
         let _lock = lock.ok_or(AdoptError::LoggedOut)?.map_err(AdoptError::Busy)?;
         let before = self.parts.store.get(&self.name).await.map_err(AdoptError::Store)?;
         let secret = stored.to_secret().map_err(|_| AdoptError::Form)?;
+        // What this login replaces: the stored one, and a newer one that the store did not take. That they are to be
+        // ended is written down before the new one takes their place, so that nothing of them can be forgotten.
+        let unstored = match &self.held {
+            Held::Login(login) if login.unstored => Some((*login.stored).clone()),
+            _ => None,
+        };
+        let stored_before = before.as_ref().and_then(|secret| StoredLogin::from_secret(secret).ok());
+        let replaced: Vec<StoredLogin> = stored_before.into_iter().chain(unstored).collect();
+        self.owe(replaced.clone()).await.map_err(AdoptError::Store)?;
         let filed = match self.parts.store.set(&self.name, &secret).await {
-            Ok(()) => self.pin_and_record(&stored.issuer, session, method).await,
+            Ok(()) => self.pin_and_record(&stored.issuer, session, method, replacing).await,
             // It may be stored all the same.
             Err(error) => Err(AdoptError::Store(error)),
         };
         if let Err(error) = filed {
             self.restore(before).await;
+            for login in &replaced {
+                self.owe_no_more(login).await;
+            }
             return Err(error);
         }
-        // What this login replaces: the stored one, and a newer one that the store did not take.
-        let stored_before = before.and_then(|secret| StoredLogin::from_secret(&secret).ok());
-        let unstored = match std::mem::replace(&mut self.held, Held::Unknown) {
-            Held::Login(login) if login.unstored => Some(*login.stored),
-            _ => None,
-        };
-        stored_before.into_iter().chain(unstored).for_each(|login| self.farewell(login));
+        self.held = Held::Unknown;
         Ok(())
     }
 
-    async fn refuse_other_account(&self, new: &StoredLogin) -> Result<(), AdoptError> {
-        match self.with_db(|db, profile| db.pin(profile)).await.map_err(AdoptError::State)? {
-            Some(pin) if pin.issuer != new.issuer || pin.subject != new.user.subject => {
+    async fn refuse_other_account(
+        &self,
+        new: &StoredLogin,
+        replacing: Option<&Replacing>,
+    ) -> Result<(), AdoptError> {
+        let pin = self.with_db(|db, profile| db.pin(profile)).await.map_err(AdoptError::State)?;
+        match (pin, replacing) {
+            (Some(pin), None) if pin.issuer != new.issuer || pin.subject != new.user.subject => {
                 Err(other_account(&new.user, &pin))
             }
+            (pin, Some(replacing)) if pin.as_ref() != Some(&replacing.pin) => Err(AdoptError::Overtaken),
             _ => Ok(()),
         }
     }
 
-    /// The pin and the record; what gives rights is recorded before it takes effect.
+    /// The record and the pin; what gives rights is recorded before it takes effect.
     async fn pin_and_record(
         &self,
         issuer: &str,
         session: &Session,
         method: LoginMethod,
+        replacing: Option<&Replacing>,
     ) -> Result<(), AdoptError> {
-        let record = record::login(session, issuer, method, session.logged_in_at);
+        let now = session.confirmed_at;
+        if let Some(replacing) = replacing {
+            let record = record::login_switched(&session.user.subject, &replacing.confirmed, now);
+            self.parts.audit.append(&record).map_err(AdoptError::Audit)?;
+        }
+        let record = record::login(session, issuer, method, now);
         self.parts.audit.append(&record).map_err(AdoptError::Audit)?;
         let pin = Pin {
             issuer: issuer.to_owned(),
             subject: session.user.subject.clone(),
             display_name: session.user.email.clone().or_else(|| session.user.name.clone()),
-            pinned_at: session.logged_in_at,
+            pinned_at: now,
         };
+        let replaces = replacing.is_some();
         let pinned = self.with_db(move |db, profile| {
             // Whoever logs in is not logged out any more.
             db.put_logout(profile, None)?;
+            db.put_last_seen(profile, now)?;
+            if replaces {
+                return db.replace_pin(profile, &pin).map(|()| PinOutcome::Set);
+            }
             db.set_pin_if_absent(profile, &pin)
         });
         match pinned.await.map_err(AdoptError::State)? {

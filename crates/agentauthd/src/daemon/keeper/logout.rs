@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use agentauth_core::Clock as _;
 use agentauth_core::session::RefreshHistory;
 use agentauth_store::RefreshLock;
 use secrecy::ExposeSecret as _;
@@ -60,7 +61,7 @@ impl Keeper {
             // Look again: what could not be removed now is removed later.
             self.held = Held::Unknown;
         }
-        self.next = (!done.secret_removed).then_some(now + STORE_RETRY);
+        self.plan((!done.secret_removed).then_some(now + STORE_RETRY));
         self.view.send_modify(|view| view.problem = None);
         done.was_logged_in = in_memory.is_some() || in_store.is_some();
         let user = in_memory.as_ref().or(in_store.as_ref()).map(|login| &login.user);

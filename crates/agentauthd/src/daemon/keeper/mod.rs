@@ -8,6 +8,8 @@
 //! no session into the snapshot, sends nothing, and lets go of what it waits for.
 
 mod adopt;
+mod confirm;
+mod farewells;
 mod logout;
 mod refresh;
 mod stored;
@@ -17,16 +19,16 @@ mod upkeep;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use agentauth_core::session::{OverReason, RefreshHistory, SessionState, User, refresh_due};
+use agentauth_core::session::{OverReason, RefreshHistory, SessionLimits, SessionState, User, refresh_due};
 use agentauth_core::snapshot::Snapshot;
-use agentauth_core::{Clock, SignedDuration, Timestamp};
-use agentauth_host::clock::monotonic;
+use agentauth_core::{Clock, ClockReading, SignedDuration, Timestamp};
+use agentauth_host::clock::SteadyClock;
 use agentauth_idp::{Keys, Provider};
 use agentauth_store::{Health, ProfileName, SecretName, SecretStore, StateDb, StateError};
 use secrecy::SecretString;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -34,15 +36,17 @@ use super::chain::Chain;
 use super::recorder::Recorder;
 use super::state::State;
 
-pub(crate) use adopt::{AdoptError, LoginMethod, NewLogin};
+pub(crate) use adopt::{AdoptError, LoginMethod, NewLogin, Replacing};
 pub(crate) use logout::LoggedOut;
 use stored::StoredLogin;
 
 /// How long the keeper sleeps at most before it looks at the clock again: a laptop that slept, or a clock that was
-/// set, is noticed within this.
+/// set, is noticed within this; at once, when somebody asks for a decision that waits for the keeper.
 const LONGEST_SLEEP: Duration = Duration::from_secs(20);
 /// How long to wait for another process's refresh.
 const LOCK_PATIENCE: Duration = Duration::from_secs(30);
+/// How often the time is noted in the state database, so that a clock that is set back across a restart is noticed.
+const NOTE_TIME: SignedDuration = SignedDuration::from_mins(10);
 /// How long farewells to the provider may take once the daemon stops.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -58,7 +62,9 @@ pub(crate) struct Parts {
     pub(crate) db: Arc<StateDb>,
     pub(crate) audit: Recorder,
     pub(crate) state: Arc<State>,
-    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<SteadyClock>,
+    /// What the configuration demands of a session.
+    pub(crate) limits: SessionLimits,
     /// Between 0 and 1, drawn anew for each use.
     pub(crate) jitter: fn() -> f64,
 }
@@ -80,8 +86,17 @@ pub(crate) struct View {
 }
 
 enum Command {
-    Adopt { login: Box<NewLogin>, reply: oneshot::Sender<Result<User, AdoptError>> },
-    Logout { everywhere: bool, reply: oneshot::Sender<LoggedOut> },
+    Adopt {
+        login: Box<NewLogin>,
+        replacing: Option<Box<Replacing>>,
+        reply: oneshot::Sender<Result<User, AdoptError>>,
+    },
+    Logout {
+        everywhere: bool,
+        reply: oneshot::Sender<LoggedOut>,
+    },
+    /// The provider is asked now, whatever was planned.
+    AskNow,
 }
 
 /// Talks to the keeper.
@@ -91,6 +106,7 @@ pub(crate) struct KeeperHandle {
     view: watch::Receiver<View>,
     state: Arc<State>,
     logouts: Arc<watch::Sender<u64>>,
+    nudge: Arc<Notify>,
 }
 
 /// The keeper has stopped, because the daemon is stopping.
@@ -106,8 +122,17 @@ impl KeeperHandle {
 
     /// Files a finished login and makes it the session.
     pub(crate) async fn adopt(&self, login: NewLogin) -> Result<User, AdoptError> {
+        self.file(login, None).await
+    }
+
+    /// The same for the login of another account, to which the installation is handed over.
+    pub(crate) async fn hand_over(&self, login: NewLogin, replacing: Replacing) -> Result<User, AdoptError> {
+        self.file(login, Some(Box::new(replacing))).await
+    }
+
+    async fn file(&self, login: NewLogin, replacing: Option<Box<Replacing>>) -> Result<User, AdoptError> {
         let (reply, answer) = oneshot::channel();
-        let command = Command::Adopt { login: Box::new(login), reply };
+        let command = Command::Adopt { login: Box::new(login), replacing, reply };
         self.commands.send(command).await.map_err(|_| AdoptError::Stopped)?;
         answer.await.map_err(|_| AdoptError::Stopped)?
     }
@@ -121,6 +146,17 @@ impl KeeperHandle {
         // In a task of its own: the logout goes on when the one who asked for it has gone away.
         tokio::spawn(async move { commands.send(Command::Logout { everywhere, reply }).await });
         answer.await.map_err(|_| Stopped)
+    }
+
+    /// Somebody waits for the keeper: it looks at the clock now rather than in a while. Costs nothing to ask often.
+    pub(crate) fn nudge(&self) {
+        self.nudge.notify_one();
+    }
+
+    /// Has the provider asked now: a pause has ended.
+    pub(crate) async fn ask_now(&self) {
+        // A keeper that has stopped asks nobody.
+        let _ = self.commands.send(Command::AskNow).await;
     }
 
     /// What `status` tells.
@@ -144,10 +180,17 @@ pub(crate) struct Keeper {
     history: RefreshHistory,
     /// When to act next: read the store, store a rotated token again, or refresh.
     next: Option<Timestamp>,
+    /// When to have the session confirmed next, where the configuration wants that.
+    confirm_at: Option<Timestamp>,
+    /// When to tell the provider next of logins that are not used any more.
+    farewell_at: Option<Timestamp>,
+    /// When the time was noted last.
+    time_noted: Option<Timestamp>,
+    nudge: Arc<Notify>,
     /// Farewells to the provider that nobody waits for.
     background: TaskTracker,
-    /// The clock and the timer when they were looked at last: together they show a jump of the clock.
-    looked: (Timestamp, Instant),
+    /// The clocks when they were looked at last: together they show a jump of one of them.
+    looked: ClockReading,
     /// When the key set was fetched that the session token was last held against.
     keys_seen: Option<Timestamp>,
 }
@@ -176,15 +219,21 @@ impl Keeper {
         let (commands, receiver) = mpsc::channel(16);
         let (view, view_receiver) = watch::channel(View::default());
         let (logouts, asked) = watch::channel(0);
+        let nudge = Arc::new(Notify::new());
         let handle = KeeperHandle {
             commands,
             view: view_receiver,
             state: parts.state.clone(),
             logouts: Arc::new(logouts),
+            nudge: nudge.clone(),
         };
         let keeper = Self {
             name: SecretName::refresh_token(parts.profile.clone()),
             next: Some(parts.clock.now()),
+            confirm_at: None,
+            farewell_at: Some(parts.clock.now()),
+            time_noted: None,
+            nudge,
             commands: receiver,
             logouts: asked,
             obeyed: 0,
@@ -193,7 +242,7 @@ impl Keeper {
             held: Held::Unknown,
             history: RefreshHistory::default(),
             background: TaskTracker::new(),
-            looked: (parts.clock.now(), monotonic()),
+            looked: parts.clock.reading(),
             keys_seen: None,
             parts,
         };
@@ -203,7 +252,7 @@ impl Keeper {
     /// Works until told to stop. A refresh that was sent by then is finished first, and what it brought is stored.
     pub(crate) async fn run(mut self) {
         self.history = self.stored_history().await;
-        let stop = self.stop.clone();
+        let (stop, nudge) = (self.stop.clone(), self.nudge.clone());
         while !stop.is_cancelled() {
             self.tick().await;
             let pause = self.pause();
@@ -214,9 +263,11 @@ impl Keeper {
                     Some(command) => self.obey(command).await,
                     None => break,
                 },
+                () = nudge.notified() => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }
+        self.note_time().await;
         if !self.store_rotated().await {
             tracing::error!(
                 "the newest login could not be stored; it is lost: log in again after the next start"
@@ -228,49 +279,102 @@ impl Keeper {
 
     async fn obey(&mut self, command: Command) {
         match command {
-            Command::Adopt { login, reply } => {
-                let _ = reply.send(self.adopt(*login).await);
+            Command::Adopt { login, replacing, reply } => {
+                let replacing = replacing.map(|replacing| *replacing);
+                let _ = reply.send(self.adopt(*login, replacing).await);
             }
             Command::Logout { everywhere, reply } => {
                 let done = self.logout(everywhere).await;
                 self.obeyed += 1;
                 let _ = reply.send(done);
             }
+            Command::AskNow => {
+                let now = Some(self.parts.clock.now());
+                self.next = if matches!(self.held, Held::Nothing) { None } else { now };
+                self.farewell_at = now;
+            }
         }
     }
 
-    /// Looks at the clock and does what is due.
+    /// Looks at the clocks and does what is due. While everything is paused, nothing is sent; a rotated token that came
+    /// is stored all the same.
     async fn tick(&mut self) {
         self.end_expired_session();
-        if matches!(self.held, Held::Login(_)) {
+        self.end_login_of_full_age().await;
+        let paused = self.is_paused();
+        if matches!(self.held, Held::Login(_)) && !paused {
             self.keep_keys_fresh().await;
         }
-        // Both at one moment: what lies between them would look like a jump of the clock.
-        let (now, timer) = (self.parts.clock.now(), monotonic());
-        let waited =
-            SignedDuration::try_from(timer.duration_since(self.looked.1)).unwrap_or(SignedDuration::MAX);
-        let due = self.next.and_then(|planned| refresh_due(planned, self.looked.0, waited, now));
-        self.looked = (now, timer);
+        let reading = self.parts.clock.reading();
+        let now = self.parts.clock.now();
+        let due = self.next.and_then(|planned| refresh_due(planned, &self.looked, &reading, now));
+        let confirmation_due = self.confirm_at.is_some_and(|at| now >= at);
+        self.looked = reading;
         if let Some(due) = due
             && !self.is_called_away()
         {
-            tracing::debug!(?due, "the keeper acts");
+            tracing::debug!(?due, paused, "the keeper acts");
             match &self.held {
                 Held::Nothing => self.next = None,
                 Held::Unknown => self.read_store().await,
                 Held::Login(login) if login.unstored => self.store_again().await,
+                Held::Login(_) if paused => {}
                 Held::Login(_) => self.refresh().await,
             }
-            // Answers may have taken long; that was no jump either.
-            self.looked = (self.parts.clock.now(), monotonic());
+        } else if confirmation_due && !paused && !self.is_called_away() {
+            self.confirm().await;
         }
-        self.view.send_modify(|view| view.next_refresh_at = self.next);
+        if self.farewell_at.is_some_and(|at| now >= at) && !paused && !self.is_called_away() {
+            self.say_farewells().await;
+        }
+        if self.time_noted.is_none_or(|noted| now.duration_since(noted).abs() >= NOTE_TIME) {
+            self.note_time().await;
+        }
+        let asked_next = self.next.into_iter().chain(self.confirm_at).min();
+        self.view.send_modify(|view| view.next_refresh_at = asked_next);
     }
 
+    /// How long there is nothing to do.
     fn pause(&self) -> Duration {
-        let Some(next) = self.next else { return LONGEST_SLEEP };
+        let waiting = matches!(&self.held, Held::Login(login) if !login.unstored);
+        if waiting && self.is_paused() {
+            return LONGEST_SLEEP;
+        }
+        let farewell = self.farewell_at.filter(|_| !self.is_paused());
+        let end = match &self.held {
+            Held::Login(login) => self.parts.limits.ends_at(login.stored.logged_in_at),
+            Held::Nothing | Held::Unknown => None,
+        };
+        let next = [self.next, self.confirm_at, farewell, end].into_iter().flatten().min();
+        let Some(next) = next else { return LONGEST_SLEEP };
         let remaining = next.duration_since(self.parts.clock.now());
         Duration::try_from(remaining).unwrap_or(Duration::ZERO).min(LONGEST_SLEEP)
+    }
+
+    /// Whether a person paused everything.
+    fn is_paused(&self) -> bool {
+        self.parts.state.load().locked
+    }
+
+    /// Remembers the time, so that it is known after a restart.
+    async fn note_time(&mut self) {
+        let now = self.parts.clock.now();
+        self.time_noted = Some(now);
+        if let Err(error) = self.with_db(move |db, profile| db.put_last_seen(profile, now)).await {
+            tracing::warn!(error = %Chain(&error), "the time cannot be noted");
+        }
+    }
+
+    /// The provider has just shown that the wall clock is right, so nothing holds against it any more. Only after the
+    /// session that the provider gave is in the snapshot: an older one must not become younger.
+    async fn trust_clock(&mut self) {
+        let before = self.parts.clock.now();
+        self.parts.clock.trust_wall();
+        if self.parts.clock.now() < before {
+            tracing::info!("the clock was set back, and the provider shows that it is right");
+            self.note_time().await;
+        }
+        self.looked = self.parts.clock.reading();
     }
 
     /// Whether a logout waits to be obeyed, or the daemon stops: then nothing new is begun.
@@ -302,7 +406,7 @@ impl Keeper {
     /// There is no login.
     fn forget(&mut self, problem: Option<String>) {
         self.held = Held::Nothing;
-        self.next = None;
+        self.plan(None);
         self.show(|snapshot| snapshot.session = SessionState::LoggedOut);
         self.view.send_modify(|view| view.problem = problem);
     }
@@ -312,8 +416,16 @@ impl Keeper {
         let now = self.parts.clock.now();
         let user = self.user();
         self.held = Held::Nothing;
-        self.next = None;
+        self.plan(None);
         self.show(|snapshot| snapshot.session = SessionState::Over { user, why, at: now });
+    }
+
+    /// Plans the next step; without a login there is nothing to confirm either.
+    fn plan(&mut self, next: Option<Timestamp>) {
+        self.next = next;
+        if next.is_none() {
+            self.confirm_at = None;
+        }
     }
 
     fn set_unverified(&self, user: Option<User>, why: &str) {

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use agentauth_core::session::{
     AfterFailure, OverReason, RefreshFailure, RefreshHistory, Session, SessionState, after_failure,
-    next_refresh,
+    next_confirmation, next_refresh, vouches_for,
 };
 use agentauth_core::text::display_safe;
-use agentauth_core::{SignedDuration, Timestamp};
+use agentauth_core::{Clock as _, SignedDuration, Timestamp};
 use agentauth_idp::Refreshed;
 use agentauth_store::{RefreshLock, RefreshRecord};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -27,37 +27,48 @@ const VERIFY_AGAIN: SignedDuration = SignedDuration::from_secs(30);
 impl Keeper {
     /// Asks the provider for a new session token.
     pub(super) async fn refresh(&mut self) {
+        let Some(_lock) = self.take_newest().await else { return };
+        self.refresh_locked().await;
+    }
+
+    /// Takes the lock of all processes and reads the stored login again, since another process may have rotated it. No
+    /// lock where there is nothing to ask the provider with; then it has been seen to.
+    pub(super) async fn take_newest(&mut self) -> Option<RefreshLock> {
         let lock = RefreshLock::acquire(&self.parts.state_directory, &self.parts.profile, LOCK_PATIENCE);
-        let _lock = match self.unless_called_away(lock).await {
-            Some(Ok(lock)) => lock,
-            Some(Err(error)) => {
-                tracing::warn!(error = %Chain(&error), "no refresh: its lock is not to be had");
-                return self.try_later(&error.to_string(), STORE_RETRY);
+        let lock = match self.unless_called_away(lock).await? {
+            Ok(lock) => lock,
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "the provider is not asked: the lock is not to be had");
+                self.try_later(&error.to_string(), STORE_RETRY);
+                return None;
             }
-            None => return,
         };
-        // Another process may have rotated the login since it was read.
-        let Some(stored) = self.unless_called_away(self.look_into_store()).await else { return };
-        match stored {
+        match self.unless_called_away(self.look_into_store()).await? {
             Stored::Login(stored) => {
                 if let Held::Login(login) = &mut self.held {
                     login.stored = stored;
+                    return Some(lock);
                 }
             }
             Stored::Nothing => {
                 tracing::info!("another process ended the login");
-                return self.forget(None);
+                self.forget(None);
             }
-            Stored::Ended(stored) => return self.finish_logout(*stored).await,
+            Stored::Ended(stored) => self.finish_logout(*stored).await,
             // A refresh may rotate the token, and the new one would have nowhere to go.
-            Stored::Foreign(why) | Stored::Unreadable(why) => return self.try_later(&why, STORE_RETRY),
+            Stored::Foreign(why) | Stored::Unreadable(why) => self.try_later(&why, STORE_RETRY),
         }
+        None
+    }
+
+    /// The refresh itself; the lock is held.
+    pub(super) async fn refresh_locked(&mut self) {
         let Held::Login(login) = &self.held else { return };
         let token = login.stored.refresh_token.clone();
         // Until the answer is here, the database says that one is outstanding: after a crash the next attempt knows
         // that it may be the second.
         self.put_history(self.history.ambiguous.saturating_add(1), None).await;
-        if self.is_called_away() {
+        if self.is_called_away() || self.is_paused() {
             return self.put_history(self.history.ambiguous, None).await;
         }
         tracing::debug!("refreshing the session");
@@ -131,7 +142,8 @@ impl Keeper {
 
     /// Verifies a session token, records it, and makes it the session.
     async fn activate(&mut self, token: SecretString, hint: Option<u32>) {
-        let now = self.parts.clock.now();
+        // The token is the provider's and new, so it is held against the clock as it stands: wherever that was before.
+        let now = self.parts.clock.wall();
         let Held::Login(login) = &self.held else { return };
         let stored = login.stored.clone();
         let pinned = Some(stored.user.subject.as_str());
@@ -153,6 +165,7 @@ impl Keeper {
             key_id: verified.key_id,
             confirmed_at: now,
             logged_in_at: stored.logged_in_at,
+            limits: self.parts.limits,
             claims: verified.claims,
         });
         // Recorded before it takes effect: the new token may give rights that the old one did not.
@@ -161,16 +174,30 @@ impl Keeper {
             self.set_unverified(Some(session.user.clone()), &error.to_string());
             return self.try_later(&error.to_string(), STORE_AGAIN);
         }
+        if let Held::Login(login) = &mut self.held {
+            login.session_token = Some(token);
+        }
+        self.view.send_modify(|view| view.problem = None);
+        self.put_in_force(session, hint).await;
+    }
+
+    /// Makes a session the one that decisions are made with, and plans what keeps it so.
+    pub(super) async fn put_in_force(&mut self, session: Arc<Session>, hint: Option<u32>) {
+        let vouched = vouches_for(session.claims.issued_at, session.confirmed_at);
         self.next = Some(next_refresh(&session, (self.parts.jitter)(), hint));
+        self.confirm_at = next_confirmation(&self.parts.limits, session.confirmed_at, (self.parts.jitter)());
         let fresh_until = self.parts.keys.fresh_until();
         self.show(|snapshot| {
             snapshot.session = SessionState::Active(session);
             snapshot.keys_fresh_until = fresh_until;
         });
-        if let Held::Login(login) = &mut self.held {
-            login.session_token = Some(token);
+        if vouched {
+            self.trust_clock().await;
+        } else if self.parts.clock.wall() < self.parts.clock.now() {
+            let why = "the clock was set back, and the provider's token does not show that it is right";
+            self.try_later(why, VERIFY_AGAIN);
+            self.confirm_at = None;
         }
-        self.view.send_modify(|view| view.problem = None);
     }
 
     async fn not_refreshed(&mut self, failure: RefreshFailure) {
@@ -197,13 +224,25 @@ impl Keeper {
         }
     }
 
-    /// The provider says that the login ended: forget it here too.
-    async fn login_is_over(&mut self, why: OverReason) {
+    /// The login ended: forget it here too. One that the provider knows nothing of is ended there as well.
+    pub(super) async fn login_is_over(&mut self, why: OverReason) {
         tracing::warn!(?why, "the login is over");
         let now = self.parts.clock.now();
-        let user = self.user();
+        let login = match &self.held {
+            Held::Login(login) => Some((*login.stored).clone()),
+            Held::Nothing | Held::Unknown => None,
+        };
+        // Whoever could not remove it the first time has said so already.
+        let told =
+            matches!(&self.parts.state.load().session, SessionState::Over { why: told, .. } if *told == why);
         self.end(why);
-        self.parts.audit.note_down(&record::session_over(user.as_ref(), why.message(), now));
+        if !told {
+            let user = login.as_ref().map(|login| &login.user);
+            self.parts.audit.note_down(&record::session_over(user, why, now));
+        }
+        if let Some(login) = login.filter(|_| why == OverReason::MaxAge) {
+            return self.retire(login).await;
+        }
         if let Err(error) = self.parts.store.remove(&self.name).await {
             tracing::warn!(error = %Chain(&error), "a login that is over cannot be removed from the store");
         }
@@ -211,7 +250,7 @@ impl Keeper {
         self.put_history(0, None).await;
     }
 
-    fn try_later(&mut self, why: &str, pause: SignedDuration) {
+    pub(super) fn try_later(&mut self, why: &str, pause: SignedDuration) {
         self.next = Some(self.parts.clock.now() + pause);
         self.view.send_modify(|view| view.problem = Some(why.to_owned()));
     }
@@ -240,7 +279,7 @@ impl Keeper {
 }
 
 /// A failure in words, for the log, the record and `status`. What the provider wrote is escaped.
-fn words(failure: &RefreshFailure) -> String {
+pub(super) fn words(failure: &RefreshFailure) -> String {
     match failure {
         RefreshFailure::Over { code, message, .. } => {
             let code = code.as_deref().map(|code| format!(" ({})", display_safe(code))).unwrap_or_default();

@@ -1,11 +1,14 @@
 //! The keeper against the stand-in provider: rotation, a store that refuses, logout in the middle, another account.
 
+mod rules;
+
+use std::sync::Mutex;
 use std::time::Duration;
 
 use agentauth_core::policy::Policy;
 use agentauth_core::session::SessionFault;
 use agentauth_core::snapshot::Snapshot;
-use agentauth_core::{Agents, Catalogue, Grants};
+use agentauth_core::{Agents, Catalogue, Grants, MachineClock};
 use agentauth_host::clock::SystemClock;
 use agentauth_idp::{ProviderConfig, ProviderSettings};
 use agentauth_store::{Fault, Memory};
@@ -28,6 +31,42 @@ struct House {
     stop: CancellationToken,
     done: tokio::task::JoinHandle<()>,
     directory: Arc<tempfile::TempDir>,
+    machine: Arc<Machine>,
+    clock: Arc<SteadyClock>,
+    limits: SessionLimits,
+}
+
+/// The system's clocks, moved: time goes on, as it does at the provider.
+#[derive(Default)]
+struct Machine {
+    moved: Mutex<[SignedDuration; 3]>,
+}
+
+impl Machine {
+    /// Moves the wall clock, the time since the start and the time awake by so many seconds.
+    fn shift(&self, wall: i64, since_boot: i64, awake: i64) {
+        let mut moved = self.moved.lock().unwrap();
+        for (by, seconds) in moved.iter_mut().zip([wall, since_boot, awake]) {
+            *by += SignedDuration::from_secs(seconds);
+        }
+    }
+}
+
+impl Clock for Machine {
+    fn now(&self) -> Timestamp {
+        self.reading().wall
+    }
+}
+
+impl MachineClock for Machine {
+    fn reading(&self) -> ClockReading {
+        let ([wall, since_boot, awake], now) = (*self.moved.lock().unwrap(), SystemClock.reading());
+        ClockReading {
+            wall: now.wall + wall,
+            since_boot: now.since_boot + since_boot,
+            awake: now.awake + awake,
+        }
+    }
 }
 
 impl House {
@@ -42,11 +81,20 @@ impl House {
         Self::open_with(Arc::new(emulator), Arc::new(Memory::new()), directory).await
     }
 
+    /// A keeper under such limits; sessions live ten minutes.
+    async fn open_under(limits: SessionLimits) -> Self {
+        let emulator = Emulator::builder().start().await.unwrap();
+        emulator.control().update_settings(|settings| settings.refresh.rotate = true);
+        let directory = Arc::new(tempfile::tempdir().unwrap());
+        let store = Arc::new(Memory::new());
+        Self::open_on(Arc::new(emulator), store, directory, Arc::default(), limits).await
+    }
+
     /// The same after a restart of the daemon.
     async fn reopen(self) -> Self {
         self.stop.cancel();
         self.done.await.unwrap();
-        Self::open_with(self.emulator, self.store, self.directory).await
+        Self::open_on(self.emulator, self.store, self.directory, self.machine, self.limits).await
     }
 
     async fn open_with(
@@ -54,13 +102,25 @@ impl House {
         store: Arc<Memory>,
         directory: Arc<tempfile::TempDir>,
     ) -> Self {
+        Self::open_on(emulator, store, directory, Arc::default(), SessionLimits::default()).await
+    }
+
+    async fn open_on(
+        emulator: Arc<Emulator>,
+        store: Arc<Memory>,
+        directory: Arc<tempfile::TempDir>,
+        machine: Arc<Machine>,
+        limits: SessionLimits,
+    ) -> Self {
         let settings = ProviderSettings {
             project_id: emulator.project_id().to_owned(),
             base_url: Some(emulator.base_url().to_owned()),
             ..ProviderSettings::default()
         };
         let provider = Provider::new(ProviderConfig::new(settings).unwrap()).unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let db = Arc::new(StateDb::open(&directory.path().join("state.db")).unwrap());
+        let last_seen = db.last_seen(&"default".parse().unwrap()).unwrap();
+        let clock = Arc::new(SteadyClock::new(machine.clone(), last_seen));
         let keys = Arc::new(provider.keys(None, clock.now()));
         let state = Arc::new(State::new(empty_snapshot()));
         let stop = CancellationToken::new();
@@ -72,18 +132,19 @@ impl House {
                 provider: provider.clone(),
                 keys: keys.clone(),
                 store: store.clone(),
-                db: Arc::new(StateDb::open(&directory.path().join("state.db")).unwrap()),
+                db,
                 audit: Recorder::new(
                     agentauth_audit::AuditLog::open(&directory.path().join("audit"), clock.now()).unwrap(),
                 ),
                 state: state.clone(),
-                clock,
+                clock: clock.clone(),
+                limits,
                 jitter: || 0.0,
             },
             stop.clone(),
         );
         let done = tokio::spawn(keeper.run());
-        Self { emulator, provider, keys, store, state, handle, stop, done, directory }
+        Self { emulator, provider, keys, store, state, handle, stop, done, directory, machine, clock, limits }
     }
 
     async fn log_in(&self, login: &str) -> Result<User, AdoptError> {
@@ -92,21 +153,25 @@ impl House {
 
     /// Files a login that began when there had been so many logouts.
     async fn log_in_since(&self, login: &str, logouts: u64) -> Result<User, AdoptError> {
+        self.handle.adopt(self.signed_in(login, logouts).await).await
+    }
+
+    /// A login as the browser brings it.
+    async fn signed_in(&self, login: &str, logouts: u64) -> NewLogin {
         let signed_in = self.emulator.control().sign_in(login).unwrap();
         let session_token = SecretString::from(signed_in.session);
-        let session =
-            self.provider.verify_session(&session_token, &self.keys, None, SystemClock.now()).await.unwrap();
+        let now = self.machine.now();
+        let session = self.provider.verify_session(&session_token, &self.keys, None, now).await.unwrap();
         let user =
             User { subject: session.claims.subject.clone(), name: None, email: Some(login.to_owned()) };
         let refresh_token = SecretString::from(signed_in.refresh);
         let issuer = self.emulator.issuer().to_owned();
         let method = LoginMethod::Browser;
-        let login = NewLogin { method, logouts, issuer, user, refresh_token, session_token, session };
-        self.handle.adopt(login).await
+        NewLogin { method, logouts, issuer, user, refresh_token, session_token, session }
     }
 
     fn fault(&self) -> Option<SessionFault> {
-        self.state.load().session.usable_at(SystemClock.now()).err()
+        self.state.load().session.usable_at(self.clock.now()).err()
     }
 
     fn refreshes(&self) -> u64 {
@@ -247,6 +312,8 @@ async fn a_login_after_a_logout_is_kept_like_the_first() {
 #[tokio::test]
 async fn a_store_that_refuses_the_login_keeps_nothing() {
     let house = House::open().await;
+    // The keeper reads the login and what is owed when it starts.
+    until("the start", || house.store.calls().len() >= 2).await;
     house.store.fail_next(Fault::Nothing);
     house.store.fail_next(Fault::Locked);
     let refused = house.log_in(ALICE).await.unwrap_err();

@@ -1,7 +1,7 @@
 //! What the keeper looks after between refreshes: the stored login, the session's end, the provider's keys.
 
-use agentauth_core::session::SessionState;
-use agentauth_core::{SignedDuration, Timestamp};
+use agentauth_core::session::{OverReason, SessionState};
+use agentauth_core::{Clock as _, SignedDuration, Timestamp};
 use agentauth_idp::KeyError;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -28,11 +28,18 @@ impl Keeper {
     pub(super) async fn read_store(&mut self) {
         let Some(stored) = self.unless_called_away(self.look_into_store()).await else { return };
         match stored {
+            Stored::Login(stored)
+                if self.parts.limits.is_too_old(stored.logged_in_at, self.parts.clock.now()) =>
+            {
+                self.held = Held::Login(Login { stored, unstored: false, session_token: None });
+                self.login_is_over(OverReason::MaxAge).await;
+            }
             Stored::Login(stored) => {
                 let why = "the provider has not confirmed the stored login since agentauthd started";
                 self.set_unverified(Some(stored.user.clone()), why);
                 self.held = Held::Login(Login { stored, unstored: false, session_token: None });
                 self.next = Some(self.parts.clock.now());
+                self.confirm_at = None;
                 self.view.send_modify(|view| view.problem = None);
             }
             Stored::Nothing => self.forget(None),
@@ -116,9 +123,19 @@ impl Keeper {
         }
     }
 
+    /// A login that has reached the age that the configuration allows is over, whatever the provider would say.
+    pub(super) async fn end_login_of_full_age(&mut self) {
+        let Held::Login(login) = &self.held else { return };
+        let now = self.parts.clock.now();
+        if self.parts.limits.is_too_old(login.stored.logged_in_at, now) && !self.is_called_away() {
+            self.login_is_over(OverReason::MaxAge).await;
+        }
+    }
+
     /// Fetches the keys when they are due, and holds the session token against each new set.
     pub(super) async fn keep_keys_fresh(&mut self) {
-        let now = self.parts.clock.now();
+        // What has just been fetched is as old as the wall clock says.
+        let now = self.parts.clock.wall();
         match self.unless_called_away(self.parts.keys.refresh_if_due(now)).await {
             Some(Ok(_)) => {}
             Some(Err(error)) => {

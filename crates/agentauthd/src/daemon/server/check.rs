@@ -36,6 +36,11 @@ pub(super) async fn check(
     };
     let mut changes = app.state.watch();
     let mut decision = answer(&app, &connection, &caller, &request, &asked).await?;
+    if decision.remedy == Some(Remedy::Wait)
+        && let Some(provider) = &app.provider
+    {
+        provider.keeper.nudge();
+    }
     // As long as waiting may help: the snapshot also changes for reasons that do not.
     let mut patience = std::pin::pin!(tokio::time::sleep(wait));
     while decision.remedy == Some(Remedy::Wait) && !wait.is_zero() {

@@ -28,6 +28,9 @@ pub(super) struct Follow {
     /// Milliseconds to wait for a change.
     #[serde(default)]
     wait_ms: u64,
+    /// The state that the one who follows knows of.
+    #[serde(default)]
+    seen: Option<String>,
 }
 
 /// Binds the listener and releases the URL, or asks the provider for a code.
@@ -39,6 +42,10 @@ pub(super) async fn start(
 ) -> Result<Json<impl Serialize>, Refusal> {
     connection.may(&app, &headers, Operation::Login).await?;
     let ask = wire::login_ask(body::json_or_default(body).await?)?;
+    if app.state.load().locked {
+        let detail = "everything is paused: end the pause with `agentauthd unlock`, then log in";
+        return Err(Refusal::new(ErrorCode::Locked, detail));
+    }
     let provider = app.provider.as_ref().ok_or_else(not_configured)?;
     let started = provider.logins.start(ask).await.map_err(|error| {
         tracing::warn!(error = %Chain(&error), "a login could not be started");
@@ -62,7 +69,8 @@ pub(super) async fn progress(
     connection.may(&app, &headers, Operation::Login).await?;
     let wait = Duration::from_millis(follow.wait_ms).min(MAX_WAIT);
     let provider = app.provider.as_ref().ok_or_else(not_configured)?;
-    match provider.logins.progress(&id, wait).await {
+    let seen = follow.seen.as_deref().unwrap_or("waiting");
+    match provider.logins.progress(&id, seen, wait).await {
         Some(progress) => Ok(Json(wire::login_progress(progress))),
         None => {
             let detail =

@@ -5,6 +5,7 @@ mod check;
 mod connection;
 mod health;
 mod hello;
+mod lock;
 mod login;
 mod refusal;
 mod session;
@@ -155,6 +156,7 @@ fn router(app: Arc<App>) -> Router {
         .route(paths::STATUS, get(status::status))
         .route(paths::LOGIN, post(login::start))
         .route("/v1/login/{id}", get(login::progress))
+        .route(paths::LOCK, post(lock::lock).delete(lock::unlock))
         .route(paths::SESSION, delete(session::logout))
         .route(paths::HEALTHZ, get(health::healthz))
         .route(paths::READYZ, get(health::readyz))

@@ -1,0 +1,249 @@
+//! What widens rights beyond what a prompt is enough for: the request in one canonical form, and whether a fresh login
+//! proves that the person signed in for exactly this.
+//!
+//! The digest of the request is the `nonce` of the login. So the provider's signature over the ID token covers it: who
+//! signed in did so for this operation, on this device, after the question was asked.
+
+use serde_json::{Value, json};
+
+use crate::canonical::canonical_digest;
+use crate::claims::IdTokenClaims;
+use crate::time::Timestamp;
+
+/// An account at a provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Party {
+    /// The provider (`iss`).
+    pub issuer: String,
+    /// The user there (`sub`).
+    pub subject: String,
+}
+
+/// An operation that widens rights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Widening {
+    /// This installation belongs to another account from now on.
+    SwitchAccount {
+        /// Whom it belongs to now.
+        from: Party,
+        /// Whom it is to belong to.
+        to: Party,
+    },
+    /// What was paused goes on.
+    Unlock {
+        /// Whom the installation belongs to.
+        account: Party,
+    },
+}
+
+/// A question to the person: may this be done, here, now? Asked by a login whose `nonce` is [`Question::digest`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    request: Value,
+    digest: String,
+    asked_of: Party,
+    asked_at: Timestamp,
+}
+
+/// What a person confirmed by a fresh login: for the record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Confirmed {
+    /// The canonical request.
+    pub request: Value,
+    /// Its digest, which the provider signed.
+    pub digest: String,
+    /// When the person signed in, by the provider's clock.
+    pub auth_time: Timestamp,
+}
+
+/// Why a login does not prove that the person wants this. Subjects may contain anything: escape for display.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotConfirmed {
+    /// Somebody else signed in.
+    #[error(
+        "`{seen}` signed in, but `{wanted}` was asked: sign in as the account that this installation belongs to"
+    )]
+    OtherAccount {
+        /// Who signed in.
+        seen: String,
+        /// Who was asked.
+        wanted: String,
+    },
+    /// The token answers another question, or none.
+    #[error("the sign-in was not for this question: start again")]
+    OtherQuestion,
+    /// The provider does not say when the person signed in.
+    #[error(
+        "the provider does not say when you signed in (`auth_time`), so it does not show that you did so for this question"
+    )]
+    NoAuthTime,
+    /// The sign-in is older than the question.
+    #[error(
+        "the sign-in is of {auth_time}, and the question was asked at {asked_at}: sign in anew when the page asks, and see \
+         that this machine's clock is right"
+    )]
+    NotFresh {
+        /// When the person signed in.
+        auth_time: Timestamp,
+        /// When the question was asked.
+        asked_at: Timestamp,
+    },
+}
+
+impl Question {
+    /// Asks the owner of the installation `device`, now. `id` makes the question unlike every other.
+    ///
+    /// # Errors
+    /// None that a request of text can have; see [`canonical_digest`].
+    pub fn new(
+        operation: &Widening,
+        device: &str,
+        id: &str,
+        asked_at: Timestamp,
+    ) -> Result<Self, crate::canonical::NotCanonical> {
+        let request = operation.request(device, id);
+        let digest = canonical_digest(&request)?;
+        Ok(Self { request, digest, asked_of: operation.asked_of().clone(), asked_at })
+    }
+
+    /// SHA-256 over the canonical request (RFC 8785), in lower-case hexadecimal: the login's `nonce`.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Whether the login behind an ID token that was verified and judged answers this question: the nonce is echoed,
+    /// the account is the one that was asked, and it authenticated no earlier than the question was asked.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn answered_by(&self, token: &IdTokenClaims) -> Result<Confirmed, NotConfirmed> {
+        if token.issuer != self.asked_of.issuer || token.subject != self.asked_of.subject {
+            return Err(NotConfirmed::OtherAccount {
+                seen: token.subject.clone(),
+                wanted: self.asked_of.subject.clone(),
+            });
+        }
+        if token.nonce.as_deref() != Some(self.digest.as_str()) {
+            return Err(NotConfirmed::OtherQuestion);
+        }
+        let auth_time = token.auth_time.ok_or(NotConfirmed::NoAuthTime)?;
+        if !token.proves_fresh_login(&self.digest, self.asked_at) {
+            return Err(NotConfirmed::NotFresh { auth_time, asked_at: self.asked_at });
+        }
+        Ok(Confirmed { request: self.request.clone(), digest: self.digest.clone(), auth_time })
+    }
+}
+
+impl Widening {
+    /// Who has to confirm it.
+    #[must_use]
+    pub fn asked_of(&self) -> &Party {
+        match self {
+            Self::SwitchAccount { from, .. } => from,
+            Self::Unlock { account } => account,
+        }
+    }
+
+    fn request(&self, device: &str, id: &str) -> Value {
+        match self {
+            Self::SwitchAccount { from, to } => json!({
+                "operation": "login.switch", "from": from.json(), "to": to.json(), "device": device, "id": id,
+            }),
+            Self::Unlock { account } => {
+                json!({ "operation": "unlock", "account": account.json(), "device": device, "id": id })
+            }
+        }
+    }
+}
+
+impl Party {
+    fn json(&self) -> Value {
+        json!({ "issuer": self.issuer, "sub": self.subject })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn party(subject: &str) -> Party {
+        Party { issuer: "https://id.example".to_owned(), subject: subject.to_owned() }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn switch(from: &str, to: &str, device: &str, id: &str) -> Question {
+        let operation = Widening::SwitchAccount { from: party(from), to: party(to) };
+        Question::new(&operation, device, id, at(1000)).unwrap()
+    }
+
+    fn token(subject: &str, nonce: Option<&str>, auth_time: Option<i64>) -> IdTokenClaims {
+        IdTokenClaims {
+            subject: subject.to_owned(),
+            issuer: "https://id.example".to_owned(),
+            audiences: Vec::new(),
+            authorized_party: None,
+            issued_at: at(1001),
+            expires_at: at(2000),
+            auth_time: auth_time.map(at),
+            nonce: nonce.map(str::to_owned),
+            email: None,
+            email_verified: None,
+            name: None,
+            assurance: None,
+            factors: Vec::new(),
+            session_id: None,
+            access_token_hash: None,
+        }
+    }
+
+    #[test]
+    fn the_digest_is_that_of_the_canonical_request() {
+        let canonical = r#"{"device":"device:uuid:1","from":{"issuer":"https://id.example","sub":"U1"},"id":"q1","operation":"login.switch","to":{"issuer":"https://id.example","sub":"U2"}}"#;
+        let question = switch("U1", "U2", "device:uuid:1", "q1");
+        assert_eq!(question.digest(), crate::canonical::sha256_hex(canonical.as_bytes()));
+    }
+
+    #[test]
+    fn only_a_fresh_login_of_the_asked_account_for_this_question_counts() {
+        let question = switch("U1", "U2", "d", "q1");
+        let digest = question.digest().to_owned();
+        let other = switch("U1", "U2", "d", "q2").digest().to_owned();
+        let answered = |token: &IdTokenClaims| question.answered_by(token);
+        let confirmed = answered(&token("U1", Some(&digest), Some(1000))).unwrap();
+        assert_eq!((confirmed.digest.as_str(), confirmed.auth_time), (digest.as_str(), at(1000)));
+        assert!(matches!(
+            answered(&token("U2", Some(&digest), Some(1001))),
+            Err(NotConfirmed::OtherAccount { .. })
+        ));
+        let mut foreign = token("U1", Some(&digest), Some(1001));
+        foreign.issuer = "https://evil.example".to_owned();
+        assert!(matches!(answered(&foreign), Err(NotConfirmed::OtherAccount { .. })));
+        for nonce in [None, Some(""), Some(other.as_str())] {
+            assert_eq!(answered(&token("U1", nonce, Some(1001))), Err(NotConfirmed::OtherQuestion));
+        }
+        assert_eq!(answered(&token("U1", Some(&digest), None)), Err(NotConfirmed::NoAuthTime));
+        assert!(matches!(
+            answered(&token("U1", Some(&digest), Some(999))),
+            Err(NotConfirmed::NotFresh { .. })
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn two_questions_share_a_digest_only_if_they_are_the_same(
+            a in proptest::array::uniform4("[a-z\"\\\\{}:,]{0,6}"), b in proptest::array::uniform4("[a-z\"\\\\{}:,]{0,6}"),
+        ) {
+            let of = |parts: &[String; 4]| switch(&parts[0], &parts[1], &parts[2], &parts[3]).digest().to_owned();
+            prop_assert_eq!(of(&a) == of(&b), a == b);
+            let unlock = Question::new(&Widening::Unlock { account: party(&a[0]) }, &a[2], &a[3], at(0)).unwrap();
+            prop_assert_ne!(unlock.digest().to_owned(), of(&b));
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Logins that widen rights: the owner of the installation signs in anew, for one question only.
+//!
+//! What such a login brings is a proof and no session: it is ended at the provider as soon as it has been looked at.
+
+use std::sync::Arc;
+
+use agentauth_core::Timestamp;
+use agentauth_core::caller::CallerFacts;
+use agentauth_core::session::User;
+use agentauth_core::widening::{Confirmed, NotConfirmed, Party, Question, Widening};
+use agentauth_idp::{LoggedIn, Login, LoginAttempt, LoginOptions, Outcome, Responder};
+use agentauth_store::{Pin, StateError};
+use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{
+    Ask, Failure, Logins, Parts, Progress, Running, StartError, Started, answer, login_code, new_login,
+};
+use crate::daemon::chain::Chain;
+use crate::daemon::keeper::{LoginMethod, Replacing};
+use crate::daemon::pause::Pause;
+use crate::daemon::record;
+
+/// Whom the installation belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Owner {
+    /// The provider.
+    pub(crate) issuer: String,
+    /// The account, as far as it is known.
+    pub(crate) user: User,
+}
+
+/// A handover that waits for the owner's word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Handover {
+    /// Whom the installation belongs to.
+    pub(crate) from: Owner,
+    /// Who is to own it.
+    pub(crate) to: Owner,
+    /// Where the owner signs in to confirm it.
+    pub(crate) url: String,
+    pub(crate) redirect_uri: String,
+    pub(crate) expires_at: Timestamp,
+}
+
+/// A pause that is to end.
+pub(crate) struct Unlocking {
+    pub(crate) pause: Arc<Pause>,
+    /// Who asked.
+    pub(crate) caller: CallerFacts,
+    question: Question,
+}
+
+/// Why a login that ends a pause could not be started.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UnlockError {
+    #[error("nobody has logged in here yet, so there is no account to confirm it: unlock at a terminal")]
+    NoOwner,
+    #[error("the question could not be written down: please report this")]
+    Form,
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+impl Logins {
+    /// Starts the login by which the owner confirms that the pause ends.
+    pub(crate) async fn start_unlock(
+        &self,
+        pause: Arc<Pause>,
+        caller: CallerFacts,
+    ) -> Result<Started, UnlockError> {
+        let (_, owner) = self.parts.owner().await?.ok_or(UnlockError::NoOwner)?;
+        let operation = Widening::Unlock { account: owner.party() };
+        let id = Uuid::new_v4().to_string();
+        let question = Question::new(&operation, &self.parts.device, &id, self.parts.clock.now())
+            .map_err(|_| UnlockError::Form)?;
+        let options = asking(&question, &owner.user);
+        let unlocking = Unlocking { pause, caller, question };
+        Ok(self.start(Ask::Unlock(options, Box::new(unlocking))).await?)
+    }
+}
+
+impl Parts {
+    /// Signs another account in, holds that login in memory, and hands the installation over once the owner has
+    /// confirmed it. Whatever comes in between: nothing has changed, and the login that was held is ended.
+    pub(super) async fn switch(
+        &self,
+        attempt: LoginAttempt,
+        running: Running,
+        logouts: u64,
+    ) -> Result<User, Failure> {
+        let Running { id, cancel, progress } = running;
+        let (new, responder) = self.signed_in(attempt, &cancel).await?;
+        let to = Owner { issuer: new.accepted.id.issuer.clone(), user: new.accepted.user.clone() };
+        let token = new.tokens.refresh_token.clone();
+        let owner = match self.owner().await {
+            Ok(owner) => owner,
+            Err(error) => {
+                self.say_goodbye(&token).await;
+                let failure = self.not_widened("state", Chain(&error).to_string());
+                return answer(responder, Err(failure)).await;
+            }
+        };
+        let Some((pin, from)) = owner.filter(|(_, owner)| owner.party() != to.party()) else {
+            // It is the owner, or there is none yet: a login like any other.
+            let kept = self.adopt(new, LoginMethod::Browser, logouts).await;
+            return answer(responder, kept).await;
+        };
+        let next = format!(
+            "Nothing has changed yet. Now {} has to confirm it: go on where you started the login.",
+            from.user.label()
+        );
+        let (name, email) = (to.user.name.clone(), to.user.email.clone());
+        // First, because it frees the port that the browser comes back to: there may be only one.
+        responder.finish(Outcome::SignedIn { name, email, next }).await;
+        let (question, attempt, handover) = match self.ask_owner(&from, &to, &id).await {
+            Ok(asked) => asked,
+            Err(failure) => {
+                self.say_goodbye(&token).await;
+                return Err(failure);
+            }
+        };
+        progress.send_replace(Progress::Confirm(Box::new(handover)));
+        match self.confirmed(attempt, &cancel, &question).await {
+            Ok((confirmed, responder)) => {
+                let replacing = Replacing { pin, confirmed };
+                let new = new_login(new, LoginMethod::Browser, logouts);
+                let kept = self.keeper.hand_over(new, replacing).await;
+                let kept = kept.map_err(|error| self.not_widened(error.code(), Chain(&error).to_string()));
+                answer(responder, kept).await
+            }
+            Err(failure) => {
+                self.say_goodbye(&token).await;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Ends the pause once the owner has confirmed it.
+    pub(super) async fn unlock(
+        &self,
+        attempt: LoginAttempt,
+        cancel: &CancellationToken,
+        unlocking: Unlocking,
+    ) -> Result<User, Failure> {
+        let Unlocking { pause, caller, question } = unlocking;
+        let (user, (confirmed, responder)) = {
+            let (done, responder) = self.signed_in(attempt, cancel).await?;
+            let user = done.accepted.user.clone();
+            match self.judge(&question, &done).await {
+                Ok(confirmed) => (user, (confirmed, responder)),
+                Err(failure) => return answer(responder, Err(failure)).await,
+            }
+        };
+        let record = record::unlock(&caller, None, Some(&confirmed), self.clock.now());
+        if let Err(error) = pause.unlock(&record).await {
+            let failure = self.not_widened(error.code(), Chain(&error).to_string());
+            return answer(responder, Err(failure)).await;
+        }
+        let (name, email) = (user.name.clone(), user.email.clone());
+        let next = "You can close this page. What was paused goes on.".to_owned();
+        responder.finish(Outcome::SignedIn { name, email, next }).await;
+        Ok(user)
+    }
+
+    /// Whom the installation belongs to, with what is known of them. Nothing before the first login.
+    async fn owner(&self) -> Result<Option<(Pin, Owner)>, StateError> {
+        let (db, profile) = (self.db.clone(), self.profile.clone());
+        let pin = match tokio::task::spawn_blocking(move || db.pin(&profile)).await {
+            Ok(pin) => pin?,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        };
+        Ok(pin.map(|pin| {
+            let known = self.state.load().session.user().filter(|user| user.subject == pin.subject).cloned();
+            let user = known.unwrap_or_else(|| {
+                let shown = pin.display_name.clone();
+                let (email, name) = shown.map_or((None, None), |shown| {
+                    if shown.contains('@') { (Some(shown), None) } else { (None, Some(shown)) }
+                });
+                User { subject: pin.subject.clone(), name, email }
+            });
+            let owner = Owner { issuer: pin.issuer.clone(), user };
+            (pin, owner)
+        }))
+    }
+
+    /// Binds the listener for the owner's answer, and says what it is about.
+    async fn ask_owner(
+        &self,
+        from: &Owner,
+        to: &Owner,
+        id: &str,
+    ) -> Result<(Question, LoginAttempt, Handover), Failure> {
+        let operation = Widening::SwitchAccount { from: from.party(), to: to.party() };
+        let question = Question::new(&operation, &self.device, id, self.clock.now())
+            .map_err(|error| self.not_widened("internal", error.to_string()))?;
+        let options = self.limited(asking(&question, &from.user));
+        let (attempt, url) = Login::start(&self.provider, options)
+            .await
+            .map_err(|error| self.not_widened(login_code(&error), Chain(&error).to_string()))?;
+        let handover = Handover {
+            from: from.clone(),
+            to: to.clone(),
+            url: url.as_str().to_owned(),
+            redirect_uri: attempt.redirect_uri().to_owned(),
+            expires_at: self.clock.now() + self.time_limit,
+        };
+        Ok((question, attempt, handover))
+    }
+
+    /// Waits for the owner's answer and judges it.
+    async fn confirmed(
+        &self,
+        attempt: LoginAttempt,
+        cancel: &CancellationToken,
+        question: &Question,
+    ) -> Result<(Confirmed, Responder), Failure> {
+        let (done, responder) = self.signed_in(attempt, cancel).await?;
+        match self.judge(question, &done).await {
+            Ok(confirmed) => Ok((confirmed, responder)),
+            Err(failure) => {
+                super::finish_failed(responder, &failure).await;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Whether a login answers the question. The login itself is of no further use.
+    async fn judge(&self, question: &Question, done: &LoggedIn) -> Result<Confirmed, Failure> {
+        let judged = question.answered_by(&done.accepted.id);
+        self.say_goodbye(&done.tokens.refresh_token).await;
+        judged.map_err(|fault| self.not_widened(code(&fault), fault.to_string()))
+    }
+
+    /// Writes down that a login that was to widen rights came to nothing.
+    fn not_widened(&self, code: &'static str, message: String) -> Failure {
+        self.refused(LoginMethod::Browser, code, message)
+    }
+
+    /// Ends a login at the provider that nothing here knows of any more.
+    async fn say_goodbye(&self, refresh_token: &SecretString) {
+        if let Err(error) = self.provider.logout(refresh_token, false).await {
+            tracing::info!(error = %Chain(&error), "a login that is not kept could not be ended at the provider");
+        }
+    }
+}
+
+impl Owner {
+    fn party(&self) -> Party {
+        Party { issuer: self.issuer.clone(), subject: self.user.subject.clone() }
+    }
+}
+
+/// A login of `owner` that answers `question`: anew, whoever the browser remembers.
+fn asking(question: &Question, owner: &User) -> LoginOptions {
+    LoginOptions {
+        nonce: Some(question.digest().to_owned()),
+        force: true,
+        max_age_seconds: Some(0),
+        login_hint: owner.email.clone(),
+        ..LoginOptions::default()
+    }
+}
+
+/// The stable code of an answer that is none.
+fn code(fault: &NotConfirmed) -> &'static str {
+    match fault {
+        NotConfirmed::OtherAccount { .. } => "confirmed_by_other_account",
+        NotConfirmed::OtherQuestion => "confirmed_other_question",
+        NotConfirmed::NoAuthTime => "no_auth_time",
+        NotConfirmed::NotFresh { .. } => "not_fresh",
+    }
+}

@@ -1,0 +1,274 @@
+//! The rules of a session, end to end: its age, its confirmations, the pause, and the handover to another account.
+
+use agentauth_api::SessionPhase;
+use e2e::cli::Running;
+use e2e::provider::TOKEN_ENDPOINT;
+use e2e::{ALICE, BOB, LoginRun, Person, Provider, Store, World, WorldOptions, wait};
+use serde_json::{Value, json};
+
+const PAY: &str = "payments.execute:currency=EUR";
+
+fn world_with(section: &str) -> World {
+    let options = WorldOptions {
+        store: Store::File,
+        more_configuration: format!("[session]\n{section}\n"),
+        ..WorldOptions::default()
+    };
+    World::with(&Provider::start(), options)
+}
+
+fn records(world: &World, kind: &str) -> Vec<Value> {
+    world.audit().into_iter().filter(|record| record["event"] == kind).collect()
+}
+
+/// Every address that a command has printed so far, once its line is whole.
+fn addresses(text: &str) -> Vec<String> {
+    let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n')).map(str::trim);
+    lines.filter(|line| line.contains("code_challenge=")).map(str::to_owned).collect()
+}
+
+/// A handover under way: somebody has signed in, and the owner is asked.
+struct Handover {
+    running: Running,
+    confirm_at: String,
+}
+
+impl Handover {
+    #[track_caller]
+    fn begin(world: &World, to: Person) -> Self {
+        let mut running = Running::start(world.command(&["login", "--switch", "--no-browser"]));
+        let first = Self::address(&mut running, 1);
+        let page = world.provider.sign_in(&first, to.email, to.password);
+        assert_eq!(page.status, 200, "{}", page.html);
+        assert!(page.html.contains("Nothing has changed yet"), "{}", page.html);
+        let confirm_at = Self::address(&mut running, 2);
+        Self { running, confirm_at }
+    }
+
+    #[track_caller]
+    fn address(running: &mut Running, number: usize) -> String {
+        wait::until("the command to print an address", || {
+            let so_far = running.so_far();
+            assert!(so_far.code.is_none(), "{so_far:#?}");
+            addresses(&so_far.all()).into_iter().nth(number - 1)
+        })
+    }
+}
+
+#[test]
+fn a_handover_is_confirmed_by_the_owner_and_takes_everything_over() {
+    let mut world = World::durable();
+    world.login(ALICE);
+    let mut handover = Handover::begin(&world, BOB);
+    let shown = handover.running.so_far().all();
+    for part in [ALICE.email, ALICE.name, BOB.email, BOB.name, "from", "to"] {
+        assert!(shown.contains(part), "both accounts are shown: {shown}");
+    }
+    // Until the owner has spoken, nothing has changed.
+    assert_eq!(world.status().session.user.unwrap().email.as_deref(), Some(ALICE.email));
+    assert_eq!(world.check(PAY)["decision"], "allow");
+    world.provider.sign_in(&handover.confirm_at, ALICE.email, ALICE.password);
+    let outcome = handover.running.finish();
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(outcome.stdout.contains(BOB.email), "{outcome:?}");
+    assert_eq!(world.status().session.user.unwrap().email.as_deref(), Some(BOB.email));
+    assert_eq!(world.check(PAY)["reason"], "role_required", "Bob's roles count now");
+    wait::until_true("Alice's logins to be ended", || world.provider.live_families(ALICE.email) == 0);
+    assert_eq!(world.provider.live_families(BOB.email), 1);
+
+    // What was confirmed is in the record, before the login that it made possible.
+    let kinds: Vec<_> = world.audit().into_iter().map(|record| record["event"].clone()).collect();
+    let place = |kind: &str| kinds.iter().rposition(|found| found == kind).unwrap();
+    assert!(place("login.switched") < place("login"));
+    let switched = &records(&world, "login.switched")[0]["details"];
+    assert_eq!(switched["request"]["operation"], "login.switch", "{switched}");
+    assert_ne!(switched["request"]["from"]["sub"], switched["request"]["to"]["sub"]);
+
+    // The installation is Bob's, across a restart too.
+    world.restart_daemon();
+    world.wait_for_phase(SessionPhase::Active);
+    assert_eq!(world.status().session.user.unwrap().email.as_deref(), Some(BOB.email));
+    let login = world.begin_login();
+    world.provider.sign_in(&login.url, ALICE.email, ALICE.password);
+    let refused = login.finish();
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    for part in [ALICE.email, BOB.email, "agentauthd login --switch"] {
+        assert!(refused.stderr.contains(part), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_handover_that_nobody_confirms_changes_nothing() {
+    let world = World::durable();
+    world.login(ALICE);
+    let unchanged = |world: &World| {
+        wait::until_true("the login that was held to be ended", || {
+            world.provider.live_families(BOB.email) == 0
+        });
+        assert_eq!(world.status().session.user.unwrap().email.as_deref(), Some(ALICE.email));
+        assert_eq!(world.check(PAY)["decision"], "allow");
+        assert_eq!(world.provider.live_families(ALICE.email), 1, "{:#?}", world.provider.families());
+        assert!(records(world, "login.switched").is_empty());
+    };
+
+    // The wrong person confirms.
+    let handover = Handover::begin(&world, BOB);
+    let page = world.provider.sign_in(&handover.confirm_at, BOB.email, BOB.password);
+    assert!(page.html.contains("sign in as the account that this installation belongs to"), "{}", page.html);
+    let outcome = handover.running.finish();
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    unchanged(&world);
+
+    // The answer is for another question: the owner's own login of somewhere else.
+    let handover = Handover::begin(&world, BOB);
+    world.provider.next_token(
+        serde_json::from_value(json!({"kind": "id", "claims": {"auth_time": 1_000_000_000}})).unwrap(),
+    );
+    world.provider.sign_in(&handover.confirm_at, ALICE.email, ALICE.password);
+    let outcome = handover.running.finish();
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert!(outcome.stderr.contains("question was asked at"), "{outcome:?}");
+    unchanged(&world);
+
+    // Nobody answers: another login takes its place.
+    let handover = Handover::begin(&world, BOB);
+    world.login(ALICE);
+    let outcome = handover.running.finish();
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    unchanged(&world);
+}
+
+#[test]
+fn a_handover_to_oneself_is_a_login() {
+    let world = World::durable();
+    world.login(ALICE);
+    let login = LoginRun::begin(world.command(&["login", "--switch", "--no-browser"]));
+    world.provider.sign_in(&login.url, ALICE.email, ALICE.password);
+    let outcome = login.finish();
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(records(&world, "login.switched").is_empty());
+    wait::until_true("one family", || world.provider.live_families(ALICE.email) == 1);
+}
+
+#[test]
+fn a_pause_survives_a_restart_and_ends_by_a_fresh_login_of_the_owner() {
+    let mut world = World::durable();
+    world.login(ALICE);
+    assert_eq!(world.check(PAY)["decision"], "allow");
+    let outcome = world.cli(&["lock"]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let asked = world.provider.control().count(TOKEN_ENDPOINT);
+    let denied = |world: &World| {
+        let decision = world.check(PAY);
+        assert_eq!(
+            (&decision["decision"], &decision["reason"], &decision["remedy"]),
+            (&json!("deny"), &json!("locked"), &Value::Null),
+            "{decision}"
+        );
+        assert!(world.status().locked);
+        let shown = world.cli(&["status"]).all();
+        assert!(shown.contains("paused") && shown.contains("agentauthd unlock"), "{shown}");
+    };
+    denied(&world);
+    assert_eq!(world.cli(&["lock", "--json"]).json()["was_locked"], true);
+
+    world.restart_daemon();
+    denied(&world);
+    wait::until_true("the store to have been read", || world.status().session.user.is_some());
+    denied(&world);
+    assert_eq!(world.provider.control().count(TOKEN_ENDPOINT), asked, "nothing is asked while paused");
+    let refused = world.cli(&["login", "--no-browser"]);
+    assert!(refused.code == Some(1) && refused.stderr.contains("agentauthd unlock"), "{refused:?}");
+
+    // No terminal shows that a person asks.
+    let refused = world.cli(&["unlock"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("unlocking was refused"), "{refused:?}");
+    denied(&world);
+
+    // A fresh login does, if it is the owner's.
+    let unlock = || LoginRun::begin(world.command(&["unlock", "--reauth", "--no-browser"]));
+    let run = unlock();
+    world.provider.sign_in(&run.url, BOB.email, BOB.password);
+    let refused = run.finish();
+    assert!(refused.code == Some(1) && refused.stderr.contains("stays paused"), "{refused:?}");
+    denied(&world);
+    let run = unlock();
+    world.provider.sign_in(&run.url, ALICE.email, ALICE.password);
+    let outcome = run.finish();
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    world.wait_for_phase(SessionPhase::Active);
+    assert_eq!(world.check(PAY)["decision"], "allow");
+    assert!(world.provider.control().count(TOKEN_ENDPOINT) > asked, "the provider has confirmed the session");
+    // The logins that proved it are not kept.
+    wait::until_true("one family", || world.provider.live_families(ALICE.email) == 1);
+    assert_eq!(world.provider.live_families(BOB.email), 0);
+    let unlocked = records(&world, "unlock");
+    assert_eq!(unlocked.len(), 1);
+    assert_eq!(unlocked[0]["details"]["request"]["operation"], "unlock", "{}", unlocked[0]);
+    assert_eq!(records(&world, "lock").len(), 2);
+    assert_eq!(world.cli(&["unlock", "--reauth", "--json"]).json()["was_locked"], false);
+}
+
+#[test]
+fn the_end_of_a_session_at_the_provider_is_noticed_by_the_next_confirmation() {
+    let world = world_with("revalidate_every = \"10s\"");
+    for end in ["disabled", "revoked"] {
+        world.login(ALICE);
+        let refreshes = world.provider.control().count(TOKEN_ENDPOINT);
+        assert_eq!(world.check(PAY)["decision"], "allow");
+        let control = world.provider.control();
+        match end {
+            "disabled" => drop(control.set_disabled(ALICE.email, true).unwrap()),
+            _ => world.provider.revoke(ALICE.email),
+        }
+        wait::until_true("the end to be noticed", || world.check(PAY)["reason"] == "session_revoked");
+        assert_eq!(world.status().session.phase, SessionPhase::Over);
+        assert_eq!(control.count(TOKEN_ENDPOINT), refreshes, "{end}: nothing was rotated for it");
+        control.set_disabled(ALICE.email, false).unwrap();
+    }
+    let over = records(&world, "session.over");
+    assert!(over.iter().all(|record| record["reason"] == "revoked"), "{over:?}");
+    assert_eq!(over.len(), 2);
+}
+
+#[test]
+fn a_login_of_full_age_is_over_even_if_the_clock_is_set_back() {
+    let mut world = world_with("max_age = \"1h\"");
+    world.login(ALICE);
+    assert_eq!(world.check(PAY)["decision"], "allow");
+    let status = world.status().session;
+    let hour = status.login_ends_at.unwrap().duration_since(status.logged_in_at.unwrap());
+    assert_eq!(hour.as_secs(), 3600, "{status:?}");
+    let asked = world.provider.control().count(TOKEN_ENDPOINT);
+    world.stop_daemon();
+    // As after a clock that was set back by an hour: the daemon has seen a later time than the clock shows.
+    let db = rusqlite::Connection::open(world.state_dir().join("state.db")).unwrap();
+    let seen: String =
+        db.query_row("SELECT last_seen FROM clock_marks", [], |row| row.get(0)).expect("the time was noted");
+    let later = seen.parse::<jiff::Timestamp>().unwrap() + jiff::SignedDuration::from_hours(1);
+    db.execute("UPDATE clock_marks SET last_seen = ?1", [later.to_string()]).unwrap();
+    drop(db);
+    world.start_daemon();
+    world.wait_for_phase(SessionPhase::Over);
+    let decision = world.check(PAY);
+    assert_eq!(
+        (&decision["decision"], &decision["reason"], &decision["remedy"]),
+        (&json!("deny"), &json!("session_expired"), &json!("login")),
+        "{decision}"
+    );
+    assert!(decision["message"].as_str().unwrap().contains("age"), "{decision}");
+    wait::until_true("the login to be ended at the provider", || {
+        world.provider.live_families(ALICE.email) == 0
+    });
+    assert_eq!(world.provider.control().count(TOKEN_ENDPOINT), asked, "it was not renewed once more");
+    assert_eq!(records(&world, "session.over")[0]["reason"], "max_age");
+    let shown = world.cli(&["status"]).all();
+    assert!(shown.contains("session.max_age"), "{shown}");
+    // The provider shows that the clock is right, so a new login is as good as any.
+    world.login(ALICE);
+    assert_eq!(world.check(PAY)["decision"], "allow");
+    world.restart_daemon();
+    world.wait_for_phase(SessionPhase::Active);
+    assert_eq!(world.check(PAY)["decision"], "allow");
+}
