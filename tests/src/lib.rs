@@ -27,6 +27,9 @@ pub const ALICE: Person =
     Person { email: "alice@acme.test", password: "alice-in-acme", name: "Alice Moreau" };
 /// A member of the fixture without it.
 pub const BOB: Person = Person { email: "bob@acme.test", password: "bob-in-acme", name: "Bob Tanaka" };
+/// A member of the fixture whose only role is in a tenant.
+pub const CAROL: Person =
+    Person { email: "carol@acme.test", password: "carol-in-acme", name: "Carol Okafor" };
 
 /// Someone who can sign in.
 #[derive(Clone, Copy, Debug)]

@@ -11,5 +11,7 @@ pub mod browser;
 pub mod clock;
 pub mod device;
 pub mod harden;
+pub mod locks;
 pub mod place;
+pub mod ports;
 pub mod service;

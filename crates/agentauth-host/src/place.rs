@@ -40,6 +40,18 @@ pub struct Marks {
     pub wsl: bool,
 }
 
+/// Where this process runs: what the environment `told`, with what the session and the machine show beside it.
+pub fn here(told: Facts) -> Place {
+    let surroundings = crate::browser::Surroundings::of_this_process();
+    let marks = marks(Path::new("/"));
+    place(&Facts {
+        browser: surroundings.display || surroundings.browser.is_some(),
+        container: told.container || marks.container,
+        wsl: told.wsl || marks.wsl,
+        ..told
+    })
+}
+
 /// Judges the facts: the nearest wall counts. Who came into a container by SSH can forward a port of the container itself;
 /// who did not has the container's wall before the machine's.
 pub fn place(facts: &Facts) -> Place {

@@ -181,7 +181,8 @@ fn sort_redirect(to: &Url, redirect_uri: &str, brought: &[&str], problem: Proble
 
 impl Sketch {
     /// The plain words of `text`, without the values that the request brought in, however those are escaped.
-    fn of(text: &str, brought: &[&str]) -> Self {
+    #[must_use]
+    pub fn of(text: &str, brought: &[&str]) -> Self {
         let mut text = text.to_owned();
         for value in brought.iter().filter(|value| !value.is_empty()) {
             let encoded: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();

@@ -211,13 +211,18 @@ fn host_of(url: &Url) -> String {
     }
 }
 
-/// What stood in the way. The libraries below give no types for it, so their words are what there is.
+/// What stood in the way.
 fn obstacle(error: &reqwest::Error) -> Obstacle {
     if error.is_timeout() {
         return Obstacle::Time;
     }
     // The outermost error names the URL, which may have any word in it.
-    let words = error.source().map(describe).unwrap_or_default().to_ascii_lowercase();
+    obstacle_in(&error.source().map(describe).unwrap_or_default())
+}
+
+/// The libraries below give no types for it, so their words are what there is.
+fn obstacle_in(words: &str) -> Obstacle {
+    let words = words.to_ascii_lowercase();
     let says = |any: &[&str]| any.iter().any(|word| words.contains(word));
     if says(&["dns error", "failed to lookup address"]) {
         Obstacle::Name
@@ -253,4 +258,28 @@ fn innermost(error: &dyn Error) -> String {
         last = next;
     }
     crate::text::shown(&last.to_string(), 200)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn obstacles_are_told_apart_by_what_the_libraries_say() {
+        for (words, obstacle) in [
+            (
+                "client error (Connect): dns error: failed to lookup address information: Name or service not known",
+                Obstacle::Name,
+            ),
+            (
+                "client error (Connect): tcp connect error: Connection refused (os error 111)",
+                Obstacle::Connection,
+            ),
+            ("client error (Connect): invalid peer certificate: UnknownIssuer", Obstacle::Tls),
+            ("client error (Connect): received corrupt message of type InvalidContentType", Obstacle::Tls),
+            ("client error (Connect): tunnel error: unsuccessful", Obstacle::Proxy),
+        ] {
+            assert_eq!(obstacle_in(words), obstacle, "{words}");
+        }
+    }
 }

@@ -189,6 +189,23 @@ async fn authorize_errors_go_to_the_client() {
 }
 
 #[tokio::test]
+async fn flows_and_scopes_that_do_not_exist_and_refusals_in_json() {
+    let (emulator, tester) = approving().await;
+    let settings = json!({"oauth": {"flows": ["sign-in"], "scopes": ["openid"], "refusals": "json"}});
+    emulator.control().patch_settings(&settings).unwrap();
+    let answer = returned(&tester.authorize(&[("flow", "sign-in"), ("scope", "openid")]).await);
+    assert!(answer.contains_key("code"), "{answer:?}");
+    for (changes, error) in [
+        ([("flow", "sing-in"), ("scope", "openid")], "invalid_request"),
+        ([("flow", "sign-in"), ("scope", "openid roles")], "invalid_scope"),
+    ] {
+        assert_eq!(returned(&tester.authorize(&changes).await)["error"], error, "{changes:?}");
+    }
+    let refused = tester.authorize(&[("client_id", "nobody")]).await;
+    assert_eq!(error_code(refused).await, (400, "E011004".to_owned()));
+}
+
+#[tokio::test]
 async fn authorize_by_post() {
     let (_emulator, tester) = approving().await;
     let form = [

@@ -1,14 +1,12 @@
 //! `agentauthd login`: start a login, show what the person has to do, follow it.
 
 use std::io::IsTerminal as _;
-use std::path::Path;
 use std::time::Duration;
 
 use agentauth_client::{Client, LoginMethod, LoginProgress, LoginRequest, LoginStarted, LoginWay, Party};
 use agentauth_core::Timestamp;
 use agentauth_core::text::display_safe_within;
-use agentauth_host::browser::Surroundings;
-use agentauth_host::place::{self, Facts, Place};
+use agentauth_host::place::{self, Place};
 use clap::Args;
 use serde::Serialize;
 
@@ -235,15 +233,7 @@ fn open(url: &str) -> bool {
 
 /// Where the person's browser is, seen from here.
 fn here(context: &Context<'_>) -> Place {
-    let surroundings = Surroundings::of_this_process();
-    let marks = place::marks(Path::new("/"));
-    let told = context.environment.place();
-    place::place(&Facts {
-        browser: surroundings.display || surroundings.browser.is_some(),
-        container: told.container || marks.container,
-        wsl: told.wsl || marks.wsl,
-        ..told
-    })
+    place::here(context.environment.place())
 }
 
 /// Draws an address as a QR code, where it fits.

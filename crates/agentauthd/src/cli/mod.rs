@@ -1,11 +1,12 @@
 //! The command line: one file per subcommand, one list of them.
 //!
-//! Architecture invariant: every subcommand but `run` is a client of the socket. None touches the keychain, the state
-//! directory or the network.
+//! Architecture invariant: every subcommand but `run` and `doctor` is a client of the socket. None of the others touches the
+//! keychain, the state directory or the network.
 
 mod check;
 mod completions;
 mod config;
+mod doctor;
 mod edit;
 mod exit;
 mod failure;
@@ -35,7 +36,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 pub use exit::Exit;
 pub use failure::Failure;
 
-use crate::config::{DEFAULT_PROFILE, Flags, Loaded, addressed, load};
+use crate::config::{DEFAULT_PROFILE, Flags, Loaded, addressed, load, survey};
 use crate::environment::Environment;
 
 /// Stands between AI agents and what they may do: one login, checked before every sensitive action.
@@ -102,6 +103,8 @@ enum Command {
     Check(check::Check),
     /// Look at the configuration.
     Config(config::ConfigCommand),
+    /// Say what is wrong with this installation, why it matters and what to do.
+    Doctor(doctor::Doctor),
     /// Print the completions for a shell.
     Completions(completions::Completions),
     /// Write the manual pages.
@@ -195,6 +198,10 @@ async fn carry_out(cli: Cli, environment: &Environment) -> Result<Exit, Failure>
     {
         return command.run_all(environment).await;
     }
+    if let Command::Doctor(command) = cli.command {
+        let (loaded, faults) = survey(environment, &flags);
+        return command.run(environment, loaded.as_ref(), &faults).await;
+    }
     let loaded = match load(environment, &flags) {
         Ok(loaded) => loaded,
         Err(faults) => {
@@ -217,7 +224,8 @@ async fn carry_out(cli: Cli, environment: &Environment) -> Result<Exit, Failure>
         Command::Whoami(command) => command.run(&context).await,
         Command::Check(command) => command.run(&context).await,
         Command::Config(command) => command.run(&context),
-        Command::Completions(_) | Command::Man(_) => Ok(Exit::Done),
+        // Answered above.
+        Command::Completions(_) | Command::Doctor(_) | Command::Man(_) => Ok(Exit::Done),
     }
 }
 

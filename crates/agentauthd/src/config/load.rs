@@ -126,6 +126,13 @@ pub fn load(environment: &Environment, flags: &Flags) -> Result<Loaded, ConfigFa
     load_with(environment, flags, Administrator::OF_THIS_MACHINE)
 }
 
+/// As much of the configuration as can be used, with everything that is wrong with it; nothing without a home directory.
+/// For looking at, never for running: what is at fault may have been meant to forbid something.
+#[must_use]
+pub fn survey(environment: &Environment, flags: &Flags) -> (Option<Loaded>, Vec<ConfigFault>) {
+    lay(environment, flags, Administrator::OF_THIS_MACHINE)
+}
+
 /// Who stands above the user, and where.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Administrator<'a> {
@@ -143,6 +150,17 @@ pub(super) fn load_with(
     flags: &Flags,
     administrator: Administrator<'_>,
 ) -> Result<Loaded, ConfigFaults> {
+    match lay(environment, flags, administrator) {
+        (Some(loaded), faults) if faults.is_empty() => Ok(loaded),
+        (_, faults) => Err(ConfigFaults(faults)),
+    }
+}
+
+fn lay(
+    environment: &Environment,
+    flags: &Flags,
+    administrator: Administrator<'_>,
+) -> (Option<Loaded>, Vec<ConfigFault>) {
     let profile = Chosen::of(environment, flags);
     let mut layers = Layers::of(profile.name.clone());
     layers.add_credential(environment);
@@ -158,20 +176,17 @@ pub(super) fn load_with(
             what: "the home directory is not known".to_owned(),
             remedy: "set HOME to an absolute path, or both XDG_CONFIG_HOME and XDG_STATE_HOME".to_owned(),
         });
-        return Err(ConfigFaults(layers.faults));
+        return (None, layers.faults);
     };
     let (config, origins, faults) = layers.apply(defaults);
     layers.faults.extend(faults);
     layers.faults.extend(contradictions(&config, &origins));
-    if !layers.faults.is_empty() {
-        return Err(ConfigFaults(layers.faults));
-    }
     let needless = environment.needless_credentials().iter().map(|name| {
         format!("{name} is set in the environment; agentauthd never needs it, so unset it where agentauthd is started")
     });
     let ignored = profile.notes(&ignored, &user_file);
     let notes = needless.chain(ignored).chain(layers.misplaced(environment, &origins)).collect();
-    Ok(Loaded { config, origins, files: layers.files, user_file, notes })
+    (Some(Loaded { config, origins, files: layers.files, user_file, notes }), layers.faults)
 }
 
 /// What no single value shows.

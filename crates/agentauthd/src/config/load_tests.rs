@@ -40,6 +40,19 @@ fn each_layer_wins_over_the_ones_below() {
 }
 
 #[test]
+fn what_is_not_at_fault_can_be_looked_at_all_the_same() {
+    let machine = Machine::new().user("[provider]\nflow = \"file\"\n[login]\nports = [80]\nprots = []\n");
+    let environment = machine.environment();
+    let (loaded, faults) =
+        machine.administered(|administrator| lay(&environment, &machine.flags, administrator));
+    assert_eq!(faults, machine.load().unwrap_err().0, "nothing is loaded with a fault");
+    assert_eq!(faults.len(), 2);
+    let config = loaded.unwrap().config;
+    assert_eq!(config.provider.flow.as_deref(), Some("file"));
+    assert_eq!(config.login.ports, agentauth_idp::DEFAULT_PORTS);
+}
+
+#[test]
 fn the_names_of_descopes_own_sdks_are_understood_and_ours_win() {
     let machine = Machine::new()
         .variable("DESCOPE_PROJECT_ID", PROJECT)

@@ -23,7 +23,9 @@ use url::Url;
 
 pub use agentauth_ipc::location::DEFAULT_PROFILE;
 pub use fault::{ConfigFault, ConfigFaults};
-pub use load::{ADMIN_DIRECTORY, FlagValue, Flags, Loaded, Origins, PASSPHRASE_CREDENTIAL, Setting, load};
+pub use load::{
+    ADMIN_DIRECTORY, FlagValue, Flags, Loaded, Origins, PASSPHRASE_CREDENTIAL, Setting, load, survey,
+};
 pub use options::judge;
 pub use places::user_file;
 pub use profiles::{Profile, addressed, free_ports, overlaps, profiles, sockets};

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use agentauth_core::agent::AgentFile;
+use agentauth_core::agent::{Agent, AgentFile};
 use agentauth_core::agents::Agents;
 use agentauth_core::catalogue::Catalogue;
 use agentauth_core::grant::Grants;
@@ -57,6 +57,8 @@ pub enum LoadError {
 pub struct RulesReport {
     /// The agents that would be registered, by name.
     pub agents: Vec<String>,
+    /// The same, whole.
+    pub registered: Vec<Arc<Agent>>,
     /// How many policies would be in force, those that ship included.
     pub policies: usize,
     /// What would keep the daemon from starting.
@@ -126,6 +128,7 @@ pub fn check_rules(config: &Config, owner: u32) -> RulesReport {
         }
         Err(PolicyFaults(faults)) => report.faults.extend(faults.iter().map(ToString::to_string)),
     }
+    report.registered.extend(found.agents.iter().cloned());
     report.agents.extend(found.files.into_iter().map(|(name, _)| name));
     report.problems.extend(found.problems);
     report.notes.extend(found.notes);

@@ -24,6 +24,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use assemble::RunError;
+pub(crate) use assemble::provider_config;
 pub use load::{LoadError, RulesReport, check_rules};
 
 use crate::config::Config;
