@@ -1,5 +1,6 @@
 //! The stand-in provider, on a thread of its own, driven from plain test functions.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +38,11 @@ impl Provider {
     /// The same with another project than the fixture's.
     pub fn of_project(project_id: &str) -> Arc<Self> {
         Self::emulating(Emulator::builder().project_id(project_id))
+    }
+
+    /// The same at another loopback address.
+    pub fn start_at(listen: SocketAddr) -> Arc<Self> {
+        Self::emulating(Emulator::builder().listen(listen))
     }
 
     fn emulating(builder: descope_emulator::Builder) -> Arc<Self> {

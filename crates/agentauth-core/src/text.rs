@@ -32,6 +32,32 @@ pub fn display_safe_within(text: &str, limit: usize) -> String {
     shown
 }
 
+/// `text` with every run of token characters that could be a JWT (they begin with `eyJ`, the base64url of `{"`) taken
+/// out, for messages that repeat what others wrote.
+#[must_use]
+pub fn without_tokens(text: &str) -> String {
+    let token_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '=' | '+');
+    let mut out = String::with_capacity(text.len());
+    let mut word = String::new();
+    for c in text.chars().chain(std::iter::once('\0')) {
+        if token_char(c) {
+            word.push(c);
+            continue;
+        }
+        match word.find("eyJ") {
+            Some(at) if word.len() - at > 16 => {
+                out.push_str(word.get(..at).unwrap_or_default());
+                out.push_str("[redacted]");
+            }
+            _ => out.push_str(&word),
+        }
+        word.clear();
+        out.push(c);
+    }
+    out.pop();
+    out
+}
+
 /// Whether any character of `text` could hide or reorder other text.
 #[must_use]
 pub fn has_hidden(text: &str) -> bool {
@@ -74,6 +100,13 @@ mod tests {
             assert_eq!(display_safe(text), shown);
             assert!(has_hidden(text));
         }
+    }
+
+    #[test]
+    fn words_that_look_like_tokens_are_taken_out() {
+        let text = "token eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJVMSJ9.c2ln is bad, eyJ is not one";
+        assert_eq!(without_tokens(text), "token [redacted] is bad, eyJ is not one");
+        assert_eq!(without_tokens("https://x/eyJhbGciOiJSUzI1NiJ9.e30.x"), "https://x/[redacted]");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use http::header::{ALLOW, HOST};
+use http::header::{ALLOW, CONTENT_LENGTH, HOST, ORIGIN, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, StatusCode, request};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
@@ -20,7 +20,7 @@ const MAX_PARAMETERS: usize = 32;
 pub(crate) struct Expected {
     /// Our `state`.
     pub(crate) state: SecretString,
-    /// `127.0.0.1:{port}`, the only `Host` that is ours (a foreign one means DNS rebinding).
+    /// The listener's literal address and port, the only `Host` that is ours (a foreign one means DNS rebinding).
     pub(crate) authority: String,
     /// The exact path.
     pub(crate) path: String,
@@ -69,6 +69,9 @@ pub enum CallbackRefusal {
     /// A picture, script, frame or fetch of another page instead of the browser's own navigation.
     #[error("the request is not a page load of its own")]
     NotNavigation,
+    /// A page load has no body; what has one was put together by a program.
+    #[error("the request carries a body")]
+    Body,
     /// The query is longer than any answer.
     #[error("the query is too long")]
     TooLong,
@@ -105,9 +108,12 @@ impl CallbackRefusal {
             Self::NotNavigation | Self::MissingState | Self::WrongState => StatusCode::FORBIDDEN,
             Self::TooLong => StatusCode::URI_TOO_LONG,
             Self::AlreadyAnswered => StatusCode::GONE,
-            Self::AbsoluteTarget | Self::Malformed | Self::Duplicate | Self::NoCode | Self::CodeAndError => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::AbsoluteTarget
+            | Self::Body
+            | Self::Malformed
+            | Self::Duplicate
+            | Self::NoCode
+            | Self::CodeAndError => StatusCode::BAD_REQUEST,
         }
     }
 
@@ -119,6 +125,7 @@ impl CallbackRefusal {
             Self::NotFound => "not_found",
             Self::Method => "method",
             Self::NotNavigation => "not_navigation",
+            Self::Body => "body",
             Self::TooLong => "too_long",
             Self::Malformed => "malformed",
             Self::Duplicate => "duplicate",
@@ -140,6 +147,7 @@ impl CallbackRefusal {
                 | Self::NotFound
                 | Self::Method
                 | Self::NotNavigation
+                | Self::Body
                 | Self::AlreadyAnswered
         )
     }
@@ -172,9 +180,19 @@ fn answer(expected: &Expected, request: &request::Parts) -> Result<Verdict, Call
     if request.method != Method::GET {
         return Err(CallbackRefusal::Method);
     }
-    // Fetch metadata: present in today's browsers; a page that guesses by pictures or fetches gives itself away.
-    if request.headers.get_all("sec-fetch-dest").iter().any(|dest| dest != "document") {
+    // Fetch metadata: present in today's browsers; a page that guesses by pictures or fetches gives itself away. So does
+    // `Origin`, which no browser sends with a page load by GET.
+    let fetched = |name: &str, usual: &str| request.headers.get_all(name).iter().any(|value| value != usual);
+    if fetched("sec-fetch-dest", "document")
+        || fetched("sec-fetch-mode", "navigate")
+        || request.headers.contains_key(ORIGIN)
+    {
         return Err(CallbackRefusal::NotNavigation);
+    }
+    if request.headers.contains_key(TRANSFER_ENCODING)
+        || request.headers.get_all(CONTENT_LENGTH).iter().any(|length| length != "0")
+    {
+        return Err(CallbackRefusal::Body);
     }
     let query = request.uri.query().unwrap_or_default();
     if query.len() > MAX_QUERY_BYTES {
@@ -198,6 +216,10 @@ fn answer(expected: &Expected, request: &request::Parts) -> Result<Verdict, Call
         (Some(_), Some(_)) => Err(CallbackRefusal::CodeAndError),
         (None, None) => Err(CallbackRefusal::NoCode),
         (Some(code), None) if code.len() > MAX_CODE_BYTES => Err(CallbackRefusal::TooLong),
+        // RFC 6749 appendix A.11: printable ASCII.
+        (Some(code), None) if !code.bytes().all(|b| matches!(b, b' '..=b'~')) => {
+            Err(CallbackRefusal::Malformed)
+        }
         (Some(code), None) => Ok(Verdict::Code(SecretString::from(code))),
         (None, Some(error)) => Ok(Verdict::Error {
             code: shown(error, 64),

@@ -1,13 +1,15 @@
 //! Which provider, and how to log in to it: [`ProviderConfig`] and its validation, pure.
 
 mod fault;
+mod network;
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use url::{Host, Url};
 
 pub use fault::{ConfigFault, ConfigFaults};
+pub use network::{Loopback, NetworkSettings, Proxy};
 
 /// The ports tried for the login's callback unless configured otherwise. Descope compares redirect URIs whole,
 /// port included, so the list is fixed and each of its URIs is registered.
@@ -40,6 +42,10 @@ pub struct ProviderSettings {
     pub audiences: Vec<String>,
     /// Where the browser comes back to.
     pub redirect: Option<RedirectConfig>,
+    /// The loopback address that the browser comes back to.
+    pub loopback: Loopback,
+    /// How the provider is reached.
+    pub network: NetworkSettings,
     /// How long to wait for what.
     pub timeouts: Option<Timeouts>,
     /// Which of the provider's two ways refreshes.
@@ -59,12 +65,13 @@ pub struct ProviderConfig {
     extra_issuers: Vec<String>,
     audiences: Vec<String>,
     redirect: RedirectConfig,
+    loopback: Loopback,
+    network: NetworkSettings,
     timeouts: Timeouts,
     refresh_via: RefreshVia,
 }
 
-/// The loopback address that the browser is sent back to (RFC 8252 section 7.3). The host is always the literal
-/// `127.0.0.1`: `localhost` may resolve elsewhere (section 8.3).
+/// Ports and path that the browser is sent back to (RFC 8252 section 7.3), at the address of [`Loopback`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedirectConfig {
     /// Ports to try, in order.
@@ -105,9 +112,21 @@ impl Default for RedirectConfig {
 }
 
 impl RedirectConfig {
-    /// The redirect URI on `port`.
-    pub fn uri(&self, port: u16) -> String {
-        format!("http://{}:{port}{}", Ipv4Addr::LOCALHOST, self.path)
+    /// The redirect URI at `address`.
+    pub fn uri(&self, address: SocketAddr) -> String {
+        format!("http://{address}{}", self.path)
+    }
+
+    /// The redirect URIs to register where logins listen on `ip`, in the order in which they are tried. With an
+    /// ephemeral port the last one has `*` for the port, as Descope's patterns write it.
+    pub fn uris(&self, ip: IpAddr) -> Vec<String> {
+        let mut uris: Vec<String> =
+            self.ports.iter().map(|&port| self.uri(SocketAddr::new(ip, port))).collect();
+        if self.ephemeral {
+            let host = if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() };
+            uris.push(format!("http://{host}:*{}", self.path));
+        }
+        uris
     }
 }
 
@@ -185,6 +204,8 @@ impl ProviderConfig {
                 extra_issuers: settings.extra_issuers,
                 audiences: settings.audiences,
                 redirect,
+                loopback: settings.loopback,
+                network: settings.network,
                 timeouts,
                 refresh_via: settings.refresh_via,
             }),
@@ -232,6 +253,16 @@ impl ProviderConfig {
         &self.redirect
     }
 
+    /// The loopback address that the browser comes back to.
+    pub fn loopback(&self) -> Loopback {
+        self.loopback
+    }
+
+    /// How the provider is reached.
+    pub fn network(&self) -> &NetworkSettings {
+        &self.network
+    }
+
     /// How long to wait for what.
     pub fn timeouts(&self) -> &Timeouts {
         &self.timeouts
@@ -265,14 +296,10 @@ impl ProviderConfig {
         all
     }
 
-    /// The redirect URIs to register at the provider, in the order in which they are tried. With an ephemeral
-    /// port the last one has `*` for the port, as Descope's patterns write it.
+    /// The redirect URIs to register at the provider, for this machine: see [`RedirectConfig::uris`] and
+    /// [`Loopback::address`].
     pub fn redirect_uris(&self) -> Vec<String> {
-        let mut uris: Vec<String> = self.redirect.ports.iter().map(|&port| self.redirect.uri(port)).collect();
-        if self.redirect.ephemeral {
-            uris.push(format!("http://{}:*{}", Ipv4Addr::LOCALHOST, self.redirect.path));
-        }
-        uris
+        self.redirect.uris(self.loopback.address())
     }
 
     /// `{base}/{path}`, where `path` comes without its leading slash.
@@ -463,6 +490,9 @@ mod tests {
         let config =
             ProviderConfig::new(ProviderSettings { redirect: Some(redirect), ..settings() }).unwrap();
         assert_eq!(config.redirect_uris(), ["http://127.0.0.1:*/cb"]);
+        assert_eq!(config.redirect().uris(Loopback::V6.address()), ["http://[::1]:*/cb"]);
+        let config = ProviderConfig::new(ProviderSettings { loopback: Loopback::V6, ..settings() }).unwrap();
+        assert_eq!(config.redirect_uris().first().unwrap(), "http://[::1]:47823/callback");
     }
 
     #[test]

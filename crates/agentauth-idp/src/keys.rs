@@ -1,6 +1,8 @@
 //! The provider's public keys, kept fresh: fetched at most so often, by one task at a time, replaced as a whole,
-//! remembered on disk for a start without network, and used no longer than a day without confirmation (the provider's
-//! "rotate and revoke" must take effect, sheet 2.3).
+//! remembered on disk for a start without network, and used no longer than a day without confirmation.
+//!
+//! How long a key works that the provider has withdrawn ("rotate and revoke", sheet 2.3): [`REVOCATION_BOUND`] at most
+//! where the provider can be reached, [`STALE_LIMIT`] where it cannot; and in any case no longer than the token itself.
 
 use std::collections::VecDeque;
 use std::io::{Read as _, Write as _};
@@ -22,8 +24,10 @@ use crate::transport::{Answer, Http, HttpError, describe};
 pub const DEFAULT_LIFE: SignedDuration = SignedDuration::from_hours(1);
 /// The shortest life that the provider can ask for.
 pub const SHORTEST_LIFE: SignedDuration = SignedDuration::from_mins(5);
-/// The longest life that the provider can ask for.
-pub const LONGEST_LIFE: SignedDuration = SignedDuration::from_hours(24);
+/// The longest life that the provider can ask for: a longer one would let a withdrawn key work for as long.
+pub const LONGEST_LIFE: SignedDuration = SignedDuration::from_hours(1);
+/// How long a token is believed whose key the provider has withdrawn, while the provider can be reached.
+pub const REVOCATION_BOUND: SignedDuration = LONGEST_LIFE;
 /// How long a set is used at all when it cannot be confirmed.
 pub const STALE_LIMIT: SignedDuration = SignedDuration::from_hours(24);
 /// The least time between two fetches that tokens with unknown keys cause.
@@ -35,6 +39,8 @@ pub const UNKNOWN_LIFE: SignedDuration = SignedDuration::from_mins(5);
 const RETRY_INTERVAL: SignedDuration = SignedDuration::from_secs(5);
 /// How many unknown key identifiers are remembered.
 const MAX_UNKNOWN: usize = 256;
+/// How far in the future a moment may lie that another task has noted since this one looked at the clock.
+const RACE: SignedDuration = SignedDuration::from_secs(10);
 /// How far in the future a remembered fetch may lie before its time is not believed.
 const CLOCK_SLACK: SignedDuration = SignedDuration::from_mins(5);
 
@@ -426,10 +432,11 @@ impl Held {
     }
 }
 
-/// Whether `at` lies less than `span` before `now`. A moment in the future counts as long ago: the clock was set back.
+/// Whether `at` lies less than `span` before `now`. A moment further in the future than tasks can overtake each other
+/// counts as long ago: the clock was set back.
 fn within(at: Timestamp, span: SignedDuration, now: Timestamp) -> bool {
     let ago = now.duration_since(at);
-    ago >= SignedDuration::ZERO && ago < span
+    ago > -RACE && ago < span
 }
 
 fn recently(at: Option<Timestamp>, span: SignedDuration, now: Timestamp) -> bool {

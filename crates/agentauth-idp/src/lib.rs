@@ -37,16 +37,16 @@ mod userinfo;
 
 pub use callback::CallbackRefusal;
 pub use config::{
-    ConfigFault, ConfigFaults, DEFAULT_PORTS, DEFAULT_SCOPES, ProviderConfig, ProviderSettings,
-    RedirectConfig, RefreshVia, Timeouts,
+    ConfigFault, ConfigFaults, DEFAULT_PORTS, DEFAULT_SCOPES, Loopback, NetworkSettings, ProviderConfig,
+    ProviderSettings, Proxy, RedirectConfig, RefreshVia, Timeouts,
 };
 pub use confirm::Confirmation;
 pub use device::{DeviceAttempt, DeviceError, DeviceLogin, DevicePrompt};
 pub use discovery::{DiscoveryError, Metadata};
 pub use jwks::{KeySetFault, SignatureFault, Verified};
 pub use keys::{
-    DEFAULT_LIFE, FETCH_INTERVAL, KeyError, KeyFetchError, KeyRefresh, Keys, LONGEST_LIFE, SHORTEST_LIFE,
-    STALE_LIMIT, UNKNOWN_LIFE,
+    DEFAULT_LIFE, FETCH_INTERVAL, KeyError, KeyFetchError, KeyRefresh, Keys, LONGEST_LIFE, REVOCATION_BOUND,
+    SHORTEST_LIFE, STALE_LIMIT, UNKNOWN_LIFE,
 };
 pub use login::{
     AuthorizationUrl, Callback, CodeGrant, Login, LoginAttempt, LoginError, LoginOptions, Responder,

@@ -1,8 +1,9 @@
 //! The one-shot listener that the browser comes back to: hyper's http1 on a loopback socket, one request per
 //! connection, bounded headers, time and number of connections. Queries are never logged.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
@@ -17,10 +18,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use secrecy::SecretString;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 use crate::callback::{self, CallbackRefusal, Expected, Verdict};
-use crate::config::RedirectConfig;
+use crate::config::{Loopback, RedirectConfig};
 use crate::page::{self, Outcome};
 
 /// Answers that did not belong to the login before it gives up.
@@ -73,18 +74,23 @@ struct Shared {
     phase: watch::Sender<Phase>,
 }
 
-/// Binds the first free port of `redirect` on `127.0.0.1`.
+/// Binds the first free port of `redirect` on the loopback address of `loopback`.
 ///
 /// # Errors
-/// Every port tried, with the reason why it could not be had.
-pub(crate) async fn bind(redirect: &RedirectConfig) -> Result<(TcpListener, u16), Vec<(u16, String)>> {
+/// Every address tried, with the reason why it could not be had.
+pub(crate) async fn bind(
+    redirect: &RedirectConfig,
+    loopback: Loopback,
+) -> Result<(TcpListener, SocketAddr), Vec<(SocketAddr, String)>> {
+    let ip = loopback.address();
     let mut tried = Vec::new();
     let ephemeral = redirect.ephemeral.then_some(0);
     for port in redirect.ports.iter().copied().chain(ephemeral) {
-        let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
-        match bound.and_then(|listener| listener.local_addr().map(|address| (listener, address.port()))) {
+        let address = SocketAddr::new(ip, port);
+        let bound = TcpListener::bind(address).await;
+        match bound.and_then(|listener| listener.local_addr().map(|address| (listener, address))) {
             Ok(found) => return Ok(found),
-            Err(error) => tried.push((port, error.kind().to_string())),
+            Err(error) => tried.push((address, error.kind().to_string())),
         }
     }
     Err(tried)
@@ -126,14 +132,22 @@ impl Drop for Listener {
 
 async fn accept(socket: TcpListener, shared: Arc<Shared>, mut phase: watch::Receiver<Phase>) {
     let mut connections = JoinSet::new();
+    let mut order: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         tokio::select! {
             biased;
             () = past(&mut phase, Phase::Open) => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            accepted = socket.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
+            accepted = socket.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(stream, shared.clone(), phase.clone()));
+                    order.retain(|connection| !connection.is_finished());
+                    // A browser says at once what it wants: whoever has said nothing for longest makes room, so that
+                    // no number of silent connections keeps the answer out.
+                    if connections.len() >= MAX_CONNECTIONS && let Some(oldest) = order.pop_front() {
+                        oldest.abort();
+                        let _ = connections.join_next().await;
+                    }
+                    order.push_back(connections.spawn(connection(stream, shared.clone(), phase.clone())));
                 }
                 Err(error) => {
                     tracing::debug!(kind = %error.kind(), "the login's listener could not accept a connection");

@@ -2,6 +2,7 @@
 //! listener to the code. What follows (exchange, verification) is in `tokens.rs`.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -86,10 +87,10 @@ pub enum LoginError {
     Discovery(#[from] DiscoveryError),
     /// No port for the browser to come back to.
     #[error(
-        "cannot listen for the browser on 127.0.0.1: {}; free one of these ports or configure others, and register their redirect uris",
-        ports(.0)
+        "cannot listen for the browser: {}; free one of these ports or configure others, and register their redirect uris",
+        addresses(.0)
     )]
-    Ports(Vec<(u16, String)>),
+    Ports(Vec<(SocketAddr, String)>),
     /// The operating system gave no randomness.
     #[error("the operating system gave no random numbers")]
     Random,
@@ -150,8 +151,9 @@ impl Login {
     ) -> Result<(LoginAttempt, AuthorizationUrl), LoginError> {
         let config = provider.config();
         let metadata = provider.fetch_metadata().await?;
-        let (socket, port) = listener::bind(config.redirect()).await.map_err(LoginError::Ports)?;
-        let redirect_uri = config.redirect().uri(port);
+        let (socket, address) =
+            listener::bind(config.redirect(), config.loopback()).await.map_err(LoginError::Ports)?;
+        let redirect_uri = config.redirect().uri(address);
         let nonce = options.nonce.map_or_else(random, Ok)?;
         let state = random()?;
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
@@ -180,7 +182,7 @@ impl Login {
         let limit = options.limit.unwrap_or(config.timeouts().login);
         let expected = Expected {
             state: SecretString::from(state),
-            authority: format!("127.0.0.1:{port}"),
+            authority: address.to_string(),
             path: config.redirect().path.clone(),
             issuer: metadata.issuer.clone(),
             iss_required: metadata.iss_parameter_supported,
@@ -324,8 +326,8 @@ fn random() -> Result<String, LoginError> {
     Ok(URL_SAFE_NO_PAD.encode(octets))
 }
 
-fn ports(tried: &[(u16, String)]) -> String {
-    tried.iter().map(|(port, why)| format!("port {port}: {why}")).collect::<Vec<_>>().join(", ")
+fn addresses(tried: &[(SocketAddr, String)]) -> String {
+    tried.iter().map(|(address, why)| format!("{address}: {why}")).collect::<Vec<_>>().join(", ")
 }
 
 fn with_colon(text: Option<&str>) -> String {

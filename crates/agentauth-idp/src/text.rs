@@ -3,41 +3,14 @@
 //! Such text is hostile: it is capped in length, control and bidirectional characters are written as escapes,
 //! and whatever looks like a token is taken out.
 
-use agentauth_core::text::display_safe_within;
-
-/// What stands in for a word that looks like a token.
-const REDACTED: &str = "[redacted]";
+use agentauth_core::text::{display_safe_within, without_tokens};
 
 /// `text` fit for a terminal, a log or a page: at most `cap` characters, invisible and direction-changing
 /// characters as `\u{..}`, JWT-like words replaced. HTML is not escaped here; the page does that.
 pub(crate) fn shown(text: &str, cap: usize) -> String {
     // Twice the cap is enough to fill it even if much is redacted; the rest is never looked at.
     let head: String = text.chars().take(cap.saturating_mul(2)).collect();
-    display_safe_within(&redact(&head), cap)
-}
-
-/// Replaces every run of token characters that could be a JWT (they begin with `eyJ`, the base64url of `{"`).
-fn redact(text: &str) -> String {
-    let token_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '=' | '+');
-    let mut out = String::with_capacity(text.len());
-    let mut word = String::new();
-    for c in text.chars().chain(std::iter::once('\0')) {
-        if token_char(c) {
-            word.push(c);
-            continue;
-        }
-        match word.find("eyJ") {
-            Some(at) if word.len() - at > 16 => {
-                out.push_str(word.get(..at).unwrap_or_default());
-                out.push_str(REDACTED);
-            }
-            _ => out.push_str(&word),
-        }
-        word.clear();
-        out.push(c);
-    }
-    out.pop();
-    out
+    display_safe_within(&without_tokens(&head), cap)
 }
 
 #[cfg(test)]

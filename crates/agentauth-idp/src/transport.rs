@@ -1,7 +1,12 @@
 //! Requests to the provider: one origin, no redirects, no cookies, no retries, bounded time and size, and an error
 //! that says whether the request may have been processed.
 
+mod client;
+mod diagnosis;
+
 use std::error::Error;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use agentauth_core::SignedDuration;
@@ -9,6 +14,8 @@ use http::{HeaderMap, Request, StatusCode};
 use url::Url;
 use zeroize::Zeroizing;
 
+use self::client::Plan;
+use self::diagnosis::{Diagnosis, diagnose};
 use crate::config::ProviderConfig;
 
 /// The largest answer that is read.
@@ -17,10 +24,12 @@ pub const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 /// The longest wait that a `Retry-After` may ask for; more is cut down to it.
 const MAX_RETRY_AFTER_SECONDS: i64 = 24 * 3600;
 
-/// The client of one provider. Cheap to clone.
-#[derive(Clone, Debug)]
+/// The client of one provider. Cheap to clone; clones share the connection settings.
+#[derive(Clone)]
 pub struct Http {
-    client: reqwest::Client,
+    plan: Plan,
+    /// `None` as long as it cannot be built: a machine without certificate authorities may get some.
+    client: Arc<Mutex<Option<reqwest::Client>>>,
     origin: url::Origin,
     host: String,
 }
@@ -29,9 +38,9 @@ pub struct Http {
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
     /// The client could not be set up.
-    #[error("cannot set up https: {why}; check the system's certificates")]
+    #[error("cannot set up https: {why}")]
     Setup {
-        /// What went wrong, in short.
+        /// What went wrong, in short, and what to do.
         why: String,
     },
     /// The request was about to leave for another place than the provider.
@@ -102,31 +111,36 @@ impl HttpError {
 }
 
 impl Http {
-    /// A client for `config`'s provider; nothing is connected to yet.
+    /// A client for `config`'s provider; nothing is connected to yet. Where https cannot be set up, for want of
+    /// certificate authorities, each request says so and tries again: the daemon answers all the same.
     ///
     /// # Errors
-    /// [`HttpError::Setup`], when TLS cannot be set up.
+    /// [`HttpError::Setup`], when not even plain HTTP can be set up.
     pub fn new(config: &ProviderConfig) -> Result<Self, HttpError> {
-        let timeouts = config.timeouts();
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("agentauthd/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            // A refresh that is repeated behind our back replays a spent token.
-            .retry(reqwest::retry::never())
-            // A pooled connection that the other end is just closing makes an ambiguous failure of a certain one.
-            .pool_max_idle_per_host(0)
-            .http1_only()
-            .connect_timeout(timeouts.connect)
-            .timeout(timeouts.total);
-        if config.base_url().scheme() == "http" {
-            // Loopback: no proxy stands in between, and no certificate is ever needed.
-            builder = builder.no_proxy().tls_certs_only([]);
-        } else {
-            builder = builder.https_only(true).tls_version_min(reqwest::tls::Version::TLS_1_2);
+        let plan = Plan::of(config);
+        let client = match plan.build() {
+            Ok(client) => Some(client),
+            Err(error) if plan.needs_authorities() => {
+                tracing::error!(error = %error, "the provider cannot be reached");
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Self {
+            plan,
+            client: Arc::new(Mutex::new(client)),
+            origin: config.base_url().origin(),
+            host: host_of(config.base_url()),
+        })
+    }
+
+    fn client(&self) -> Result<reqwest::Client, HttpError> {
+        // Nothing panics while it is held.
+        let mut slot = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        if slot.is_none() {
+            *slot = Some(self.plan.build()?);
         }
-        let client = builder.build().map_err(|source| HttpError::Setup { why: innermost(&source) })?;
-        Ok(Self { client, origin: config.base_url().origin(), host: host_of(config.base_url()) })
+        slot.clone().ok_or_else(|| HttpError::Setup { why: "there is no client".to_owned() })
     }
 
     /// Sends `request` and reads the whole answer; `limit` overrides the total time.
@@ -144,7 +158,8 @@ impl Http {
         if limit.is_some() {
             *request.timeout_mut() = limit;
         }
-        let mut response = self.client.execute(request).await.map_err(|error| self.classify(&error))?;
+        let client = self.client()?;
+        let mut response = client.execute(request).await.map_err(|error| self.classify(&error))?;
         if response.content_length().is_some_and(|length| length > MAX_ANSWER_BYTES as u64) {
             return Err(HttpError::TooLarge { host: host() });
         }
@@ -174,7 +189,8 @@ impl Http {
 
     fn classify(&self, error: &reqwest::Error) -> HttpError {
         if error.is_connect() || error.is_builder() {
-            HttpError::NotSent { host: self.host.clone(), why: reason(error), obstacle: obstacle(error) }
+            let Diagnosis { obstacle, why } = diagnose(error, self.plan.proxy_host().as_deref());
+            HttpError::NotSent { host: self.host.clone(), why, obstacle }
         } else {
             self.incomplete(error)
         }
@@ -182,6 +198,13 @@ impl Http {
 
     fn incomplete(&self, error: &reqwest::Error) -> HttpError {
         HttpError::NoAnswer { host: self.host.clone(), why: reason(error) }
+    }
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The library's own form tells of proxies, which may be given with credentials.
+        f.debug_struct("Http").field("host", &self.host).finish_non_exhaustive()
     }
 }
 
@@ -211,32 +234,8 @@ fn host_of(url: &Url) -> String {
     }
 }
 
-/// What stood in the way.
-fn obstacle(error: &reqwest::Error) -> Obstacle {
-    if error.is_timeout() {
-        return Obstacle::Time;
-    }
-    // The outermost error names the URL, which may have any word in it.
-    obstacle_in(&error.source().map(describe).unwrap_or_default())
-}
-
-/// The libraries below give no types for it, so their words are what there is.
-fn obstacle_in(words: &str) -> Obstacle {
-    let words = words.to_ascii_lowercase();
-    let says = |any: &[&str]| any.iter().any(|word| words.contains(word));
-    if says(&["dns error", "failed to lookup address"]) {
-        Obstacle::Name
-    } else if says(&["proxy", "tunnel"]) {
-        Obstacle::Proxy
-    } else if says(&["certificate", "tls", "handshake", "corrupt message"]) {
-        Obstacle::Tls
-    } else {
-        Obstacle::Connection
-    }
-}
-
 fn reason(error: &reqwest::Error) -> String {
-    if error.is_timeout() { "it took too long".to_owned() } else { innermost(error) }
+    if error.is_timeout() { "it took too long".to_owned() } else { diagnosis::innermost(error) }
 }
 
 /// `error` with all its causes in one line, for a person or a log.
@@ -249,37 +248,4 @@ pub fn describe(error: &dyn Error) -> String {
         cause = error.source();
     }
     text
-}
-
-/// The last error of the chain: what the operating system or the TLS library said.
-fn innermost(error: &dyn Error) -> String {
-    let mut last = error;
-    while let Some(next) = last.source() {
-        last = next;
-    }
-    crate::text::shown(&last.to_string(), 200)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn obstacles_are_told_apart_by_what_the_libraries_say() {
-        for (words, obstacle) in [
-            (
-                "client error (Connect): dns error: failed to lookup address information: Name or service not known",
-                Obstacle::Name,
-            ),
-            (
-                "client error (Connect): tcp connect error: Connection refused (os error 111)",
-                Obstacle::Connection,
-            ),
-            ("client error (Connect): invalid peer certificate: UnknownIssuer", Obstacle::Tls),
-            ("client error (Connect): received corrupt message of type InvalidContentType", Obstacle::Tls),
-            ("client error (Connect): tunnel error: unsuccessful", Obstacle::Proxy),
-        ] {
-            assert_eq!(obstacle_in(words), obstacle, "{words}");
-        }
-    }
 }

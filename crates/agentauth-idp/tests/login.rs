@@ -442,3 +442,18 @@ async fn rotated_and_revoked_keys_are_noticed() {
         world.provider.verify_session(&done.tokens.access_token, &world.keys, None, control.now()).await;
     assert_eq!(refused.unwrap_err().code(), "unknown_key");
 }
+
+#[tokio::test]
+async fn ten_thousand_unknown_keys_reach_the_provider_once() {
+    let world = World::start(|_| {}).await;
+    world.login(None).await.0.unwrap();
+    let control = world.control();
+    let before = control.key_fetches();
+    let later = control.now() + agentauth_idp::FETCH_INTERVAL;
+    for n in 0..10_000 {
+        let header = serde_json::json!({"alg":"RS256","kid":format!("forged-{n}")}).to_string();
+        let token = format!("{}.c2ln", support::forge::unsigned(&header, "{}"));
+        assert_eq!(world.keys.verify(&token, later).await.unwrap_err().code(), "unknown_key");
+    }
+    assert_eq!(control.key_fetches(), before + 1);
+}

@@ -29,7 +29,8 @@ const fn noticed(name: &'static str, meaning: &'static str) -> Variable {
 
 /// Every variable that agentauthd looks at. Libraries read further ones of their own: `NO_COLOR` and `CLICOLOR`
 /// (colour), `NOTIFY_SOCKET` and `LISTEN_FDS` (systemd), `DBUS_SESSION_BUS_ADDRESS` (keychain), `BROWSER`,
-/// `DISPLAY` and `WAYLAND_DISPLAY` (opening the browser), `HTTPS_PROXY` and `NO_PROXY` (reaching the provider).
+/// `DISPLAY` and `WAYLAND_DISPLAY` (opening the browser), `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`
+/// (the proxy to the provider), `SSL_CERT_FILE` and `SSL_CERT_DIR` (the authorities that vouch for it).
 pub const VARIABLES: &[Variable] = &[
     // Where things are.
     read("HOME", "base of the default directories"),
@@ -71,6 +72,7 @@ pub const VARIABLES: &[Variable] = &[
     read("AGENTAUTHD_PROVIDER_EXTRA_ISSUERS", "`provider.extra_issuers`, separated by spaces or commas"),
     read("AGENTAUTHD_PROVIDER_AUDIENCES", "`provider.audiences`, separated by spaces or commas"),
     read("AGENTAUTHD_PROVIDER_REFRESH", "`provider.refresh`"),
+    read("AGENTAUTHD_LOGIN_LOOPBACK", "`login.loopback`"),
     read("AGENTAUTHD_LOGIN_PORTS", "`login.ports`, separated by spaces or commas"),
     read("AGENTAUTHD_LOGIN_EPHEMERAL_PORT", "`login.ephemeral_port`"),
     read("AGENTAUTHD_LOGIN_REDIRECT_PATH", "`login.redirect_path`"),
@@ -79,6 +81,8 @@ pub const VARIABLES: &[Variable] = &[
     read("AGENTAUTHD_LOGIN_ALLOW_DEVICE", "`login.allow_device`"),
     read("AGENTAUTHD_SESSION_MAX_AGE", "`session.max_age`"),
     read("AGENTAUTHD_SESSION_REVALIDATE_EVERY", "`session.revalidate_every`"),
+    read("AGENTAUTHD_NETWORK_PROXY", "`network.proxy`"),
+    read("AGENTAUTHD_NETWORK_CA_FILE", "`network.ca_file`"),
     read("AGENTAUTHD_SECRETS_STORE", "`secrets.store`"),
     read("AGENTAUTHD_SECRETS_PASSPHRASE_FILE", "`secrets.passphrase_file`"),
     read("AGENTAUTHD_CHECKS_MAX_CONFIRMATION_AGE", "`checks.max_confirmation_age`"),

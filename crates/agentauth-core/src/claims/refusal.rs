@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use thiserror::Error;
 
-use crate::text::display_safe_within;
+use crate::text::{display_safe_within, without_tokens};
 
 /// Why bytes could not be read as a token or as its claims.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -249,8 +249,10 @@ impl TokenRefusal {
     }
 }
 
-/// Text of unknown origin for a message: capped, and with nothing in it that hides or reorders.
+/// Text of unknown origin for a message: capped, with nothing in it that hides or reorders, and no token.
 pub(super) fn shown(text: &str) -> String {
     const LONGEST: usize = 120;
-    display_safe_within(text, LONGEST)
+    // Twice the cap is enough to fill it even if much is taken out; the rest is never looked at.
+    let head: String = text.chars().take(2 * LONGEST).collect();
+    display_safe_within(&without_tokens(&head), LONGEST)
 }

@@ -55,6 +55,16 @@ pub enum ConfigFault {
         "redirect path `{0}` must begin with `/` and have only letters, digits, `-`, `_`, `.`, `~` in its segments"
     )]
     Path(String),
+    /// The proxy is no address.
+    #[error(
+        "the proxy is not an address like `http://host:port`; leave it empty for what the environment says, or write `none`"
+    )]
+    Proxy,
+    /// The proxy's address holds credentials.
+    #[error(
+        "the proxy's address holds a name or a password, and no secret is configuration; give it in `HTTPS_PROXY` in the environment of the daemon"
+    )]
+    ProxyCredentials,
     /// A timeout is zero or absurd.
     #[error("timeout `{0}` must be between one second and one hour")]
     Timeout(&'static str),

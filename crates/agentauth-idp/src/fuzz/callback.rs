@@ -64,6 +64,8 @@ fn judged(request: &request::Parts, iss_required: bool) {
         Verdict::Code(code) => {
             assert_eq!(given("code"), [code.expose_secret()]);
             assert!(!code.expose_secret().is_empty());
+            assert!(!code.expose_secret().chars().any(char::is_control), "a code that breaks lines");
+            assert!(!request.headers.contains_key("origin"));
             assert!(given("error").iter().all(String::is_empty), "both a code and an error");
             assert!(issuers == [issuer] || issuers.is_empty() && !iss_required, "{issuers:?}");
         }

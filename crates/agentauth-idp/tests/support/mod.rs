@@ -1,8 +1,10 @@
 //! What the integration tests share: a forge for tokens, and a provider that answers what it is told to.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+pub(crate) mod browser;
 pub(crate) mod forge;
 pub(crate) mod stub;
+pub(crate) mod tls;
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::json;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::PROJECT;
@@ -76,9 +76,7 @@ impl Stub {
     /// A stand-in that has discovery and nothing else.
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        let stub = Self { base, routes: Routes::default(), seen: Arc::default() };
-        stub.set_discovery(json!({}));
+        let stub = Self::detached(format!("http://{}", listener.local_addr().unwrap()));
         let serving = stub.clone();
         tokio::spawn(async move {
             loop {
@@ -86,6 +84,13 @@ impl Stub {
                 tokio::spawn(serving.clone().serve(stream));
             }
         });
+        stub
+    }
+
+    /// The same for somebody else's listener, which is reached at `base`.
+    pub(crate) fn detached(base: String) -> Self {
+        let stub = Self { base, routes: Routes::default(), seen: Arc::default() };
+        stub.set_discovery(json!({}));
         stub
     }
 
@@ -136,7 +141,11 @@ impl Stub {
         if replies.len() > 1 { replies.pop_front() } else { replies.front().cloned() }
     }
 
-    async fn serve(self, stream: TcpStream) {
+    /// Serves one connection.
+    pub(crate) async fn serve<S>(self, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let service = service_fn(move |request: Request<Incoming>| {
             let stub = self.clone();
             async move { stub.answer(request).await.map_err(|()| std::io::Error::other("told to drop")) }
@@ -172,7 +181,12 @@ impl Stub {
 /// Sends these very bytes to `port` on loopback and reads until the connection closes: status, head, body. A
 /// connection that is closed without an answer counts as status 0.
 pub(crate) async fn raw(port: u16, request: &[u8]) -> (u16, String, String) {
-    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)).await else {
+    raw_at(("127.0.0.1", port), request).await
+}
+
+/// The same at another address.
+pub(crate) async fn raw_at(address: (&str, u16), request: &[u8]) -> (u16, String, String) {
+    let Ok(mut stream) = TcpStream::connect(address).await else {
         return (0, String::new(), String::new());
     };
     let _ = stream.write_all(request).await;

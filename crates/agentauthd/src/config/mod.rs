@@ -18,7 +18,7 @@ mod value;
 use std::path::PathBuf;
 
 use agentauth_core::SignedDuration;
-use agentauth_idp::RedirectConfig;
+use agentauth_idp::{Loopback, NetworkSettings, RedirectConfig};
 use url::Url;
 
 pub use agentauth_ipc::location::DEFAULT_PROFILE;
@@ -43,6 +43,8 @@ pub struct Config {
     pub login: Login,
     /// What is demanded of a session.
     pub session: Session,
+    /// How the provider is reached.
+    pub network: NetworkSettings,
     /// Where the refresh token is kept.
     pub secrets: Secrets,
     /// Bounds on decisions and on those who ask.
@@ -103,6 +105,8 @@ impl RefreshRoute {
 /// How a login comes back from the browser (RFC 8252, section 7.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Login {
+    /// The loopback address to listen on.
+    pub loopback: Loopback,
     /// Loopback ports to listen on, in order of preference. Each gives a redirect URL to register.
     pub ports: Vec<u16>,
     /// Whether to let the system choose a port when all of `ports` are taken.
@@ -118,11 +122,12 @@ pub struct Login {
 }
 
 impl Login {
-    /// The redirect URLs to register with the provider, in order of preference.
+    /// The redirect URLs to register with the provider for logins on this machine, in order of preference. Looks
+    /// whether the machine has `127.0.0.1`, unless the address is configured.
     #[must_use]
     pub fn redirect_uris(&self) -> Vec<String> {
-        let redirect = self.redirect();
-        self.ports.iter().map(|port| redirect.uri(*port)).collect()
+        let fixed = RedirectConfig { ephemeral: false, ..self.redirect() };
+        fixed.uris(self.loopback.address())
     }
 
     /// Where the browser comes back to, as the provider crate wants it.

@@ -1,7 +1,7 @@
 //! The one list of options: name, variables, bounds, and where each goes in [`Config`].
 
 use agentauth_core::SignedDuration;
-use agentauth_idp::{ProviderConfig, ProviderSettings, RedirectConfig};
+use agentauth_idp::{ConfigFault, Loopback, ProviderConfig, ProviderSettings, RedirectConfig};
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
@@ -144,6 +144,16 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
         show: |config| text(config.provider.refresh.as_str()),
     },
     OptionSpec {
+        key: "login.loopback",
+        variables: &["AGENTAUTHD_LOGIN_LOOPBACK"],
+        shape: Shape::Text,
+        set: |config, value| {
+            value::choice(value, &Loopback::ALL, Loopback::as_str)
+                .map(|parsed| config.login.loopback = parsed)
+        },
+        show: |config| text(config.login.loopback.as_str()),
+    },
+    OptionSpec {
         key: "login.ports",
         variables: &["AGENTAUTHD_LOGIN_PORTS"],
         shape: Shape::Integers,
@@ -226,6 +236,26 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
                 .map(|parsed| config.session.revalidate_every = parsed)
         },
         show: |config| config.session.revalidate_every.map_or_else(|| text(""), span),
+    },
+    OptionSpec {
+        key: "network.proxy",
+        variables: &["AGENTAUTHD_NETWORK_PROXY"],
+        shape: Shape::Text,
+        set: |config, value| {
+            let text = value::text(value)?;
+            config.network.proxy = text.parse().map_err(|fault: ConfigFault| fault.to_string())?;
+            Ok(())
+        },
+        show: |config| text(config.network.proxy.word()),
+    },
+    OptionSpec {
+        key: "network.ca_file",
+        variables: &["AGENTAUTHD_NETWORK_CA_FILE"],
+        shape: Shape::Text,
+        set: |config, value| {
+            value::optional(value, value::path).map(|parsed| config.network.ca_file = parsed)
+        },
+        show: |config| config.network.ca_file.as_deref().map_or_else(|| text(""), place),
     },
     OptionSpec {
         key: "secrets.store",

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use agentauth_core::SignedDuration;
-use agentauth_idp::{DEFAULT_PORTS, DEFAULT_SCOPES, RedirectConfig};
+use agentauth_idp::{DEFAULT_PORTS, DEFAULT_SCOPES, Loopback, NetworkSettings, RedirectConfig};
 use agentauth_ipc::location::{self, Location, LocationError};
 
 use super::{
@@ -66,6 +66,7 @@ pub(super) fn defaults(environment: &Environment, profile: &str) -> Option<Confi
             refresh: RefreshRoute::Oauth,
         },
         login: Login {
+            loopback: Loopback::Auto,
             ports: DEFAULT_PORTS.to_vec(),
             ephemeral_port: false,
             redirect_path,
@@ -74,6 +75,7 @@ pub(super) fn defaults(environment: &Environment, profile: &str) -> Option<Confi
             allow_device: true,
         },
         session: Session::default(),
+        network: NetworkSettings::default(),
         secrets: Secrets { store: StoreKind::Keychain, passphrase_file: None },
         checks: Checks {
             max_confirmation_age: SignedDuration::from_mins(15),

@@ -321,6 +321,8 @@ pub(crate) fn provider_config(config: &Config) -> Result<Option<ProviderConfig>,
         extra_issuers: provider.extra_issuers.clone(),
         audiences: provider.audiences.clone(),
         redirect: Some(config.login.redirect()),
+        loopback: config.login.loopback,
+        network: config.network.clone(),
         timeouts: None,
         refresh_via: match provider.refresh {
             RefreshRoute::Oauth => RefreshVia::TokenEndpoint,

@@ -10,7 +10,7 @@ use agentauth_core::session::SessionFault;
 use agentauth_core::snapshot::Snapshot;
 use agentauth_core::{Agents, Catalogue, Grants, MachineClock};
 use agentauth_host::clock::SystemClock;
-use agentauth_idp::{ProviderConfig, ProviderSettings};
+use agentauth_idp::{ProviderConfig, ProviderSettings, REVOCATION_BOUND};
 use agentauth_store::{Fault, Memory};
 use descope_emulator::{Emulator, Fault as ProviderFault, FaultAction};
 use secrecy::ExposeSecret as _;
@@ -396,5 +396,26 @@ async fn a_logout_without_store_and_provider_holds_after_a_restart() {
     until("the rest is done", || house.living_families() == 0).await;
     assert_eq!(house.fault(), Some(SessionFault::NotLoggedIn));
     assert_eq!(house.refreshes(), 0);
+    house.stop.cancel();
+}
+
+#[tokio::test]
+async fn a_session_of_a_withdrawn_key_is_confirmed_anew_within_the_hour() {
+    let emulator = Arc::new(Emulator::builder().start().await.unwrap());
+    let control = emulator.control();
+    // Long enough that only the keys can be the reason.
+    control.update_settings(|settings| settings.lifetimes.session = 24 * 3600);
+    let directory = Arc::new(tempfile::tempdir().unwrap());
+    let house = House::open_with(emulator.clone(), Arc::new(Memory::new()), directory).await;
+    house.log_in(ALICE).await.unwrap();
+    until("a session", || house.fault().is_none()).await;
+    let (refreshes, withdrawn) = (house.refreshes(), house.keys.ids());
+    control.rotate_and_revoke_keys().await.unwrap();
+    let almost = (REVOCATION_BOUND - SignedDuration::from_mins(1)).as_secs();
+    house.machine.shift(almost, almost, almost);
+    control.advance(almost);
+    until("the new keys", || withdrawn.iter().all(|kid| !house.keys.contains(kid))).await;
+    until("a new session", || house.refreshes() > refreshes).await;
+    until("a confirmed session", || house.fault().is_none()).await;
     house.stop.cancel();
 }
