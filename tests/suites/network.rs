@@ -50,7 +50,7 @@ fn a_login_over_ipv6() {
     assert!(registered.stdout.contains("http://[::1]:47823/callback"), "{registered:?}");
 
     let login = world.begin_login();
-    assert!(login.redirect_uri().starts_with("http://[::1]:"), "{}", login.redirect_uri());
+    assert!(login.redirect_uri().as_str().starts_with("http://[::1]:"), "{}", login.redirect_uri());
     // Another name for this machine is not it.
     let host = [("host", "localhost:47823")];
     let answer = world.provider.get(&format!("{}?code=x&state=y", login.redirect_uri()), &host);

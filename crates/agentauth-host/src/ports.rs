@@ -9,14 +9,16 @@ pub struct Holder {
     pub program: String,
 }
 
-/// Who listens on this TCP port of an IPv4 address of this machine, as far as this process may see: other users'
+/// Who listens on this TCP port of this machine, as far as this process may see: other users'
 /// descriptors are not readable. Blocking for some milliseconds.
 #[must_use]
 pub fn holder(port: u16) -> Option<Holder> {
     #[cfg(target_os = "linux")]
     {
-        let table = std::fs::read_to_string("/proc/net/tcp").ok()?;
-        owner_of(&format!("socket:[{}]", listening_inode(&table, port)?))
+        ["/proc/net/tcp", "/proc/net/tcp6"].into_iter().find_map(|path| {
+            let table = std::fs::read_to_string(path).ok()?;
+            owner_of(&format!("socket:[{}]", listening_inode(&table, port)?))
+        })
     }
     #[cfg(not(target_os = "linux"))]
     {
@@ -25,7 +27,7 @@ pub fn holder(port: u16) -> Option<Holder> {
     }
 }
 
-/// The inode of the socket that listens on `port`, from `/proc/net/tcp` (proc_net_tcp in the kernel's documentation).
+/// The inode of the socket that listens on `port`, from a table such as `/proc/net/tcp` (proc_net_tcp in the kernel's documentation).
 #[cfg(target_os = "linux")]
 fn listening_inode(table: &str, port: u16) -> Option<&str> {
     const LISTEN: &str = "0A";

@@ -220,7 +220,8 @@ async fn a_second_request_on_one_connection_is_not_read() {
 
 #[tokio::test]
 async fn issuers_that_only_look_like_ours_end_the_login() {
-    let variants: [(&str, fn(&str) -> String); 6] = [
+    type Variant = fn(&str) -> String;
+    let variants: [(&str, Variant); 6] = [
         ("a slash more", |issuer| format!("{issuer}/")),
         ("capitals", |issuer| issuer.replace("http", "HTTP")),
         ("a blank after it", |issuer| format!("{issuer}%20")),

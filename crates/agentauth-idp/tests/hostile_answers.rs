@@ -197,7 +197,8 @@ fn key_sets() {
     let spare = || jwk(theirs(), "spare");
     let changed = |member: &str, to: Value| jwks(&[with(jwk(ours(), "k1"), member, to), spare()]);
     let n = modulus(ours());
-    let table: Vec<(&str, String, Result<Vec<&str>, &str>)> = vec![
+    type Outcome = Result<Vec<&'static str>, &'static str>;
+    let table: Vec<(&str, String, Outcome)> = vec![
         ("usual", good.clone(), Ok(vec!["k1"])),
         ("members that nobody knows", changed("x", json!({"y":1})), Ok(vec!["k1", "spare"])),
         ("keys twice", good.replacen('{', r#"{"keys":[],"#, 1), Err("json")),

@@ -1,5 +1,6 @@
 //! Asking the provider: everything that does not depend on each other at once, each step with a limit.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use agentauth_core::{Clock, SignedDuration};
@@ -69,9 +70,11 @@ pub(super) async fn examine(config: &ProviderConfig, custom: bool, clock: &dyn C
 async fn examine_authorization(provider: &Provider, metadata: &Metadata) -> Vec<Finding> {
     let config = provider.config();
     let redirect = config.redirect();
-    let mut uris: Vec<_> = redirect.ports.iter().map(|&port| redirect.uri(port)).collect();
+    let ip = config.loopback().address();
+    let at = |port| redirect.uri(SocketAddr::new(ip, port));
+    let mut uris: Vec<_> = redirect.ports.iter().map(|&port| at(port)).collect();
     if uris.is_empty() {
-        uris.push(redirect.uri(SOME_PORT));
+        uris.push(at(SOME_PORT));
     }
     let own: Vec<_> = uris.iter().map(|uri| provider.authorization_probe(uri.clone())).collect();
     let Some(first) = own.first().cloned() else { return Vec::new() };

@@ -1,6 +1,6 @@
 //! The loopback ports for the browser to come back to.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::TcpListener;
 
 use agentauth_host::ports::{Holder, holder};
 
@@ -25,12 +25,13 @@ pub(super) enum By {
     Unseen { daemon_runs: bool },
 }
 
-/// Whether a login finds a port. `loopback` is why 127.0.0.1 cannot be listened on at all, if it cannot.
-pub(super) fn judge(login: &Login, taken: &[Taken], loopback: Option<&str>) -> Vec<Finding> {
-    if let Some(why) = loopback {
+/// Whether a login finds a port. `unusable` is why nothing can listen on the loopback address at all, if so.
+pub(super) fn judge(login: &Login, taken: &[Taken], unusable: Option<&str>) -> Vec<Finding> {
+    let address = login.loopback.address();
+    if let Some(why) = unusable {
         return vec![Finding::error(
             Code::LoopbackUnusable,
-            format!("nothing can listen on 127.0.0.1: {why}"),
+            format!("nothing can listen on {address}: {why}"),
             "bring the loopback interface up (`ip link set lo up`), and allow programs to listen there",
         )];
     }
@@ -68,15 +69,16 @@ pub(super) fn judge(login: &Login, taken: &[Taken], loopback: Option<&str>) -> V
             .collect();
         let any = if login.ephemeral_port { ", or any other" } else { "" };
         let ports = if free.is_empty() { "any port".to_owned() } else { free.join(", ") };
-        found.push(Finding::ok(Code::PortsFree, format!("free on 127.0.0.1: {ports}{any}")));
+        found.push(Finding::ok(Code::PortsFree, format!("free on {address}: {ports}{any}")));
     }
     found
 }
 
 /// Tries each port, and lets go of it at once. Blocking for a moment.
 pub(super) fn examine(login: &Login, daemon: Option<u32>) -> Vec<Finding> {
-    let tried = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map(drop);
-    let loopback = tried(0).err().map(|error| error.to_string());
+    let address = login.loopback.address();
+    let tried = |port| TcpListener::bind((address, port)).map(drop);
+    let unusable = tried(0).err().map(|error| error.to_string());
     let taken: Vec<_> = login
         .ports
         .iter()
@@ -90,12 +92,15 @@ pub(super) fn examine(login: &Login, daemon: Option<u32>) -> Vec<Finding> {
             Taken { port, by }
         })
         .collect();
-    judge(login, &taken, loopback.as_deref())
+    judge(login, &taken, unusable.as_deref())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use agentauth_core::SignedDuration;
+    use agentauth_idp::Loopback;
 
     use super::*;
 
@@ -103,6 +108,7 @@ mod tests {
         Login {
             ports: ports.to_vec(),
             ephemeral_port,
+            loopback: Loopback::V4,
             redirect_path: "/callback".to_owned(),
             time_limit: SignedDuration::from_mins(5),
             open_browser: true,
