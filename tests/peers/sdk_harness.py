@@ -2,10 +2,13 @@
 
 import functools
 import json
+import os
 import sys
+import tempfile
 import time
 import traceback
 
+import certifi
 import httpx
 from descope import DescopeClient
 
@@ -14,6 +17,14 @@ MANAGEMENT, READ_ONLY, AUTHENTICATION = (
     "acme-management-key", "acme-read-only-management-key", "acme-authentication-key")
 ALICE, CAROL, ERIN = "alice@acme.test", "carol@acme.test", "erin@acme.test"
 CASES = []
+
+# The SDK reads the certificate authorities for every client. Over plain HTTP nobody asks them, so one is enough.
+END = "-----END CERTIFICATE-----\n"
+AUTHORITY = tempfile.NamedTemporaryFile("w", suffix=".pem")
+with open(certifi.where(), encoding="utf-8") as authorities:
+    AUTHORITY.write(authorities.read().split(END)[0] + END)
+AUTHORITY.flush()
+os.environ["SSL_CERT_FILE"] = AUTHORITY.name
 
 
 def case(function):
