@@ -242,7 +242,7 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
         variables: &["AGENTAUTHD_NETWORK_PROXY"],
         shape: Shape::Text,
         set: |config, value| {
-            let text = value::text(value)?;
+            let text = value::optional(value, value::text)?.unwrap_or_default();
             config.network.proxy = text.parse().map_err(|fault: ConfigFault| fault.to_string())?;
             Ok(())
         },
