@@ -10,6 +10,7 @@ pub mod cli;
 pub mod daemon;
 pub mod descriptors;
 pub mod keyring;
+pub mod oidc;
 pub mod peers;
 pub mod process;
 pub mod provider;

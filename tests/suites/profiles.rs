@@ -77,7 +77,7 @@ fn three_logins_at_once_and_nothing_shared() {
     for (world, person) in worlds.iter().zip(people) {
         let status = world.wait_for_phase(SessionPhase::Active);
         assert_eq!(status.session.user.unwrap().email.as_deref(), Some(person.email));
-        assert_eq!(status.provider.project_id, world.provider.project_id());
+        assert_eq!(status.provider.project_id.as_deref(), Some(world.provider.project_id()));
     }
 
     // The keychain: an entry each, told apart by the profile, with that provider's token and no other's.

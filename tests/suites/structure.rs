@@ -167,7 +167,7 @@ const CODES: &[(&str, &[Source])] = &[
             ("crates/agentauth-core/src/claims/keys.rs", &["fn code"]),
             ("crates/agentauth-idp/src/jwks.rs", &["fn code"]),
             ("crates/agentauth-idp/src/keys.rs", &["fn code"]),
-            ("crates/agentauth-idp/src/tokens.rs", &["fn code"]),
+            ("crates/agentauth-idp/src/token_fault.rs", &["fn code"]),
         ],
     ),
     ("Refused callbacks", &[("crates/agentauth-idp/src/callback.rs", &["fn code"])]),

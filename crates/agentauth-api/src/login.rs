@@ -151,6 +151,10 @@ pub struct LogoutResponse {
     /// What could not be done, and what to do about it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<String>,
+    /// Where the person ends the sign-in that the browser may still have at the provider; absent where the provider ended
+    /// it, or has no such thing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sign_out_url: Option<String>,
 }
 
 /// `POST /v1/lock`: what it did. Everything is denied from then on.

@@ -152,9 +152,16 @@ pub struct ObservedSettings {
 /// The provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProviderStatus {
-    /// The project.
-    pub project_id: String,
-    /// Its base URL.
+    /// `descope` or `oidc`; absent where no provider is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The issuer; absent where no provider is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// Descope's project; absent for any other provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project_id: Option<String>,
+    /// Descope's base URL; the issuer's URL for any other provider.
     pub base_url: String,
     /// Whether the last request reached it; absent before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -123,7 +123,7 @@ impl OverReason {
     pub fn message(self) -> &'static str {
         match self {
             Self::Revoked => "the provider has ended this session; log in again",
-            Self::Expired => "the session has expired; log in again",
+            Self::Expired => "the session has expired, or was ended at the provider; log in again",
             Self::AnswerLost => {
                 "the provider may have rotated the login while its answer got lost; log in again"
             }
@@ -181,7 +181,9 @@ impl SessionFault {
     pub fn message(self) -> &'static str {
         match self {
             Self::NotLoggedIn => "nobody is logged in; run `agentauthd login`",
-            Self::Expired(Expiry::Provider) => "the session has expired; run `agentauthd login`",
+            Self::Expired(Expiry::Provider) => {
+                "the session has expired, or was ended at the provider; run `agentauthd login`"
+            }
             Self::Expired(Expiry::AnswerLost) => {
                 "the provider may have rotated the login while its answer got lost; run `agentauthd login`"
             }

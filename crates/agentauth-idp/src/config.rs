@@ -2,7 +2,11 @@
 
 mod fault;
 mod network;
+mod oidc;
+#[cfg(test)]
+mod tests;
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -10,6 +14,7 @@ use url::{Host, Url};
 
 pub use fault::{ConfigFault, ConfigFaults};
 pub use network::{Loopback, NetworkSettings, Proxy};
+pub use oidc::{AccessTokenForm, AccessTokenType, Oidc, OidcSettings, Preset};
 
 /// The ports tried for the login's callback unless configured otherwise. Descope compares redirect URIs whole,
 /// port included, so the list is fixed and each of its URIs is registered.
@@ -22,11 +27,13 @@ pub const DEFAULT_SCOPES: [&str; 4] = ["openid", "profile", "email", "offline_ac
 /// What a person or an administrator wrote, before validation. Absent means the default.
 #[derive(Clone, Debug, Default)]
 pub struct ProviderSettings {
+    /// Any OpenID provider; Descope if absent.
+    pub oidc: Option<OidcSettings>,
     /// The Descope project id: `P` and 27 or 31 letters and digits.
     pub project_id: String,
     /// Overrides the address that the project id implies (custom domain, emulator).
     pub base_url: Option<String>,
-    /// The OAuth client id; the project id itself for the default application.
+    /// The OAuth client id; for Descope, the project id itself for the default application.
     pub client_id: Option<String>,
     /// OAuth scopes to ask for.
     pub scopes: Option<Vec<String>>,
@@ -38,7 +45,8 @@ pub struct ProviderSettings {
     pub login_hint: Option<String>,
     /// Issuers of ID tokens accepted beside `{base}/{project}`.
     pub extra_issuers: Vec<String>,
-    /// Audiences accepted in session tokens that have one, beside the client id and the project id.
+    /// Audiences accepted in session tokens that have one, beside the client id and the project id. For any OpenID
+    /// provider: in access tokens beside the client id, and trusted beside it in ID tokens.
     pub audiences: Vec<String>,
     /// Where the browser comes back to.
     pub redirect: Option<RedirectConfig>,
@@ -55,10 +63,12 @@ pub struct ProviderSettings {
 /// One identity provider and how to log in to it; valid by construction.
 #[derive(Clone, Debug)]
 pub struct ProviderConfig {
-    project_id: String,
+    realm: Realm,
+    oidc: Option<Oidc>,
     base_url: Url,
     client_id: String,
     scopes: Vec<String>,
+    offline: bool,
     flow: Option<String>,
     tenant: Option<String>,
     login_hint: Option<String>,
@@ -69,6 +79,25 @@ pub struct ProviderConfig {
     network: NetworkSettings,
     timeouts: Timeouts,
     refresh_via: RefreshVia,
+}
+
+/// To whom a login belongs: nobody else is ever sent its tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Realm {
+    /// A Descope project at an address.
+    Descope {
+        /// The project id.
+        project_id: String,
+        /// Scheme, host and port, with a final slash.
+        base_url: String,
+    },
+    /// A client of any OpenID provider.
+    Oidc {
+        /// The issuer.
+        issuer: String,
+        /// The client id.
+        client_id: String,
+    },
 }
 
 /// Ports and path that the browser is sent back to (RFC 8252 section 7.3), at the address of [`Loopback`].
@@ -111,6 +140,15 @@ impl Default for RedirectConfig {
     }
 }
 
+impl fmt::Display for Realm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Descope { project_id, base_url } => write!(f, "project {project_id} at {base_url}"),
+            Self::Oidc { issuer, client_id } => write!(f, "client {client_id} of {issuer}"),
+        }
+    }
+}
+
 impl RedirectConfig {
     /// The redirect URI at `address`.
     pub fn uri(&self, address: SocketAddr) -> String {
@@ -148,18 +186,18 @@ impl ProviderConfig {
     /// All faults at once.
     pub fn new(settings: ProviderSettings) -> Result<Self, ConfigFaults> {
         let mut faults = Vec::new();
-        let project_id = settings.project_id;
-        let project_ok = project_shape(&project_id);
-        if !project_ok {
-            faults.push(ConfigFault::ProjectId(crate::text::shown(&project_id, 64)));
-        }
-        let base = match settings.base_url.as_deref() {
-            Some(given) => base_url(given),
-            None if project_ok => base_url(&derived_base(&project_id)),
-            None => base_url("https://api.descope.com"),
+        let client_id = match (&settings.client_id, &settings.oidc) {
+            (Some(given), _) => given.clone(),
+            (None, None) => settings.project_id.clone(),
+            (None, Some(_)) => {
+                faults.push(ConfigFault::NoClientId);
+                "none".to_owned()
+            }
         };
-        let base_url = base.map_err(|fault| faults.push(fault)).ok();
-        let client_id = settings.client_id.unwrap_or_else(|| project_id.clone());
+        let (base_url, realm) = match &settings.oidc {
+            None => descope_realm(&settings, &mut faults),
+            Some(oidc) => oidc_realm(&settings, oidc, &client_id, &mut faults),
+        };
         if client_id.is_empty() || client_id.len() > 256 || !client_id.bytes().all(|b| b.is_ascii_graphic()) {
             faults.push(ConfigFault::ClientId(crate::text::shown(&client_id, 64)));
         }
@@ -192,12 +230,20 @@ impl ProviderConfig {
         check_redirect(&redirect, &mut faults);
         let timeouts = settings.timeouts.unwrap_or_default();
         check_timeouts(&timeouts, &mut faults);
+        let oidc = settings.oidc.map(|oidc| Oidc::new(oidc, &client_id, &mut faults));
+        let offline = scopes.iter().any(|scope| scope == "offline_access");
+        let scopes = scopes
+            .into_iter()
+            .filter(|scope| oidc.as_ref().is_none_or(|oidc| oidc.knows_scope(scope)))
+            .collect();
         match base_url {
             Some(base_url) if faults.is_empty() => Ok(Self {
-                project_id,
+                realm,
+                oidc,
                 base_url,
                 client_id,
                 scopes,
+                offline,
                 flow: settings.flow,
                 tenant: settings.tenant,
                 login_hint: settings.login_hint,
@@ -213,12 +259,25 @@ impl ProviderConfig {
         }
     }
 
-    /// The Descope project id.
-    pub fn project_id(&self) -> &str {
-        &self.project_id
+    /// To whom logins with this configuration belong.
+    pub fn realm(&self) -> &Realm {
+        &self.realm
     }
 
-    /// Scheme, host and port of every request (sheet 1.1).
+    /// Any OpenID provider; nothing for Descope.
+    pub fn oidc(&self) -> Option<&Oidc> {
+        self.oidc.as_ref()
+    }
+
+    /// The Descope project id; nothing for any other provider.
+    pub fn project_id(&self) -> Option<&str> {
+        match &self.realm {
+            Realm::Descope { project_id, .. } => Some(project_id),
+            Realm::Oidc { .. } => None,
+        }
+    }
+
+    /// Where the provider is. For Descope: scheme, host and port of every request (sheet 1.1). For any other: the issuer.
     pub fn base_url(&self) -> &Url {
         &self.base_url
     }
@@ -273,9 +332,12 @@ impl ProviderConfig {
         self.refresh_via
     }
 
-    /// The issuer of the project: `{base}/{project}` (sheet 5.1).
+    /// The issuer; of a Descope project: `{base}/{project}` (sheet 5.1).
     pub fn issuer(&self) -> String {
-        self.at(&self.project_id)
+        match &self.realm {
+            Realm::Descope { project_id, .. } => self.at(project_id),
+            Realm::Oidc { issuer, .. } => issuer.clone(),
+        }
     }
 
     /// The issuers accepted in ID tokens.
@@ -288,12 +350,25 @@ impl ProviderConfig {
         &self.extra_issuers
     }
 
-    /// The audiences accepted in session tokens that have one: project id, client id and the configured ones.
+    /// The audiences accepted in session tokens that have one: project id, client id and the configured ones. For any
+    /// other provider: those of which an access token must name one.
     pub fn audiences(&self) -> Vec<String> {
-        let mut all = vec![self.project_id.clone(), self.client_id.clone()];
+        let mut all: Vec<String> = self.project_id().into_iter().map(str::to_owned).collect();
+        all.push(self.client_id.clone());
+        all.extend(self.oidc.iter().flat_map(Oidc::audiences).map(str::to_owned));
         all.extend(self.audiences.iter().cloned());
         all.dedup();
         all
+    }
+
+    /// The configured audiences: those that an ID token may name beside the client.
+    pub(crate) fn trusted_audiences(&self) -> &[String] {
+        &self.audiences
+    }
+
+    /// Whether logins ask for a refresh token.
+    pub(crate) fn is_offline(&self) -> bool {
+        self.offline
     }
 
     /// The redirect URIs to register at the provider, for this machine: see [`RedirectConfig::uris`] and
@@ -302,10 +377,47 @@ impl ProviderConfig {
         self.redirect.uris(self.loopback.address())
     }
 
-    /// `{base}/{path}`, where `path` comes without its leading slash.
+    /// `{base}/{path}`, where `path` comes without its leading slash. Descope's only.
     pub(crate) fn at(&self, path: &str) -> String {
         format!("{}/{path}", self.base_url.as_str().trim_end_matches('/'))
     }
+}
+
+fn descope_realm(settings: &ProviderSettings, faults: &mut Vec<ConfigFault>) -> (Option<Url>, Realm) {
+    let project_id = settings.project_id.clone();
+    let project_ok = project_shape(&project_id);
+    if !project_ok {
+        faults.push(ConfigFault::ProjectId(crate::text::shown(&project_id, 64)));
+    }
+    let base = match settings.base_url.as_deref() {
+        Some(given) => base_url(given),
+        None if project_ok => base_url(&derived_base(&project_id)),
+        None => base_url("https://api.descope.com"),
+    };
+    let base = base.map_err(|fault| faults.push(fault)).ok();
+    let base_url = base.as_ref().map(Url::to_string).unwrap_or_default();
+    (base, Realm::Descope { project_id, base_url })
+}
+
+fn oidc_realm(
+    settings: &ProviderSettings,
+    oidc: &OidcSettings,
+    client_id: &str,
+    faults: &mut Vec<ConfigFault>,
+) -> (Option<Url>, Realm) {
+    for (name, set) in [
+        ("project id", !settings.project_id.is_empty()),
+        ("base url", settings.base_url.is_some()),
+        ("flow", settings.flow.is_some()),
+        ("an extra issuer", !settings.extra_issuers.is_empty()),
+        ("the session endpoint's refresh", settings.refresh_via != RefreshVia::TokenEndpoint),
+    ] {
+        if set {
+            faults.push(ConfigFault::DescopeOnly(name));
+        }
+    }
+    let url = oidc::issuer_url(&oidc.issuer).map_err(|fault| faults.push(fault)).ok();
+    (url, Realm::Oidc { issuer: oidc.issuer.clone(), client_id: client_id.to_owned() })
 }
 
 /// `P` and 27 alphanumerics, or 31 of which the first four are the region (sheet 1.1).
@@ -400,112 +512,6 @@ fn check_timeouts(timeouts: &Timeouts, faults: &mut Vec<ConfigFault>) {
     ] {
         if !range.contains(&value) {
             faults.push(ConfigFault::Timeout(name));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settings() -> ProviderSettings {
-        ProviderSettings { project_id: format!("P{}", "a".repeat(27)), ..Default::default() }
-    }
-
-    fn faults(settings: ProviderSettings) -> Vec<ConfigFault> {
-        ProviderConfig::new(settings).err().map(|f| f.0).unwrap_or_default()
-    }
-
-    #[test]
-    fn base_follows_the_region_of_the_project_id() {
-        for (id, base) in [
-            (format!("P{}", "2".repeat(27)), "https://api.descope.com/"),
-            (format!("Puse1{}", "2".repeat(27)), "https://api.use1.descope.com/"),
-            (format!("Peuc1{}", "2".repeat(27)), "https://api.euc1.descope.com/"),
-        ] {
-            let config =
-                ProviderConfig::new(ProviderSettings { project_id: id.clone(), ..Default::default() })
-                    .unwrap();
-            assert_eq!(config.base_url().as_str(), base);
-            assert_eq!(config.issuer(), format!("{base}{id}"));
-            assert_eq!(config.client_id(), id);
-        }
-    }
-
-    #[test]
-    fn base_url_must_be_protected_and_bare() {
-        for (base, ok) in [
-            ("https://id.example.com", true),
-            ("https://id.example.com/", true),
-            ("https://id.example.com:8443", true),
-            ("http://127.0.0.1:9000", true),
-            ("http://[::1]:9000", true),
-            ("http://localhost:9000", true),
-            ("http://id.example.com", false),
-            ("http://localhost.example.com", false),
-            ("http://127.0.0.1.example.com", false),
-            ("ftp://127.0.0.1", false),
-            ("https://user@id.example.com", false),
-            ("https://id.example.com/path", false),
-            ("https://id.example.com?x=1", false),
-            ("https://id.example.com#x", false),
-            ("id.example.com", false),
-            ("", false),
-        ] {
-            let result =
-                ProviderConfig::new(ProviderSettings { base_url: Some(base.to_owned()), ..settings() });
-            assert_eq!(result.is_ok(), ok, "{base}: {result:?}");
-        }
-    }
-
-    #[test]
-    fn every_fault_is_reported_at_once() {
-        let found = faults(ProviderSettings {
-            project_id: "nope".to_owned(),
-            base_url: Some("http://evil.example".to_owned()),
-            client_id: Some(String::new()),
-            scopes: Some(vec!["email".to_owned(), "a b".to_owned()]),
-            flow: Some("x\u{7}".to_owned()),
-            extra_issuers: vec!["http://issuer.example".to_owned()],
-            audiences: vec![String::new()],
-            redirect: Some(RedirectConfig { ports: vec![80], ephemeral: false, path: "/a/../b".to_owned() }),
-            timeouts: Some(Timeouts { login: Duration::ZERO, ..Default::default() }),
-            ..Default::default()
-        });
-        assert_eq!(found.len(), 11, "{found:?}");
-    }
-
-    #[test]
-    fn redirect_uris_list_what_to_register() {
-        let config = ProviderConfig::new(settings()).unwrap();
-        assert_eq!(
-            config.redirect_uris(),
-            [
-                "http://127.0.0.1:47823/callback",
-                "http://127.0.0.1:47824/callback",
-                "http://127.0.0.1:47825/callback"
-            ]
-        );
-        let redirect = RedirectConfig { ports: vec![], ephemeral: true, path: "/cb".to_owned() };
-        let config =
-            ProviderConfig::new(ProviderSettings { redirect: Some(redirect), ..settings() }).unwrap();
-        assert_eq!(config.redirect_uris(), ["http://127.0.0.1:*/cb"]);
-        assert_eq!(config.redirect().uris(Loopback::V6.address()), ["http://[::1]:*/cb"]);
-        let config = ProviderConfig::new(ProviderSettings { loopback: Loopback::V6, ..settings() }).unwrap();
-        assert_eq!(config.redirect_uris().first().unwrap(), "http://[::1]:47823/callback");
-    }
-
-    #[test]
-    fn odd_project_ids_are_refused() {
-        for id in [
-            "",
-            "P",
-            "p234567890123456789012345678",
-            "P23456789012345678901234567/",
-            "Pé3456789012345678901234567",
-        ] {
-            let found = faults(ProviderSettings { project_id: id.to_owned(), ..Default::default() });
-            assert!(matches!(found.first(), Some(ConfigFault::ProjectId(_))), "{id}: {found:?}");
         }
     }
 }

@@ -29,6 +29,9 @@ impl Provider {
         refresh_token: &SecretString,
         _session_token: Option<&SecretString>,
     ) -> Result<Confirmation, RefreshFailure> {
+        if self.config().oidc().is_some() {
+            return Ok(Confirmation::OnlyByRefresh);
+        }
         let user = self.me(refresh_token).await.map_err(|failure| match failure {
             RefreshFailure::Unknown { retry_after, what, .. } => {
                 RefreshFailure::Unknown { sent: false, retry_after, what }

@@ -1,17 +1,17 @@
 //! What the provider says of itself: OpenID Connect Discovery 1.0, judged before anything in it is used.
 
 use agentauth_core::claims::parse_strict;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use url::Url;
 
-use crate::config::ProviderConfig;
+use crate::config::{ProviderConfig, protected};
 use crate::jwks::LIMITS;
 use crate::problem::Problem;
 use crate::text::shown;
 use crate::transport::{Answer, Http, HttpError};
 
-/// The part of the discovery document that is used. Every endpoint is on the configured origin.
-#[derive(Clone, Debug)]
+/// The part of the discovery document that is used. Descope's endpoints are all on the configured origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metadata {
     /// The issuer, equal to the configured one.
     pub issuer: String,
@@ -40,12 +40,10 @@ pub enum DiscoveryError {
     #[error("cannot fetch the provider's description")]
     Http(#[from] HttpError),
     /// It was answered with another status than 200.
-    #[error(
-        "the provider has no description for project `{project}` ({problem}); check project id, region and base url"
-    )]
+    #[error("the provider has no description of {realm} ({problem}); check the provider's configuration")]
     Status {
-        /// The configured project.
-        project: String,
+        /// Whom it was asked about.
+        realm: String,
         /// What it answered.
         problem: Box<Problem>,
     },
@@ -57,7 +55,7 @@ pub enum DiscoveryError {
     Member(&'static str),
     /// It speaks for somebody else.
     #[error(
-        "the provider calls itself `{found}` instead of `{expected}`; check project id and base url (custom domain?)"
+        "the provider calls itself `{found}` instead of `{expected}`; check the provider's configuration (custom domain?)"
     )]
     Issuer {
         /// The configured issuer.
@@ -70,6 +68,20 @@ pub enum DiscoveryError {
     Origin {
         /// The member at fault.
         member: String,
+    },
+    /// An endpoint of an OpenID provider is not protected.
+    #[error("`{member}` of the provider's description is no usable https url; refused")]
+    Unprotected {
+        /// The member at fault.
+        member: &'static str,
+    },
+    /// It names other addresses than before.
+    #[error(
+        "the provider's description names another `{member}` than it did when agentauthd started; if that is meant, start agentauthd again"
+    )]
+    Moved {
+        /// The member that changed.
+        member: &'static str,
     },
     /// PKCE with S256 is not offered.
     #[error("the provider does not offer PKCE with S256, without which a login is not safe")]
@@ -94,16 +106,18 @@ pub(crate) async fn fetch(http: &Http, config: &ProviderConfig) -> Result<Metada
     read(&http.get(&address(config)).await?, config)
 }
 
-/// Where the description of `config`'s project is.
+/// Where `config`'s provider describes itself: the well-known path appended to the issuer without its final slash
+/// (Discovery 1.0 section 4.1).
 pub(crate) fn address(config: &ProviderConfig) -> String {
-    config.at(&format!("{}/.well-known/openid-configuration", config.project_id()))
+    let issuer = config.issuer();
+    format!("{}/.well-known/openid-configuration", issuer.strip_suffix('/').unwrap_or(&issuer))
 }
 
 /// What an answer from there describes.
 pub(crate) fn read(answer: &Answer, config: &ProviderConfig) -> Result<Metadata, DiscoveryError> {
     if answer.status != http::StatusCode::OK {
         return Err(DiscoveryError::Status {
-            project: config.project_id().to_owned(),
+            realm: config.realm().to_string(),
             problem: Box::new(Problem::of(answer)),
         });
     }
@@ -120,28 +134,17 @@ pub(crate) fn judge(body: &[u8], config: &ProviderConfig) -> Result<Metadata, Di
     };
     let expected = config.issuer();
     let issuer = text("issuer")?;
-    // Discovery 1.0 section 4.3: identical. One terminating slash is no part of the identifier (section 4.1).
-    if issuer.strip_suffix('/').unwrap_or(issuer) != expected {
+    // Discovery 1.0 section 4.3: identical. Descope ends it with a slash or not.
+    let same = match config.oidc() {
+        Some(_) => issuer == expected,
+        None => issuer.strip_suffix('/').unwrap_or(issuer) == expected,
+    };
+    if !same {
         return Err(DiscoveryError::Issuer { expected, found: shown(issuer, 200) });
     }
-    let origin = config.base_url().origin();
-    for (member, value) in &document {
-        if member != "jwks_uri" && !member.ends_with("_endpoint") {
-            continue;
-        }
-        let here = match value {
-            Value::Null => true,
-            Value::String(text) => Url::parse(text).is_ok_and(|url| {
-                url.origin() == origin
-                    && url.username().is_empty()
-                    && url.password().is_none()
-                    && url.fragment().is_none()
-            }),
-            _ => false,
-        };
-        if !here {
-            return Err(DiscoveryError::Origin { member: shown(member, 64) });
-        }
+    match config.oidc() {
+        Some(_) => judge_protection(&document, config)?,
+        None => judge_origins(&document, config)?,
     }
     let optional =
         |member: &str| document.get(member).and_then(Value::as_str).and_then(|t| Url::parse(t).ok());
@@ -165,12 +168,91 @@ pub(crate) fn judge(body: &[u8], config: &ProviderConfig) -> Result<Metadata, Di
     })
 }
 
+/// Descope serves everything from one origin; nothing leaves it.
+fn judge_origins(document: &Map<String, Value>, config: &ProviderConfig) -> Result<(), DiscoveryError> {
+    let origin = config.base_url().origin();
+    for (member, value) in document {
+        if member != "jwks_uri" && !member.ends_with("_endpoint") {
+            continue;
+        }
+        let here = match value {
+            Value::Null => true,
+            Value::String(text) => Url::parse(text).is_ok_and(|url| {
+                url.origin() == origin
+                    && url.username().is_empty()
+                    && url.password().is_none()
+                    && url.fragment().is_none()
+            }),
+            _ => false,
+        };
+        if !here {
+            return Err(DiscoveryError::Origin { member: shown(member, 64) });
+        }
+    }
+    Ok(())
+}
+
+/// The members whose addresses are used.
+const ENDPOINTS: [&str; 7] = [
+    "authorization_endpoint",
+    "token_endpoint",
+    "jwks_uri",
+    "userinfo_endpoint",
+    "revocation_endpoint",
+    "end_session_endpoint",
+    "device_authorization_endpoint",
+];
+
+/// Any other provider may spread over origins, but every address is https; plain http only among loopback addresses.
+fn judge_protection(document: &Map<String, Value>, config: &ProviderConfig) -> Result<(), DiscoveryError> {
+    let scheme = config.base_url().scheme();
+    for member in ENDPOINTS {
+        let fine = match document.get(member) {
+            None | Some(Value::Null) => true,
+            Some(Value::String(text)) => Url::parse(text).is_ok_and(|url| {
+                url.scheme() == scheme
+                    && protected(&url)
+                    && url.username().is_empty()
+                    && url.password().is_none()
+                    && url.fragment().is_none()
+            }),
+            Some(_) => false,
+        };
+        if !fine {
+            return Err(DiscoveryError::Unprotected { member });
+        }
+    }
+    Ok(())
+}
+
+impl Metadata {
+    /// Refuses a description that names other addresses than the one before.
+    pub(crate) fn must_continue(&self, before: &Self) -> Result<(), DiscoveryError> {
+        let same = [
+            ("authorization_endpoint", self.authorization_endpoint == before.authorization_endpoint),
+            ("token_endpoint", self.token_endpoint == before.token_endpoint),
+            ("jwks_uri", self.jwks_uri == before.jwks_uri),
+            ("userinfo_endpoint", self.userinfo_endpoint == before.userinfo_endpoint),
+            ("revocation_endpoint", self.revocation_endpoint == before.revocation_endpoint),
+            ("end_session_endpoint", self.end_session_endpoint == before.end_session_endpoint),
+            (
+                "device_authorization_endpoint",
+                self.device_authorization_endpoint == before.device_authorization_endpoint,
+            ),
+        ];
+        match same.into_iter().find(|(_, same)| !same) {
+            Some((member, _)) => Err(DiscoveryError::Moved { member }),
+            None => Ok(()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::config::ProviderSettings;
+    use crate::config::{OidcSettings, ProviderSettings};
 
     const PROJECT: &str = "P234567890123456789012345678";
 
@@ -248,5 +330,93 @@ mod tests {
         assert!(matches!(judge(b"[]", &config()), Err(DiscoveryError::NotJson)));
         let twice = document().to_string().replacen('{', r#"{"token_endpoint":"https://evil.example","#, 1);
         assert!(matches!(judge(twice.as_bytes(), &config()), Err(DiscoveryError::NotJson)));
+    }
+
+    const ISSUER: &str = "https://accounts.example/";
+
+    fn any_provider(issuer: &str) -> ProviderConfig {
+        let oidc = OidcSettings { issuer: issuer.to_owned(), ..Default::default() };
+        let client_id = Some("client".to_owned());
+        ProviderConfig::new(ProviderSettings { oidc: Some(oidc), client_id, ..Default::default() }).unwrap()
+    }
+
+    /// A description that spreads over origins, as Google's does.
+    fn spread() -> Value {
+        json!({
+            "issuer": ISSUER,
+            "authorization_endpoint": "https://accounts.example/o/auth?x=1",
+            "token_endpoint": "https://oauth.example/token",
+            "jwks_uri": "https://keys.example/certs",
+            "userinfo_endpoint": "https://openid.example/userinfo",
+            "mtls_endpoint_aliases": {"token_endpoint": "https://mtls.example/token"},
+            "check_session_iframe": "https://elsewhere.example/iframe",
+        })
+    }
+
+    #[test]
+    fn another_provider_may_spread_over_origins_that_are_protected() {
+        let config = any_provider(ISSUER);
+        assert_eq!(address(&config), "https://accounts.example/.well-known/openid-configuration");
+        let judged = |document: &Value| judge(document.to_string().as_bytes(), &config);
+        let first = judged(&spread()).unwrap();
+        assert_eq!(first.token_endpoint.as_str(), "https://oauth.example/token");
+        for (member, value) in [
+            ("token_endpoint", json!("http://oauth.example/token")),
+            ("token_endpoint", json!("http://127.0.0.1:9000/token")),
+            ("token_endpoint", json!("https://user@oauth.example/token")),
+            ("token_endpoint", json!("https://oauth.example/token#x")),
+            ("jwks_uri", json!("file:///etc/passwd")),
+            ("revocation_endpoint", json!("/revoke")),
+            ("userinfo_endpoint", json!(["https://openid.example/userinfo"])),
+        ] {
+            let mut document = spread();
+            document[member] = value;
+            assert!(matches!(judged(&document), Err(DiscoveryError::Unprotected { .. })), "{document}");
+        }
+        for issuer in ["https://accounts.example", "https://accounts.example//", "https://ACCOUNTS.example/"]
+        {
+            let mut document = spread();
+            document["issuer"] = json!(issuer);
+            assert!(matches!(judged(&document), Err(DiscoveryError::Issuer { .. })), "{issuer}");
+        }
+    }
+
+    #[test]
+    fn another_description_than_the_first_is_refused() {
+        let config = any_provider(ISSUER);
+        let judged = |document: &Value| judge(document.to_string().as_bytes(), &config).unwrap();
+        let first = judged(&spread());
+        assert!(judged(&spread()).must_continue(&first).is_ok());
+        for member in ENDPOINTS {
+            let mut document = spread();
+            document[member] = json!("https://evil.example/");
+            let moved = judged(&document).must_continue(&first);
+            assert!(
+                matches!(moved, Err(DiscoveryError::Moved { member: seen }) if seen == member),
+                "{member}"
+            );
+        }
+    }
+
+    #[test]
+    fn plain_http_stays_on_the_machine() {
+        let config = any_provider("http://127.0.0.1:9000");
+        let document = |token: &str| {
+            json!({
+                "issuer": "http://127.0.0.1:9000",
+                "authorization_endpoint": "http://127.0.0.1:9000/auth",
+                "token_endpoint": token,
+                "jwks_uri": "http://127.0.0.1:9000/jwks",
+            })
+        };
+        for (token, fine) in [
+            ("http://127.0.0.1:9000/token", true),
+            ("http://127.0.0.1:9001/token", true),
+            ("http://id.example/token", false),
+            ("http://localhost.example/token", false),
+        ] {
+            let judged = judge(document(token).to_string().as_bytes(), &config);
+            assert_eq!(judged.is_ok(), fine, "{token}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 
 use agentauth_core::claims::{
     ALLOWED_ALGORITHMS, Claims, ClaimsFault, JwsHeader, KeyFacts, KeyRefusal, StrictLimits, choose_key,
-    parse_strict, split_jws,
+    choose_only_key, parse_strict, split_jws,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -23,9 +23,20 @@ pub(crate) const LIMITS: StrictLimits = StrictLimits {
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 const MAX_KEY_ID_BYTES: usize = 512;
 
+/// Whether keys and tokens must name the key. OpenID Connect Core section 10.1 asks for it where there is a choice;
+/// Descope always does it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyNames {
+    /// A key without a name is no key, a token that names none is refused.
+    Required,
+    /// A token that names none is verified by the only key that fits it.
+    Optional,
+}
+
 /// The usable keys of one document.
 #[derive(Clone)]
 pub(crate) struct KeySet {
+    names: KeyNames,
     facts: Vec<KeyFacts>,
     keys: Vec<DecodingKey>,
     ignored: usize,
@@ -86,16 +97,16 @@ impl SignatureFault {
 
 impl KeySet {
     /// Reads a `{"keys":[…]}` document. Keys that cannot be used are ignored (RFC 7517 section 5).
-    pub(crate) fn parse(document: &[u8]) -> Result<Self, KeySetFault> {
+    pub(crate) fn parse(document: &[u8], names: KeyNames) -> Result<Self, KeySetFault> {
         let Value::Object(document) = parse_strict(document, &LIMITS)? else {
             return Err(KeySetFault::Shape);
         };
         let Some(Value::Array(published)) = document.get("keys") else {
             return Err(KeySetFault::Shape);
         };
-        let mut set = Self { facts: Vec::new(), keys: Vec::new(), ignored: 0 };
+        let mut set = Self { names, facts: Vec::new(), keys: Vec::new(), ignored: 0 };
         for key in published {
-            match key.as_object().and_then(usable) {
+            match key.as_object().and_then(|key| usable(key, names)) {
                 Some((facts, key)) => {
                     set.facts.push(facts);
                     set.keys.push(key);
@@ -121,11 +132,15 @@ impl KeySet {
     /// Verifies the signature of `token` and reads its payload.
     pub(crate) fn verify(&self, token: &str) -> Result<Verified, SignatureFault> {
         let (header, payload) = split_jws(token)?;
-        let facts = choose_key(&header, &self.facts)?;
+        let facts = match (&header.kid, self.names) {
+            (None, KeyNames::Optional) => choose_only_key(&header, &self.facts)?,
+            _ => choose_key(&header, &self.facts)?,
+        };
         let key_id = facts.kid.clone();
         let bad = || SignatureFault::BadSignature { kid: crate::text::shown(&key_id, 120) };
         let algorithm = facts.bound_algorithm().and_then(algorithm).ok_or_else(bad)?;
-        let key = self.facts.iter().zip(&self.keys).find(|(f, _)| f.kid == key_id).map(|(_, key)| key);
+        let key =
+            self.facts.iter().zip(&self.keys).find(|(f, _)| std::ptr::eq(*f, facts)).map(|(_, key)| key);
         let (message, signature) = token.rsplit_once('.').ok_or_else(bad)?;
         let good = key.is_some_and(|key| {
             jsonwebtoken::crypto::verify(signature, message.as_bytes(), key, algorithm).unwrap_or(false)
@@ -138,16 +153,20 @@ impl KeySet {
 }
 
 /// Refuses what no key could ever make good, so that such a token never causes a fetch.
-pub(crate) fn hopeless(token: &str) -> Result<JwsHeader, SignatureFault> {
+pub(crate) fn hopeless(token: &str, names: KeyNames) -> Result<JwsHeader, SignatureFault> {
     let (header, _) = split_jws(token)?;
-    match choose_key(&header, &[]) {
+    let choice = match (&header.kid, names) {
+        (None, KeyNames::Optional) => choose_only_key(&header, &[]),
+        _ => choose_key(&header, &[]),
+    };
+    match choice {
         Err(KeyRefusal::UnknownKey { .. }) | Ok(_) => Ok(header),
         Err(refusal) => Err(refusal.into()),
     }
 }
 
 /// The key behind a JWK, if it has everything it needs and is strong enough.
-fn usable(jwk: &Map<String, Value>) -> Option<(KeyFacts, DecodingKey)> {
+fn usable(jwk: &Map<String, Value>, names: KeyNames) -> Option<(KeyFacts, DecodingKey)> {
     let text = |name: &str| jwk.get(name).and_then(Value::as_str);
     // Absent is fine, another type than a string is not.
     let optional = |name: &str| match jwk.get(name) {
@@ -159,7 +178,11 @@ fn usable(jwk: &Map<String, Value>) -> Option<(KeyFacts, DecodingKey)> {
     if jwk.contains_key("d") || jwk.contains_key("k") {
         return None;
     }
-    let kid = text("kid").filter(|kid| !kid.is_empty() && kid.len() <= MAX_KEY_ID_BYTES)?;
+    let kid = match (jwk.get("kid"), names) {
+        // No header can name it: its `kid` is never empty.
+        (None, KeyNames::Optional) => "",
+        _ => text("kid").filter(|kid| !kid.is_empty() && kid.len() <= MAX_KEY_ID_BYTES)?,
+    };
     let facts = KeyFacts {
         kid: kid.to_owned(),
         alg: optional("alg")?,
@@ -239,7 +262,7 @@ mod tests {
     }
 
     fn parse(keys: Value) -> Result<KeySet, KeySetFault> {
-        KeySet::parse(json!({ "keys": keys }).to_string().as_bytes())
+        KeySet::parse(json!({ "keys": keys }).to_string().as_bytes(), KeyNames::Required)
     }
 
     #[test]
@@ -292,9 +315,12 @@ mod tests {
     #[test]
     fn documents_without_usable_keys_are_refused() {
         assert_eq!(parse(json!([])).err(), Some(KeySetFault::NoUsableKey(0)));
-        assert_eq!(KeySet::parse(b"[]").err(), Some(KeySetFault::Shape));
-        assert_eq!(KeySet::parse(br#"{"keys":{}}"#).err(), Some(KeySetFault::Shape));
-        assert!(matches!(KeySet::parse(b"<html>").err(), Some(KeySetFault::Json(_))));
-        assert!(matches!(KeySet::parse(br#"{"keys":[],"keys":[]}"#).err(), Some(KeySetFault::Json(_))));
+        assert_eq!(KeySet::parse(b"[]", KeyNames::Required).err(), Some(KeySetFault::Shape));
+        assert_eq!(KeySet::parse(br#"{"keys":{}}"#, KeyNames::Required).err(), Some(KeySetFault::Shape));
+        assert!(matches!(KeySet::parse(b"<html>", KeyNames::Required).err(), Some(KeySetFault::Json(_))));
+        assert!(matches!(
+            KeySet::parse(br#"{"keys":[],"keys":[]}"#, KeyNames::Required).err(),
+            Some(KeySetFault::Json(_))
+        ));
     }
 }

@@ -13,11 +13,12 @@ use agentauth_core::claims::KeyRefusal;
 use agentauth_core::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::jwks::{KeySet, KeySetFault, SignatureFault, Verified, hopeless};
+use crate::discovery::{self, DiscoveryError};
+use crate::jwks::{KeyNames, KeySet, KeySetFault, SignatureFault, Verified, hopeless};
 use crate::problem::Problem;
 use crate::provider::Provider;
 use crate::text::shown;
-use crate::transport::{Answer, Http, HttpError, describe};
+use crate::transport::{Answer, HttpError, describe};
 
 /// How long a set counts as current unless the provider says otherwise; what it says is clamped to
 /// [`SHORTEST_LIFE`]..=[`LONGEST_LIFE`].
@@ -52,13 +53,15 @@ pub struct Keys {
 
 struct Shared {
     source: Option<Source>,
+    names: KeyNames,
     state: Mutex<State>,
     flight: tokio::sync::Mutex<()>,
 }
 
 struct Source {
-    http: Http,
-    url: String,
+    provider: Provider,
+    /// What the set is called in the cache: the address that it comes from, or that leads to it.
+    name: String,
     cache: Option<PathBuf>,
 }
 
@@ -97,8 +100,11 @@ pub enum KeyFetchError {
     /// No answer.
     #[error("cannot fetch the provider's keys")]
     Http(#[from] HttpError),
+    /// It is not known where they are.
+    #[error("cannot find the provider's keys")]
+    Discovery(#[from] DiscoveryError),
     /// Another status than 200.
-    #[error("the provider has no keys for this project ({0}); check project id and region")]
+    #[error("the provider has no keys there ({0}); check the provider's configuration")]
     Status(Box<Problem>),
     /// Not a key set.
     #[error("the provider's keys cannot be used")]
@@ -153,14 +159,18 @@ struct Remembered {
 }
 
 impl Provider {
-    /// The keys of this provider's project, from `/v2/keys/{project}` (sheet 2.1). With a `cache` file, the set that it
+    /// The keys of this provider: of a Descope project from `/v2/keys/{project}` (sheet 2.1), of any other from the
+    /// `jwks_uri` that it names. With a `cache` file, the set that it
     /// remembers is used until the provider can be asked; a file that is missing, foreign or broken counts as absent.
     /// Blocks for the reading of that file only.
     pub fn keys(&self, cache: Option<PathBuf>, now: Timestamp) -> Keys {
-        let url = self.config.at(&format!("v2/keys/{}", self.config.project_id()));
-        let held = cache.as_deref().and_then(|path| recall(path, &url, now)).map(Arc::new);
-        let source = Some(Source { http: self.http.clone(), url, cache });
-        Keys::with(source, State { held, latest: Some(now), ..State::default() })
+        let (name, names) = match self.config.project_id() {
+            Some(project) => (self.config.at(&format!("v2/keys/{project}")), KeyNames::Required),
+            None => (discovery::address(&self.config), KeyNames::Optional),
+        };
+        let held = cache.as_deref().and_then(|path| recall(path, &name, names, now)).map(Arc::new);
+        let source = Some(Source { provider: self.clone(), name, cache });
+        Keys::with(source, names, State { held, latest: Some(now), ..State::default() })
     }
 }
 
@@ -170,14 +180,16 @@ impl Keys {
     /// # Errors
     /// See [`KeySetFault`].
     pub fn from_set(document: &[u8], fetched_at: Timestamp) -> Result<Self, KeySetFault> {
-        let held = Held { set: KeySet::parse(document)?, fetched_at, life: DEFAULT_LIFE };
-        Ok(Self::with(None, State { held: Some(Arc::new(held)), ..State::default() }))
+        let names = KeyNames::Required;
+        let held = Held { set: KeySet::parse(document, names)?, fetched_at, life: DEFAULT_LIFE };
+        Ok(Self::with(None, names, State { held: Some(Arc::new(held)), ..State::default() }))
     }
 
-    fn with(source: Option<Source>, state: State) -> Self {
+    fn with(source: Option<Source>, names: KeyNames, state: State) -> Self {
         Self {
             shared: Arc::new(Shared {
                 source,
+                names,
                 state: Mutex::new(state),
                 flight: tokio::sync::Mutex::new(()),
             }),
@@ -190,7 +202,7 @@ impl Keys {
     /// # Errors
     /// See [`KeyError`].
     pub async fn verify(&self, token: &str, now: Timestamp) -> Result<Verified, KeyError> {
-        let kid = hopeless(token)?.kid.unwrap_or_default();
+        let kid = hopeless(token, self.shared.names)?.kid.unwrap_or_default();
         let seen = self.state().attempts;
         let held = match self.current(now) {
             Some(held) => held,
@@ -342,7 +354,7 @@ impl Keys {
             return Ok(KeyRefresh::Unchanged);
         }
         let source = self.shared.source.as_ref().ok_or(KeyFetchError::NoSource)?;
-        let outcome = download(source).await;
+        let outcome = download(source, self.shared.names).await;
         let (held, document) = {
             let mut state = self.state();
             state.attempts += 1;
@@ -370,7 +382,7 @@ impl Keys {
         if let Some(path) = source.cache.clone() {
             let remembered = Remembered {
                 version: 1,
-                url: source.url.clone(),
+                url: source.name.clone(),
                 fetched_at: held.fetched_at,
                 life_seconds: held.life.as_secs(),
                 jwks: document,
@@ -443,12 +455,19 @@ fn recently(at: Option<Timestamp>, span: SignedDuration, now: Timestamp) -> bool
     at.is_some_and(|at| within(at, span, now))
 }
 
-async fn download(source: &Source) -> Result<(KeySet, SignedDuration, serde_json::Value), KeyFetchError> {
-    let answer = source.http.get(&source.url).await?;
+async fn download(
+    source: &Source,
+    names: KeyNames,
+) -> Result<(KeySet, SignedDuration, serde_json::Value), KeyFetchError> {
+    let provider = &source.provider;
+    let answer = match provider.config.oidc() {
+        None => provider.http.get(&source.name).await?,
+        Some(_) => provider.http.get(provider.metadata().await?.jwks_uri.as_str()).await?,
+    };
     if answer.status != http::StatusCode::OK {
         return Err(KeyFetchError::Status(Box::new(Problem::of(&answer))));
     }
-    let set = KeySet::parse(&answer.body)?;
+    let set = KeySet::parse(&answer.body, names)?;
     let document = serde_json::from_slice(&answer.body).map_err(|_| KeySetFault::Shape)?;
     Ok((set, life(&answer), document))
 }
@@ -478,7 +497,7 @@ fn remember(path: &Path, remembered: &Remembered) -> std::io::Result<()> {
 }
 
 /// Reads what [`remember`] wrote, if it is of this source and not too old to be of use.
-fn recall(path: &Path, url: &str, now: Timestamp) -> Option<Held> {
+fn recall(path: &Path, name: &str, names: KeyNames, now: Timestamp) -> Option<Held> {
     let mut text = Vec::new();
     let limit = 2 * crate::transport::MAX_ANSWER_BYTES as u64;
     std::fs::File::open(path).ok()?.take(limit).read_to_end(&mut text).ok()?;
@@ -490,11 +509,11 @@ fn recall(path: &Path, url: &str, now: Timestamp) -> Option<Held> {
             );
         })
         .ok()?;
-    if remembered.version != 1 || remembered.url != url {
+    if remembered.version != 1 || remembered.url != name {
         tracing::info!(url = %shown(&remembered.url, 200), "the cache file of keys is of another provider; it is ignored");
         return None;
     }
-    let set = KeySet::parse(&serde_json::to_vec(&remembered.jwks).ok()?).ok()?;
+    let set = KeySet::parse(&serde_json::to_vec(&remembered.jwks).ok()?, names).ok()?;
     let life = SignedDuration::from_secs(remembered.life_seconds).clamp(SHORTEST_LIFE, LONGEST_LIFE);
     let held = Held { set, fetched_at: remembered.fetched_at, life };
     held.usable(now).then_some(held)

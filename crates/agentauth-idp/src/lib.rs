@@ -1,6 +1,6 @@
 //! The network side of agentauthd: discovery, login, token endpoint, refresh and keys.
 //!
-//! Architecture invariant: this crate talks to one provider at a time, on one origin, follows no redirect and reads
+//! Architecture invariant: this crate talks to one provider at a time, on its own origins, follows no redirect and reads
 //! no clock. What it receives is judged by the pure rules of `agentauth-core`; what it returns never shows a token
 //! in `Debug`, `Display` or an error.
 //!
@@ -24,21 +24,25 @@ mod listener;
 mod login;
 mod logout;
 mod oauth;
+mod oidc;
 mod page;
 mod probe;
 mod problem;
 mod provider;
+mod reach;
 mod refresh;
 mod session_api;
 mod text;
+mod token_fault;
 mod tokens;
 mod transport;
 mod userinfo;
 
 pub use callback::CallbackRefusal;
 pub use config::{
-    ConfigFault, ConfigFaults, DEFAULT_PORTS, DEFAULT_SCOPES, Loopback, NetworkSettings, ProviderConfig,
-    ProviderSettings, Proxy, RedirectConfig, RefreshVia, Timeouts,
+    AccessTokenForm, AccessTokenType, ConfigFault, ConfigFaults, DEFAULT_PORTS, DEFAULT_SCOPES, Loopback,
+    NetworkSettings, Oidc, OidcSettings, Preset, ProviderConfig, ProviderSettings, Proxy, Realm,
+    RedirectConfig, RefreshVia, Timeouts,
 };
 pub use confirm::Confirmation;
 pub use device::{DeviceAttempt, DeviceError, DeviceLogin, DevicePrompt};
@@ -51,13 +55,13 @@ pub use keys::{
 pub use login::{
     AuthorizationUrl, Callback, CodeGrant, Login, LoginAttempt, LoginError, LoginOptions, Responder,
 };
-pub use logout::LogoutFailure;
+pub use logout::{LogoutFailure, SignOut};
+pub use oidc::KnownLogin;
 pub use page::Outcome;
 pub use probe::{AuthorizationAnswer, AuthorizationProbe, Description, Sketch};
 pub use problem::{Problem, Shape};
 pub use provider::Provider;
 pub use refresh::Refreshed;
-pub use tokens::{
-    Accepted, CompleteError, ExchangeError, LoggedIn, TokenFault, TokenKind, TokenSet, VerifiedSession,
-};
+pub use token_fault::{TokenFault, TokenKind};
+pub use tokens::{Accepted, Carrier, CompleteError, ExchangeError, LoggedIn, TokenSet, VerifiedSession};
 pub use transport::{Http, HttpError, MAX_ANSWER_BYTES, Obstacle, describe};

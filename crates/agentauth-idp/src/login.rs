@@ -34,6 +34,9 @@ pub struct LoginOptions {
     pub force: bool,
     /// How old the person's sign-in at the provider may be, in seconds (`max_age`).
     pub max_age_seconds: Option<u32>,
+    /// How strongly the person must sign in: any of these, in the provider's words, best first (`acr_values`). Judged
+    /// where the provider is not Descope.
+    pub acr_values: Vec<String>,
     /// Overrides the configured login hint.
     pub login_hint: Option<String>,
     /// Overrides the configured flow.
@@ -56,6 +59,8 @@ pub struct LoginAttempt {
     redirect_uri: String,
     issuer: String,
     nonce: String,
+    max_age_seconds: Option<u32>,
+    acr_values: Vec<String>,
     verifier: SecretString,
 }
 
@@ -77,6 +82,10 @@ pub struct CodeGrant {
     pub redirect_uri: String,
     /// The `nonce` that the ID token must repeat.
     pub nonce: String,
+    /// The `max_age` that `auth_time` must keep.
+    pub max_age_seconds: Option<u32>,
+    /// The `acr_values` of which `acr` must be one.
+    pub acr_values: Vec<String>,
 }
 
 /// Why a login came to no code. Nothing is stored in any of these cases.
@@ -166,16 +175,27 @@ impl Login {
             .add_scopes(config.scopes().iter().cloned().map(Scope::new))
             .add_extra_param("nonce", nonce.clone());
         let or = |given: Option<String>, configured: Option<&str>| given.or(configured.map(str::to_owned));
+        let consents = config.oidc().is_some_and(|oidc| oidc.prompts_consent(config.is_offline()));
+        let prompts = [options.force.then_some("login"), consents.then_some("consent")];
+        let prompt = prompts.into_iter().flatten().collect::<Vec<_>>().join(" ");
+        // Flow and tenant are Descope's parameters.
+        let descope = config.oidc().is_none();
         for (name, value) in [
-            ("flow", or(options.flow, config.flow())),
-            ("tenant", or(options.tenant, config.tenant())),
+            ("flow", or(options.flow, config.flow()).filter(|_| descope)),
+            ("tenant", or(options.tenant, config.tenant()).filter(|_| descope)),
             ("login_hint", or(options.login_hint, config.login_hint())),
-            ("prompt", options.force.then(|| "login".to_owned())),
+            ("prompt", Some(prompt).filter(|prompt| !prompt.is_empty())),
             ("max_age", options.max_age_seconds.map(|seconds| seconds.to_string())),
+            ("acr_values", Some(options.acr_values.join(" ")).filter(|values| !values.is_empty())),
         ] {
             if let Some(value) = value {
                 request = request.add_extra_param(name, value);
             }
+        }
+        for (name, value) in
+            config.oidc().into_iter().flat_map(|oidc| oidc.authorization_parameters(config.is_offline()))
+        {
+            request = request.add_extra_param(name, value.to_owned());
         }
         let (url, _) = request.url();
 
@@ -194,6 +214,8 @@ impl Login {
             redirect_uri,
             issuer: metadata.issuer.clone(),
             nonce,
+            max_age_seconds: options.max_age_seconds,
+            acr_values: options.acr_values,
             verifier: SecretString::from(verifier.into_secret()),
         };
         Ok((attempt, AuthorizationUrl(url)))
@@ -233,6 +255,8 @@ impl LoginAttempt {
                     verifier: self.verifier,
                     redirect_uri: self.redirect_uri,
                     nonce: self.nonce,
+                    max_age_seconds: self.max_age_seconds,
+                    acr_values: self.acr_values,
                 };
                 return Ok(Callback { grant, outcome, listener: self.listener });
             }

@@ -79,10 +79,13 @@ impl Provider {
     /// None of its own: a request without an answer is in [`Description::metadata`].
     pub async fn describe_itself(&self) -> Description {
         match self.http.get(&discovery::address(&self.config)).await {
-            Ok(answer) => Description {
-                server_time: answer.text(header::DATE.as_str()).and_then(http_date),
-                metadata: discovery::read(&answer, &self.config),
-            },
+            Ok(answer) => {
+                let metadata = discovery::read(&answer, &self.config);
+                if let Ok(metadata) = &metadata {
+                    self.http.reach.admit(metadata);
+                }
+                Description { server_time: answer.text(header::DATE.as_str()).and_then(http_date), metadata }
+            }
             Err(error) => Description { metadata: Err(error.into()), server_time: None },
         }
     }
@@ -94,7 +97,8 @@ impl Provider {
             redirect_uri,
             scopes: self.config.scopes().to_vec(),
             flow: self.config.flow().map(str::to_owned),
-            tenant: self.config.tenant().map(str::to_owned),
+            // Descope's parameter.
+            tenant: self.config.tenant().filter(|_| self.config.oidc().is_none()).map(str::to_owned),
         }
     }
 

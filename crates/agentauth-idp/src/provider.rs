@@ -9,7 +9,7 @@ use crate::discovery::{self, DiscoveryError, Metadata};
 use crate::transport::{Http, HttpError};
 
 /// One identity provider. Cheap to clone; clones share the discovery cache. The operations are beside their
-/// subjects: `login.rs`, `tokens.rs`, `refresh.rs`, `logout.rs`, `userinfo.rs`.
+/// subjects: `login.rs`, `tokens.rs`, `oidc.rs`, `refresh.rs`, `logout.rs`, `userinfo.rs`.
 #[derive(Clone, Debug)]
 pub struct Provider {
     pub(crate) config: Arc<ProviderConfig>,
@@ -46,7 +46,7 @@ impl Provider {
         if let Some(metadata) = slot.as_ref() {
             return Ok(metadata.clone());
         }
-        let metadata = Arc::new(discovery::fetch(&self.http, &self.config).await?);
+        let metadata = self.judged(discovery::fetch(&self.http, &self.config).await?, None)?;
         *slot = Some(metadata.clone());
         Ok(metadata)
     }
@@ -54,10 +54,21 @@ impl Provider {
     /// Fetches anew what the provider says of itself; every login begins with it.
     ///
     /// # Errors
-    /// See [`DiscoveryError`]; what was remembered stays.
+    /// See [`DiscoveryError`]; what was remembered stays. Any provider but Descope is held to the addresses that it named
+    /// first, for as long as this process lives.
     pub async fn fetch_metadata(&self) -> Result<Arc<Metadata>, DiscoveryError> {
-        let metadata = Arc::new(discovery::fetch(&self.http, &self.config).await?);
-        *self.metadata.lock().await = Some(metadata.clone());
+        let fetched = discovery::fetch(&self.http, &self.config).await?;
+        let mut slot = self.metadata.lock().await;
+        let metadata = self.judged(fetched, slot.as_deref())?;
+        *slot = Some(metadata.clone());
         Ok(metadata)
+    }
+
+    fn judged(&self, metadata: Metadata, before: Option<&Metadata>) -> Result<Arc<Metadata>, DiscoveryError> {
+        if let Some(before) = before.filter(|_| self.config.oidc().is_some()) {
+            metadata.must_continue(before)?;
+        }
+        self.http.reach.admit(&metadata);
+        Ok(Arc::new(metadata))
     }
 }

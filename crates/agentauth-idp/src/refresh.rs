@@ -35,6 +35,8 @@ pub struct Refreshed {
     pub new_refresh: Option<SecretString>,
     /// A new ID token, if there was one.
     pub id_token: Option<SecretString>,
+    /// The life of the access token in seconds, as the provider claims it.
+    pub expires_in: Option<u64>,
     /// When the provider wishes to be asked again.
     pub next_refresh_seconds: Option<u32>,
 }
@@ -78,8 +80,12 @@ impl Provider {
         let client = oauth::client(&self.config, &metadata, None)
             .map_err(|_| RefreshFailure::Config { what: "the token endpoint is no usable url".to_owned() })?;
         let token = RefreshToken::new(refresh_token.expose_secret().to_owned());
+        let mut request = client.exchange_refresh_token(&token);
+        if let Some(resource) = self.config.oidc().and_then(|oidc| oidc.resource.as_deref()) {
+            request = request.add_extra_param("resource", resource);
+        }
         let answer =
-            client.exchange_refresh_token(&token).request_async(&Adapter(&self.http)).await.map_err(
+            request.request_async(&Adapter(&self.http)).await.map_err(
                 |error| match TokenRequestError::from(error) {
                     TokenRequestError::Http(error) => unanswered(&error),
                     TokenRequestError::Refused(answer) => refused(&answer),
@@ -100,6 +106,7 @@ impl Provider {
                 .ok_or_else(|| unreadable("the access token is empty"))?,
             new_refresh: given(answer.refresh_token().map(|token| token.secret().as_str())),
             id_token: given(answer.extra_fields().id_token.as_deref()),
+            expires_in: answer.expires_in().map(|duration| duration.as_secs()),
             next_refresh_seconds: None,
         })
     }
@@ -111,6 +118,7 @@ impl Provider {
             access_token: issued.session.ok_or_else(|| unreadable("it has no session token"))?,
             new_refresh: issued.refresh,
             id_token: None,
+            expires_in: None,
             next_refresh_seconds: issued.next_refresh_seconds,
         })
     }
@@ -132,9 +140,10 @@ impl Provider {
 
 fn unanswered(error: &HttpError) -> RefreshFailure {
     match error {
-        HttpError::Setup { .. } | HttpError::ForeignOrigin { .. } | HttpError::Request { .. } => {
-            RefreshFailure::Config { what: error.to_string() }
-        }
+        HttpError::Setup { .. }
+        | HttpError::ForeignOrigin { .. }
+        | HttpError::NoEndpoint { .. }
+        | HttpError::Request { .. } => RefreshFailure::Config { what: error.to_string() },
         _ => RefreshFailure::network(error.sent(), error.to_string()),
     }
 }

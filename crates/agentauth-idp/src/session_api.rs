@@ -29,15 +29,15 @@ pub(crate) struct Issued {
 
 impl Provider {
     /// A request to `/v1/auth/{operation}` as the bearer of `refresh_token` (`Bearer {project}:{token}`). `None` if the
-    /// token cannot stand in a header, so is none that the provider gave.
+    /// token cannot stand in a header, so is none that the provider gave, or if the provider is not Descope.
     pub(crate) fn session_request(
         &self,
         method: Method,
         operation: &str,
         refresh_token: &SecretString,
     ) -> Option<Request<Vec<u8>>> {
-        let bearer =
-            Zeroizing::new(format!("Bearer {}:{}", self.config.project_id(), refresh_token.expose_secret()));
+        let project = self.config.project_id()?;
+        let bearer = Zeroizing::new(format!("Bearer {project}:{}", refresh_token.expose_secret()));
         let mut authorization = HeaderValue::from_str(&bearer).ok()?;
         authorization.set_sensitive(true);
         let body = if method == Method::POST { b"{}".to_vec() } else { Vec::new() };

@@ -4,8 +4,8 @@
 use std::fmt;
 
 use agentauth_core::claims::{
-    Claims, ClaimsFault, IdTokenClaims, IdTokenExpectation, SessionClaims, SessionExpectation, TokenRefusal,
-    access_token_hash, judge_id_token, judge_session,
+    Claims, IdTokenClaims, IdTokenExpectation, SessionClaims, SessionExpectation, access_token_hash,
+    judge_id_token, judge_session,
 };
 use agentauth_core::session::User;
 use agentauth_core::{Clock, Timestamp};
@@ -17,12 +17,14 @@ use subtle::ConstantTimeEq;
 
 use crate::discovery::DiscoveryError;
 use crate::jwks::Verified;
-use crate::keys::{KeyError, Keys};
+use crate::keys::Keys;
 use crate::login::CodeGrant;
 use crate::oauth::{self, Adapter, TokenRequestError, TokenResponse};
+use crate::oidc::Terms;
 use crate::problem::Problem;
 use crate::provider::Provider;
 use crate::text::shown;
+use crate::token_fault::{TokenFault, TokenKind};
 use crate::transport::HttpError;
 
 /// What the token endpoint gave for a code. Not believed yet.
@@ -65,62 +67,26 @@ pub enum ExchangeError {
     NoIdToken,
 }
 
-/// Which token is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenKind {
-    /// The session token.
-    Session,
-    /// The ID token.
-    Id,
-}
-
-/// Why a token is not believed.
-#[derive(Debug, thiserror::Error)]
-pub enum TokenFault {
-    /// It cannot be read, or its signature is not that of a published key.
-    #[error("the {kind} was refused")]
-    Signature {
-        /// Which token.
-        kind: TokenKind,
-        /// Why.
-        source: KeyError,
-    },
-    /// It is, by its header, another kind of token.
-    #[error("the {kind} was refused")]
-    Type {
-        /// Which token.
-        kind: TokenKind,
-        /// Why.
-        source: ClaimsFault,
-    },
-    /// Its claims are not what they must be.
-    #[error("the {kind} was refused")]
-    Claims {
-        /// Which token.
-        kind: TokenKind,
-        /// Why.
-        source: TokenRefusal,
-    },
-    /// The ID token was made for another access token (`at_hash`).
-    #[error("the id token was refused: it was issued together with another session token")]
-    OtherAccessToken,
-    /// The two tokens are of two users.
-    #[error("the tokens were refused: the session token is of user `{session}`, the id token of `{id}`")]
-    SubjectMismatch {
-        /// Whom the session token names.
-        session: String,
-        /// Whom the ID token names.
-        id: String,
-    },
-}
-
-/// A verified and judged session token.
+/// A verified and judged session.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VerifiedSession {
     /// What it says.
     pub claims: SessionClaims,
-    /// The key that verified it.
+    /// The key that verified it; empty where no signed token carries it.
     pub key_id: String,
+    /// What carries it.
+    pub carrier: Carrier,
+}
+
+/// What carries the facts of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// The access token itself, as Descope's session token does.
+    AccessToken,
+    /// The ID token, along with userinfo; the access token is opaque.
+    IdToken,
+    /// The userinfo endpoint alone.
+    Userinfo,
 }
 
 /// A verified login.
@@ -163,12 +129,14 @@ impl Provider {
         let metadata = self.metadata().await?;
         let client = oauth::client(&self.config, &metadata, Some(&grant.redirect_uri))
             .map_err(|_| ExchangeError::Malformed("unusable redirect uri".to_owned()))?;
-        let answer = client
+        let resource = self.config.oidc().and_then(|oidc| oidc.resource.as_deref());
+        let mut request = client
             .exchange_code(AuthorizationCode::new(grant.code.expose_secret().to_owned()))
-            .set_pkce_verifier(PkceCodeVerifier::new(grant.verifier.expose_secret().to_owned()))
-            .request_async(&Adapter(&self.http))
-            .await
-            .map_err(TokenRequestError::from)?;
+            .set_pkce_verifier(PkceCodeVerifier::new(grant.verifier.expose_secret().to_owned()));
+        if let Some(resource) = resource {
+            request = request.add_extra_param("resource", resource);
+        }
+        let answer = request.request_async(&Adapter(&self.http)).await.map_err(TokenRequestError::from)?;
         TokenSet::of(&answer)
     }
 
@@ -185,9 +153,23 @@ impl Provider {
         pinned: Option<&str>,
         now: Timestamp,
     ) -> Result<Accepted, TokenFault> {
+        self.accept_on(tokens, keys, (Terms { nonce, ..Terms::default() }, pinned), now, now).await
+    }
+
+    async fn accept_on(
+        &self,
+        tokens: &TokenSet,
+        keys: &Keys,
+        (terms, pinned): (Terms<'_>, Option<&str>),
+        asked_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Accepted, TokenFault> {
+        if let Some(oidc) = self.config.oidc() {
+            return self.accept_oidc(oidc, tokens, keys, (terms, pinned), asked_at, now).await;
+        }
         let (session, session_claims) = self.judge_session(&tokens.access_token, keys, pinned, now).await?;
         let (id, id_claims) =
-            self.judge_id(&tokens.id_token, keys, nonce, Some(&tokens.access_token), now).await?;
+            self.judge_id(&tokens.id_token, keys, terms.nonce, Some(&tokens.access_token), now).await?;
         if !same_subject(&session_claims, &id_claims) {
             return Err(TokenFault::SubjectMismatch {
                 session: shown(&session.claims.subject, 64),
@@ -215,8 +197,14 @@ impl Provider {
         pinned: Option<&str>,
         clock: &dyn Clock,
     ) -> Result<LoggedIn, CompleteError> {
+        let asked_at = clock.now();
         let tokens = self.exchange(grant).await?;
-        Ok(self.believe(tokens, keys, Some(&grant.nonce), pinned, clock).await?)
+        let terms = Terms {
+            nonce: Some(&grant.nonce),
+            max_age_seconds: grant.max_age_seconds,
+            acr_values: &grant.acr_values,
+        };
+        Ok(self.believe_on(tokens, keys, (terms, pinned), asked_at, clock).await?)
     }
 
     /// The part of it that follows the exchange; without a `nonce` where the request could not have one (RFC 8628).
@@ -231,7 +219,19 @@ impl Provider {
         pinned: Option<&str>,
         clock: &dyn Clock,
     ) -> Result<LoggedIn, TokenFault> {
-        let mut accepted = match self.accept(&tokens, keys, nonce, pinned, clock.now()).await {
+        let terms = Terms { nonce, ..Terms::default() };
+        self.believe_on(tokens, keys, (terms, pinned), clock.now(), clock).await
+    }
+
+    async fn believe_on(
+        &self,
+        tokens: TokenSet,
+        keys: &Keys,
+        asked: (Terms<'_>, Option<&str>),
+        asked_at: Timestamp,
+        clock: &dyn Clock,
+    ) -> Result<LoggedIn, TokenFault> {
+        let mut accepted = match self.accept_on(&tokens, keys, asked, asked_at, clock.now()).await {
             Ok(accepted) => accepted,
             Err(fault) => {
                 // A login that nobody will use is not left alive. Best effort: the refusal is what matters.
@@ -288,14 +288,15 @@ impl Provider {
             audiences: config.audiences(),
             extra_issuers: config.extra_issuers().to_vec(),
             subject: pinned.map(str::to_owned),
-            ..SessionExpectation::new(config.project_id(), config.base_url().clone())
+            ..SessionExpectation::new(config.project_id().unwrap_or_default(), config.base_url().clone())
         };
         let claims = judge_session(&verified.claims, &expect, now)
             .map_err(|source| TokenFault::Claims { kind: TokenKind::Session, source })?;
         for warning in &claims.warnings {
             tracing::debug!(%warning, "the session token has an odd claim");
         }
-        Ok((VerifiedSession { claims, key_id: verified.key_id }, verified.claims))
+        let session = VerifiedSession { claims, key_id: verified.key_id, carrier: Carrier::AccessToken };
+        Ok((session, verified.claims))
     }
 
     async fn judge_id(
@@ -317,12 +318,8 @@ impl Provider {
         };
         let id = judge_id_token(&verified.claims, &expect, now)
             .map_err(|source| TokenFault::Claims { kind: TokenKind::Id, source })?;
-        if let (Some(said), Some(access_token)) = (&id.access_token_hash, access_token) {
-            let computed = access_token_hash(&verified.header.alg, access_token.expose_secret());
-            let same = computed.is_some_and(|hash| bool::from(hash.as_bytes().ct_eq(said.as_bytes())));
-            if !same {
-                return Err(TokenFault::OtherAccessToken);
-            }
+        if let Some(access_token) = access_token {
+            judge_hash(&verified.header.alg, &id, access_token)?;
         }
         Ok((id, verified.claims))
     }
@@ -342,33 +339,6 @@ impl TokenSet {
         let id_token = given(answer.extra_fields().id_token.as_deref()).ok_or(ExchangeError::NoIdToken)?;
         let expires_in = answer.expires_in().map(|duration| duration.as_secs());
         Ok(Self { access_token, refresh_token, id_token, expires_in })
-    }
-}
-
-impl TokenFault {
-    /// A stable code for logs, audit records and tests.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Signature { source, .. } => source.code(),
-            Self::Type { source, .. } => source.code(),
-            Self::Claims { source, .. } => source.code(),
-            Self::OtherAccessToken => "other_access_token",
-            Self::SubjectMismatch { .. } => "subject_mismatch",
-        }
-    }
-
-    /// Whether the token may be good and only the keys are missing.
-    pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Signature { source: KeyError::NoKeys { .. } | KeyError::Stale { .. }, .. })
-    }
-}
-
-impl fmt::Display for TokenKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Session => "session token",
-            Self::Id => "id token",
-        })
     }
 }
 
@@ -394,17 +364,37 @@ impl From<TokenRequestError> for ExchangeError {
     }
 }
 
-async fn verify(
+/// Compares `at_hash`, where the ID token has it, with the access token that came along.
+pub(crate) fn judge_hash(
+    alg: &str,
+    id: &IdTokenClaims,
+    access_token: &SecretString,
+) -> Result<(), TokenFault> {
+    let Some(said) = &id.access_token_hash else { return Ok(()) };
+    let computed = access_token_hash(alg, access_token.expose_secret());
+    let same = computed.is_some_and(|hash| bool::from(hash.as_bytes().ct_eq(said.as_bytes())));
+    if same { Ok(()) } else { Err(TokenFault::OtherAccessToken) }
+}
+
+/// Verifies the signature; what the token is and says has still to be judged.
+pub(crate) async fn read_signature(
+    kind: TokenKind,
+    token: &SecretString,
+    keys: &Keys,
+    now: Timestamp,
+) -> Result<Verified, TokenFault> {
+    keys.verify(token.expose_secret(), now).await.map_err(|source| TokenFault::Signature { kind, source })
+}
+
+/// Verifies the signature and the type.
+pub(crate) async fn verify(
     kind: TokenKind,
     token: &SecretString,
     keys: &Keys,
     types: &[&str],
     now: Timestamp,
 ) -> Result<Verified, TokenFault> {
-    let verified = keys
-        .verify(token.expose_secret(), now)
-        .await
-        .map_err(|source| TokenFault::Signature { kind, source })?;
+    let verified = read_signature(kind, token, keys, now).await?;
     verified.header.check_type(types).map_err(|source| TokenFault::Type { kind, source })?;
     Ok(verified)
 }

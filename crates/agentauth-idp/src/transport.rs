@@ -1,4 +1,4 @@
-//! Requests to the provider: one origin, no redirects, no cookies, no retries, bounded time and size, and an error
+//! Requests to the provider: its origins only, no redirects, no cookies, no retries, bounded time and size, and an error
 //! that says whether the request may have been processed.
 
 mod client;
@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use self::client::Plan;
 use self::diagnosis::{Diagnosis, diagnose};
 use crate::config::ProviderConfig;
+use crate::reach::{OutOfReach, Reach};
 
 /// The largest answer that is read.
 pub const MAX_ANSWER_BYTES: usize = 1024 * 1024;
@@ -30,7 +31,7 @@ pub struct Http {
     plan: Plan,
     /// `None` as long as it cannot be built: a machine without certificate authorities may get some.
     client: Arc<Mutex<Option<reqwest::Client>>>,
-    origin: url::Origin,
+    pub(crate) reach: Reach,
     host: String,
 }
 
@@ -47,6 +48,12 @@ pub enum HttpError {
     #[error("refused to send a request to another origin than `{host}`")]
     ForeignOrigin {
         /// The provider's host.
+        host: String,
+    },
+    /// The request was about to carry a code or a token to an address that is not meant for any.
+    #[error("refused to send credentials to an address of `{host}` that is none of the provider's endpoints")]
+    NoEndpoint {
+        /// The host.
         host: String,
     },
     /// The request could not be put together.
@@ -126,12 +133,10 @@ impl Http {
             }
             Err(error) => return Err(error),
         };
-        Ok(Self {
-            plan,
-            client: Arc::new(Mutex::new(client)),
-            origin: config.base_url().origin(),
-            host: host_of(config.base_url()),
-        })
+        let home = config.base_url().origin();
+        // Descope has everything on one origin; others may not.
+        let reach = if config.oidc().is_some() { Reach::open(home) } else { Reach::closed(home) };
+        Ok(Self { plan, client: Arc::new(Mutex::new(client)), reach, host: host_of(config.base_url()) })
     }
 
     fn client(&self) -> Result<reqwest::Client, HttpError> {
@@ -149,22 +154,27 @@ impl Http {
         request: Request<Vec<u8>>,
         limit: Option<Duration>,
     ) -> Result<Answer, HttpError> {
-        let host = || self.host.clone();
-        let mut request =
-            reqwest::Request::try_from(request).map_err(|_| HttpError::Request { host: host() })?;
-        if request.url().origin() != self.origin {
-            return Err(HttpError::ForeignOrigin { host: host() });
+        let mut request = reqwest::Request::try_from(request)
+            .map_err(|_| HttpError::Request { host: self.host.clone() })?;
+        match self.reach.judge(request.method(), request.url(), request.headers()) {
+            Ok(()) => {}
+            Err(OutOfReach::Origin) => return Err(HttpError::ForeignOrigin { host: self.host.clone() }),
+            Err(OutOfReach::Credentials) => {
+                return Err(HttpError::NoEndpoint { host: host_of(request.url()) });
+            }
         }
+        let to = host_of(request.url());
+        let host = || to.clone();
         if limit.is_some() {
             *request.timeout_mut() = limit;
         }
         let client = self.client()?;
-        let mut response = client.execute(request).await.map_err(|error| self.classify(&error))?;
+        let mut response = client.execute(request).await.map_err(|error| self.classify(host(), &error))?;
         if response.content_length().is_some_and(|length| length > MAX_ANSWER_BYTES as u64) {
             return Err(HttpError::TooLarge { host: host() });
         }
         let mut body = Zeroizing::new(Vec::new());
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.incomplete(&error))? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| incomplete(host(), &error))? {
             if body.len() + chunk.len() > MAX_ANSWER_BYTES {
                 return Err(HttpError::TooLarge { host: host() });
             }
@@ -187,18 +197,18 @@ impl Http {
         self.send(request, None).await
     }
 
-    fn classify(&self, error: &reqwest::Error) -> HttpError {
+    fn classify(&self, host: String, error: &reqwest::Error) -> HttpError {
         if error.is_connect() || error.is_builder() {
             let Diagnosis { obstacle, why } = diagnose(error, self.plan.proxy_host().as_deref());
-            HttpError::NotSent { host: self.host.clone(), why, obstacle }
+            HttpError::NotSent { host, why, obstacle }
         } else {
-            self.incomplete(error)
+            incomplete(host, error)
         }
     }
+}
 
-    fn incomplete(&self, error: &reqwest::Error) -> HttpError {
-        HttpError::NoAnswer { host: self.host.clone(), why: reason(error) }
-    }
+fn incomplete(host: String, error: &reqwest::Error) -> HttpError {
+    HttpError::NoAnswer { host, why: reason(error) }
 }
 
 impl fmt::Debug for Http {

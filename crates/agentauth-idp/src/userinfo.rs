@@ -1,23 +1,30 @@
 //! Who the user is, where the ID token does not say it: the userinfo endpoint (OpenID Connect Core 5.3), or Descope's
 //! own `me`.
 
+use agentauth_core::claims::Claims;
 use agentauth_core::session::{RefreshFailure, User};
 use http::header::{ACCEPT, AUTHORIZATION};
 use http::{HeaderValue, Method, Request};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use url::Url;
 use zeroize::Zeroizing;
 
+use crate::problem::Problem;
 use crate::provider::Provider;
+use crate::transport::HttpError;
 
 /// The longest name or address that is kept.
 const MAX_NAME_BYTES: usize = 320;
 
-#[derive(Deserialize)]
-struct UserInfo {
-    sub: String,
-    name: Option<String>,
-    email: Option<String>,
+/// Why the userinfo endpoint said nothing that could be used.
+pub(crate) enum UserinfoFault {
+    /// No answer.
+    Http(HttpError),
+    /// A refusal.
+    Refused(Box<Problem>),
+    /// Another thing than a JSON object without duplicate members: a signed answer, a page.
+    Unreadable,
 }
 
 #[derive(Deserialize)]
@@ -38,7 +45,7 @@ impl Provider {
         user: User,
     ) -> User {
         let mut found = self.userinfo(access_token, &user.subject).await;
-        if found.is_none() {
+        if found.is_none() && self.config.oidc().is_none() {
             found = self.me(refresh_token).await.ok().filter(|me| me.subject == user.subject);
         }
         match found {
@@ -64,22 +71,31 @@ impl Provider {
 
     async fn userinfo(&self, access_token: &SecretString, subject: &str) -> Option<User> {
         let endpoint = self.metadata().await.ok()?.userinfo_endpoint.clone()?;
+        let claims = self.ask_userinfo(&endpoint, access_token).await.ok()?;
+        let text = |name: &str| kept(claims.get(name)?.as_str().map(str::to_owned));
+        let user = User { subject: text("sub")?, name: text("name"), email: text("email") };
+        (user.subject == subject && (user.name.is_some() || user.email.is_some())).then_some(user)
+    }
+
+    /// What the userinfo endpoint says of the bearer of `access_token`; about whom is for the caller to judge.
+    pub(crate) async fn ask_userinfo(
+        &self,
+        endpoint: &Url,
+        access_token: &SecretString,
+    ) -> Result<Claims, UserinfoFault> {
         let bearer = Zeroizing::new(format!("Bearer {}", access_token.expose_secret()));
-        let mut authorization = HeaderValue::from_str(&bearer).ok()?;
+        let mut authorization = HeaderValue::from_str(&bearer).map_err(|_| UserinfoFault::Unreadable)?;
         authorization.set_sensitive(true);
         let request = Request::get(endpoint.as_str())
             .header(AUTHORIZATION, authorization)
             .header(ACCEPT, "application/json")
             .body(Vec::new())
-            .ok()?;
-        let answer = self.http.send(request, None).await.ok()?;
-        let info: UserInfo = serde_json::from_slice(&answer.body).ok()?;
-        let named = kept(info.name.clone()).is_some() || kept(info.email.clone()).is_some();
-        (answer.status == http::StatusCode::OK && info.sub == subject && named).then(|| User {
-            subject: info.sub,
-            name: kept(info.name),
-            email: kept(info.email),
-        })
+            .map_err(|_| UserinfoFault::Unreadable)?;
+        let answer = self.http.send(request, None).await.map_err(UserinfoFault::Http)?;
+        if answer.status != http::StatusCode::OK {
+            return Err(UserinfoFault::Refused(Box::new(Problem::of(&answer))));
+        }
+        Claims::parse(&answer.body).map_err(|_| UserinfoFault::Unreadable)
     }
 }
 

@@ -26,6 +26,8 @@ fn grant() -> CodeGrant {
         verifier: SecretString::from("v".repeat(43)),
         redirect_uri: "http://127.0.0.1:47823/callback".to_owned(),
         nonce: "n".to_owned(),
+        max_age_seconds: None,
+        acr_values: Vec::new(),
     }
 }
 
@@ -182,6 +184,8 @@ async fn descriptions() {
                     DiscoveryError::Member(_) => "member",
                     DiscoveryError::Issuer { .. } => "issuer",
                     DiscoveryError::Origin { .. } => "origin",
+                    DiscoveryError::Unprotected { .. } => "unprotected",
+                    DiscoveryError::Moved { .. } => "moved",
                     DiscoveryError::NoS256 => "no S256",
                     _ => "something else",
                 }

@@ -229,7 +229,7 @@ fn show_is_itself_a_configuration_file() {
     let settings: serde_json::Value = serde_json::from_str(&again.out).unwrap();
     let project = settings.as_array().unwrap().iter().find(|s| s["key"] == "provider.project_id").unwrap();
     assert_eq!(project["value"], PROJECT);
-    assert!(project["origin"].as_str().unwrap().ends_with("config.toml:4"), "{project}");
+    assert!(project["origin"].as_str().unwrap().ends_with("config.toml:14"), "{project}");
 }
 
 #[test]

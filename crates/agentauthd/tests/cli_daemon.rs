@@ -152,7 +152,7 @@ fn status(phase: &str) -> Value {
         "version": "0.1.0", "pid": 1, "started_at": "2026-03-01T09:00:00Z", "profile": "default",
         "device": "device:uuid:0", "locked": false,
         "session": {"phase": phase, "user": {"subject": "U1", "name": "Ada\u{202e}", "email": "ada@example.com"}},
-        "provider": {"project_id": "P", "base_url": "https://api.descope.com", "redirect_uris": []},
+        "provider": {"kind": "descope", "issuer": "https://api.descope.com/P", "project_id": "P", "base_url": "https://api.descope.com", "redirect_uris": []},
         "keys": {"count": 0}, "secret_store": {"kind": "Secret Service", "usable": true},
         "policy": {"count": 0, "sources": []}, "audit": {"writable": true, "records": 1},
         "agents": [], "caller": {"pid": 2, "assurance": "unproven", "grade": "none", "greeted": true}, "problems": []

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use agentauth_core::claims::PlaceFault;
+
 /// Everything that is wrong with [`ProviderSettings`](super::ProviderSettings), at once.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigFaults(pub Vec<ConfigFault>);
@@ -41,6 +43,26 @@ pub enum ConfigFault {
     /// An audience is unusable.
     #[error("audience `{0}` is empty, too long or has control characters")]
     Audience(String),
+    /// The issuer of an OpenID provider is unusable.
+    #[error(
+        "issuer `{0}` is not an https url without query and fragment (http for loopback addresses only); copy it from the `issuer` of the provider's discovery document"
+    )]
+    OidcIssuer(String),
+    /// An OpenID provider knows us by a client id only.
+    #[error("no client id is given; register a public (native) client with the provider and name it")]
+    NoClientId,
+    /// A setting that only Descope has.
+    #[error("{0} is a setting of Descope, and the provider is of kind `oidc`; remove it")]
+    DescopeOnly(&'static str),
+    /// The place of a fact is no path.
+    #[error("{0}: {1}")]
+    Claim(&'static str, PlaceFault),
+    /// The resource is no URI.
+    #[error("resource `{0}` is not an absolute uri without a fragment (rfc 8707)")]
+    Resource(String),
+    /// The type of tokens that are not read.
+    #[error("the type of access tokens is given, but `opaque` ones are never read; remove one of the two")]
+    TypeOfOpaque,
     /// No port to listen on.
     #[error("no redirect port is given; list at least one or allow an ephemeral one")]
     NoPorts,

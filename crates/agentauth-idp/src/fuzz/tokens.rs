@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::json::{duplicates, is_json};
 use super::{ORIGIN, PROJECT, assert_presentable, config, now};
-use crate::jwks::{KeySet, hopeless};
+use crate::jwks::{KeyNames, KeySet, hopeless};
 use crate::transport::describe;
 
 /// The public half of the key pair that RFC 8037 appendix A prints.
@@ -28,7 +28,7 @@ const TEST_PKCS8: [u8; 48] = [
 
 static KEYS: LazyLock<KeySet> = LazyLock::new(|| {
     let document = format!(r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","kid":"k1","x":"{TEST_KEY}"}}]}}"#);
-    KeySet::parse(document.as_bytes()).expect("a usable key set")
+    KeySet::parse(document.as_bytes(), KeyNames::Required).expect("a usable key set")
 });
 static SIGNING_KEY: LazyLock<EncodingKey> = LazyLock::new(|| EncodingKey::from_ed_der(&TEST_PKCS8));
 static SESSION: LazyLock<SessionExpectation> = LazyLock::new(|| SessionExpectation {
@@ -84,7 +84,7 @@ fn whole(token: &str) {
         }
         Err(fault) => assert_presentable(&fault.to_string()),
     }
-    if let Ok(header) = hopeless(token) {
+    if let Ok(header) = hopeless(token, KeyNames::Required) {
         assert!(ALLOWED_ALGORITHMS.contains(&header.alg.as_str()), "worth a fetch: {}", header.alg);
         assert!(header.kid.is_some());
     }
@@ -172,7 +172,7 @@ fn claims(payload: &[u8]) {
 
 /// A published key set.
 pub fn jwks(input: &[u8]) {
-    let set = match KeySet::parse(input) {
+    let set = match KeySet::parse(input, KeyNames::Required) {
         Ok(set) => set,
         Err(fault) => return assert_presentable(&describe(&fault)),
     };
@@ -185,7 +185,7 @@ pub fn jwks(input: &[u8]) {
     let published = document.get("keys").and_then(Value::as_array).expect("a list of keys");
     let ids: Vec<&str> = set.ids().collect();
     assert!(!ids.is_empty() && ids.len() + set.ignored() == published.len());
-    let again = KeySet::parse(input).expect("the same document");
+    let again = KeySet::parse(input, KeyNames::Required).expect("the same document");
     assert!(again.ids().eq(ids.iter().copied()));
     for kid in &ids {
         assert!(!kid.is_empty() && kid.len() <= 512 && set.contains(kid));

@@ -93,8 +93,8 @@ impl Verdict {
     fn of(loaded: &Loaded, overlaps: Vec<String>, rules: RulesReport) -> Self {
         let mut notes = loaded.notes.clone();
         notes.extend(overlaps);
-        if loaded.config.provider.project_id.is_none() {
-            let note = "no project is named, so nobody can log in; run `agentauthd setup`";
+        if !loaded.config.provider.is_named() {
+            let note = "no provider is named, so nobody can log in; run `agentauthd setup`";
             notes.push(addressed(&loaded.config.profile, note).into_owned());
         }
         notes.extend(rules.notes);

@@ -130,9 +130,9 @@ fn provider(page: &mut Page, status: &Status, now: Timestamp) {
     let provider = &status.provider;
     let last = provider.last_reached_at.map(|at| format!(" {}", relative(now, at))).unwrap_or_default();
     match provider.reachable {
-        _ if provider.project_id.is_empty() => {
+        _ if provider.issuer.is_none() => {
             page.fact("provider", BAD, "not configured");
-            page.more("name the project with `agentauthd setup`");
+            page.more("name it with `agentauthd setup`");
             return;
         }
         Some(true) => page.fact("provider", GOOD, &format!("reached{last}")),
@@ -145,11 +145,12 @@ fn provider(page: &mut Page, status: &Status, now: Timestamp) {
         }
         None => page.fact("provider", Style::new(), "not asked yet"),
     }
-    page.more(&format!(
-        "{FAINT}{}, project {}{FAINT:#}",
-        display_safe(provider.base_url.trim_end_matches('/')),
-        display_safe(&provider.project_id)
-    ));
+    let place = display_safe(provider.base_url.trim_end_matches('/'));
+    page.more(&match (&provider.project_id, &provider.issuer) {
+        (Some(project), _) => format!("{FAINT}{place}, project {}{FAINT:#}", display_safe(project)),
+        (None, Some(issuer)) => format!("{FAINT}{}{FAINT:#}", display_safe(issuer)),
+        (None, None) => format!("{FAINT}{place}{FAINT:#}"),
+    });
 }
 
 fn keys(page: &mut Page, status: &Status, now: Timestamp) {

@@ -19,6 +19,7 @@ fn status() -> Status {
             "next_refresh_at": "2026-03-01T12:04:00Z"
         },
         "provider": {
+            "kind": "descope", "issuer": "https://api.descope.com/P2abcdefghijklmnopqrstuvwxyz",
             "project_id": "P2abcdefghijklmnopqrstuvwxyz", "base_url": "https://api.descope.com/",
             "reachable": true, "last_reached_at": "2026-03-01T11:57:30Z",
             "redirect_uris": ["http://127.0.0.1:47823/callback"]
@@ -127,8 +128,8 @@ fn nobody_is_logged_in_or_the_login_is_over() {
     }))
     .unwrap();
     assert!(plain(&status).contains("login        the login of Ada is over: revoked at the provider\n"));
-    status.provider.project_id = String::new();
-    assert!(plain(&status).contains("name the project with `agentauthd setup`"));
+    status.provider.issuer = None;
+    assert!(plain(&status).contains("name it with `agentauthd setup`"));
 }
 
 #[test]

@@ -46,6 +46,12 @@ impl Logout {
                 (true, false) => "Logged out on this machine.",
             })?;
         }
+        if let Some(url) = answer.sign_out_url.as_deref().filter(|_| !self.json) {
+            let url = display_safe_within(url, 2048);
+            output::say(&format!(
+                "The browser may still be signed in at the provider. To end that too, open {url}"
+            ));
+        }
         for failure in &answer.failures {
             output::say(&format!("{WARN}warning:{WARN:#} {}", display_safe_within(failure, 2048)));
         }

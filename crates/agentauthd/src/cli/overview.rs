@@ -157,7 +157,7 @@ impl Entry {
             Ok(loaded) => {
                 let provider = &loaded.config.provider;
                 let base_url = provider.base_url.as_ref().map(|url| url.to_string());
-                entry.provider = provider.project_id.clone().or(base_url);
+                entry.provider = provider.issuer.clone().or(provider.project_id.clone()).or(base_url);
                 Some(entry.ask(loaded.config.paths.socket, uid).await)
             }
             Err(faults) => {
@@ -190,8 +190,7 @@ impl Entry {
         match client.status().await {
             Ok(status) => {
                 self.state = State::Running;
-                self.provider =
-                    Some(status.provider.project_id.clone()).filter(|project| !project.is_empty());
+                self.provider = status.provider.project_id.clone().or(status.provider.issuer.clone());
                 self.problems.extend(status.problems.iter().cloned());
                 self.status = Some(Box::new(status));
             }

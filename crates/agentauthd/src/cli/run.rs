@@ -53,7 +53,7 @@ impl Run {
 fn ask_for_passphrase(config: &Config) -> Result<Option<SecretString>, Failure> {
     let asks = config.secrets.store == StoreKind::File
         && config.secrets.passphrase_file.is_none()
-        && config.provider.project_id.is_some()
+        && config.provider.is_named()
         && std::io::stdin().is_terminal();
     if !asks {
         return Ok(None);

@@ -3,13 +3,14 @@
 use std::io::IsTerminal;
 
 use agentauth_core::text::display_safe_within;
+use agentauth_idp::Preset;
 use clap::Args;
 use dialoguer::Input;
 
 use super::edit::Edited;
 use super::output::{self, STRONG, WARN};
 use super::{Context, Exit, Failure};
-use crate::config::{DEFAULT_PROFILE, Login, Origin, free_ports, judge};
+use crate::config::{DEFAULT_PROFILE, Login, Origin, ProviderKind, free_ports, judge};
 
 /// Write the configuration, and say what to register with the provider. Other keys in the file stay as they are.
 #[derive(Debug, Args)]
@@ -20,6 +21,15 @@ pub(super) struct Setup {
     /// The provider's base URL, if it does not follow from the project.
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
+    /// The issuer of another OpenID provider than Descope, as its discovery document has it.
+    #[arg(long, value_name = "URL", requires = "client_id", conflicts_with_all = ["project_id", "base_url"])]
+    issuer: Option<String>,
+    /// The client that was registered there: a public (native) one, without a secret.
+    #[arg(long, value_name = "ID", requires = "issuer")]
+    client_id: Option<String>,
+    /// The product behind the issuer, such as keycloak or auth0: it says where roles and permissions are.
+    #[arg(long, value_name = "NAME", requires = "issuer")]
+    preset: Option<String>,
     /// Ask nothing, and replace what is set already.
     #[arg(long)]
     yes: bool,
@@ -28,12 +38,35 @@ pub(super) struct Setup {
 /// The keys that setup sets, below `[provider]`.
 const PROJECT: &str = "project_id";
 const BASE_URL: &str = "base_url";
+/// Those for a provider of another kind.
+const KIND: &str = "kind";
 
 impl Setup {
     pub(super) fn run(self, context: &Context<'_>) -> Result<Exit, Failure> {
         let provider = &context.loaded.config.provider;
         let asks = !self.yes && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
         let mut file = Edited::open(&context.loaded.user_file).map_err(told)?;
+        if let (Some(issuer), Some(client_id)) = (&self.issuer, &self.client_id) {
+            let preset = self.preset.clone().unwrap_or_else(|| provider.preset.as_str().to_owned());
+            let kind = ProviderKind::Oidc.as_str();
+            let mut keys =
+                vec![(KIND, kind), ("issuer", issuer), ("client_id", client_id), ("preset", &preset)];
+            // Empty means not set: what names the one kind is at fault beside the other.
+            keys.extend(
+                [PROJECT, BASE_URL]
+                    .map(|key| (key, ""))
+                    .iter()
+                    .filter(|(key, _)| file.text("provider", key).is_some()),
+            );
+            return self.write(&mut file, &keys, asks, context);
+        }
+        if provider.kind == ProviderKind::Oidc && self.project_id.is_none() {
+            return Err(Failure::Usage(
+                "the configured provider is of kind \"oidc\"; give `--issuer URL --client-id ID` to name another, or \
+                 `--project-id ID` for Descope"
+                    .to_owned(),
+            ));
+        }
 
         let current =
             file.text("provider", PROJECT).map(str::to_owned).or_else(|| provider.project_id.clone());
@@ -62,23 +95,45 @@ impl Setup {
             )?,
             (None, current) => current.unwrap_or_default(),
         };
-        for (key, text) in [("provider.project_id", &project), ("provider.base_url", &base_url)] {
-            judge(key, text).map_err(|wrong| Failure::Usage(format!("`{key}`: {wrong}")))?;
-        }
-        self.put(&mut file, PROJECT, &project, asks)?;
+        let mut keys = vec![(PROJECT, project.as_str())];
         if !base_url.is_empty() || file.text("provider", BASE_URL).is_some() {
-            self.put(&mut file, BASE_URL, &base_url, asks)?;
+            keys.push((BASE_URL, &base_url));
         }
-        let login = self.ports(&mut file, context)?;
+        if file.text("provider", KIND).is_some() {
+            keys.push((KIND, ProviderKind::Descope.as_str()));
+        }
+        if file.text("provider", "issuer").is_some() {
+            keys.extend([("issuer", ""), ("client_id", ""), ("preset", Preset::Generic.as_str())]);
+        }
+        self.write(&mut file, &keys, asks, context)
+    }
+
+    /// Judges and writes what names the provider, and says what is left to do.
+    fn write(
+        &self,
+        file: &mut Edited,
+        keys: &[(&'static str, &str)],
+        asks: bool,
+        context: &Context<'_>,
+    ) -> Result<Exit, Failure> {
+        for (key, text) in keys {
+            let key = format!("provider.{key}");
+            judge(&key, text).map_err(|wrong| Failure::Usage(format!("`{key}`: {wrong}")))?;
+        }
+        for (key, text) in keys {
+            self.put(file, key, text, asks)?;
+        }
+        let login = self.ports(file, context)?;
         if file.changed() {
             let path = file.save().map_err(told)?;
             output::say(&format!("Wrote {}.", path.display()));
         } else {
-            output::say("Nothing to change: the project is set already.");
+            output::say("Nothing to change: the provider is set already.");
         }
-        for key in ["provider.project_id", "provider.base_url"] {
+        for (key, _) in keys {
+            let key = format!("provider.{key}");
             if let origin @ (Origin::Admin { .. } | Origin::Environment { .. } | Origin::Flag { .. }) =
-                context.loaded.origins.of(key)
+                context.loaded.origins.of(&key)
             {
                 output::say(&format!("{WARN}note:{WARN:#} `{key}` is overridden by {origin}"));
             }

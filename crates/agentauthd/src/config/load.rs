@@ -11,7 +11,7 @@ use super::places::{self, PROFILES};
 use super::profiles::Chosen;
 use super::toml_file::{self, Entry, Origin};
 use super::value::Value;
-use super::{Config, DEFAULT_PROFILE, trust};
+use super::{Config, DEFAULT_PROFILE, kinds, trust};
 use crate::environment::Environment;
 
 /// The administrator's directory. What `config.toml` there sets cannot be overridden by a user, in any profile; what
@@ -178,14 +178,17 @@ fn lay(
         });
         return (None, layers.faults);
     };
-    let (config, origins, faults) = layers.apply(defaults);
+    let (mut config, origins, faults) = layers.apply(defaults);
     layers.faults.extend(faults);
+    let passed_over = kinds::pass_over(&mut config, &origins);
     layers.faults.extend(contradictions(&config, &origins));
+    layers.faults.extend(kinds::contradictions(&config.provider, &origins));
     let needless = environment.needless_credentials().iter().map(|name| {
         format!("{name} is set in the environment; agentauthd never needs it, so unset it where agentauthd is started")
     });
     let ignored = profile.notes(&ignored, &user_file);
-    let notes = needless.chain(ignored).chain(layers.misplaced(environment, &origins)).collect();
+    let notes =
+        needless.chain(ignored).chain(passed_over).chain(layers.misplaced(environment, &origins)).collect();
     (Some(Loaded { config, origins, files: layers.files, user_file, notes }), layers.faults)
 }
 

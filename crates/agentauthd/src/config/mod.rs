@@ -5,6 +5,7 @@
 //! variable and a flag are parsed and bounded alike, and the administrator's file can pin every one of them.
 
 mod fault;
+mod kinds;
 mod load;
 #[cfg(test)]
 mod machine;
@@ -18,7 +19,7 @@ mod value;
 use std::path::PathBuf;
 
 use agentauth_core::SignedDuration;
-use agentauth_idp::{Loopback, NetworkSettings, RedirectConfig};
+use agentauth_idp::{AccessTokenForm, AccessTokenType, Loopback, NetworkSettings, Preset, RedirectConfig};
 use url::Url;
 
 pub use agentauth_ipc::location::DEFAULT_PROFILE;
@@ -58,7 +59,27 @@ pub struct Config {
 /// Who says who the user is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Provider {
-    /// The Descope project. Without it nobody can log in.
+    /// What kind of provider it is.
+    pub kind: ProviderKind,
+    /// The issuer of any OpenID provider.
+    pub issuer: Option<String>,
+    /// The product that serves it.
+    pub preset: Preset,
+    /// Where its tokens have the roles, if not where the preset says.
+    pub roles_claim: Option<String>,
+    /// Where they have the permissions.
+    pub permissions_claim: Option<String>,
+    /// Where they have the tenant.
+    pub tenant_claim: Option<String>,
+    /// `audience` of the authorization request.
+    pub audience: Option<String>,
+    /// `resource` of all requests (RFC 8707).
+    pub resource: Option<String>,
+    /// What the access tokens are.
+    pub access_token: AccessTokenForm,
+    /// How JWT access tokens are typed, if not as the preset says.
+    pub access_token_type: Option<AccessTokenType>,
+    /// The Descope project. Without it nobody can log in to Descope.
     pub project_id: Option<String>,
     /// The provider's base URL; derived from the project if absent. HTTPS, or HTTP on a loopback host.
     pub base_url: Option<Url>,
@@ -78,6 +99,39 @@ pub struct Provider {
     pub audiences: Vec<String>,
     /// Which of the provider's two ways refreshes a session.
     pub refresh: RefreshRoute,
+}
+
+impl Provider {
+    /// Whether it is said which provider it is; else nobody can log in.
+    #[must_use]
+    pub fn is_named(&self) -> bool {
+        match self.kind {
+            ProviderKind::Descope => self.project_id.is_some(),
+            ProviderKind::Oidc => self.issuer.is_some(),
+        }
+    }
+}
+
+/// What kind of provider says who the user is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProviderKind {
+    /// Descope, by its project.
+    Descope,
+    /// Any OpenID provider, by its issuer.
+    Oidc,
+}
+
+impl ProviderKind {
+    const ALL: [Self; 2] = [Self::Descope, Self::Oidc];
+
+    /// The word in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Descope => "descope",
+            Self::Oidc => "oidc",
+        }
+    }
 }
 
 /// Which of the provider's two ways refreshes a session.

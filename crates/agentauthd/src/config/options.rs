@@ -1,12 +1,15 @@
 //! The one list of options: name, variables, bounds, and where each goes in [`Config`].
 
 use agentauth_core::SignedDuration;
-use agentauth_idp::{ConfigFault, Loopback, ProviderConfig, ProviderSettings, RedirectConfig};
+use agentauth_idp::{
+    AccessTokenForm, AccessTokenType, ConfigFault, Loopback, OidcSettings, Preset, ProviderConfig,
+    ProviderSettings, RedirectConfig,
+};
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
 use super::value::{self, Shape, Value, Wrong};
-use super::{Config, DEFAULT_PROFILE, LogFormat, RefreshRoute, StoreKind, places};
+use super::{Config, DEFAULT_PROFILE, LogFormat, ProviderKind, RefreshRoute, StoreKind, places};
 use crate::environment::Environment;
 
 /// One option.
@@ -36,6 +39,108 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
         shape: Shape::Text,
         set: |config, value| value::profile(value).map(|parsed| config.profile = parsed),
         show: |config| text(&config.profile),
+    },
+    OptionSpec {
+        key: "provider.kind",
+        variables: &["AGENTAUTHD_PROVIDER_KIND"],
+        shape: Shape::Text,
+        set: |config, value| {
+            value::choice(value, &ProviderKind::ALL, ProviderKind::as_str)
+                .map(|parsed| config.provider.kind = parsed)
+        },
+        show: |config| text(config.provider.kind.as_str()),
+    },
+    OptionSpec {
+        key: "provider.issuer",
+        variables: &["AGENTAUTHD_PROVIDER_ISSUER"],
+        shape: Shape::Text,
+        set: |config, value| {
+            config.provider.issuer = oidc_text(value, |oidc, text| oidc.issuer = text)?;
+            Ok(())
+        },
+        show: |config| maybe(config.provider.issuer.as_deref()),
+    },
+    OptionSpec {
+        key: "provider.preset",
+        variables: &["AGENTAUTHD_PROVIDER_PRESET"],
+        shape: Shape::Text,
+        set: |config, value| {
+            value::choice(value, &Preset::ALL, Preset::as_str).map(|parsed| config.provider.preset = parsed)
+        },
+        show: |config| text(config.provider.preset.as_str()),
+    },
+    OptionSpec {
+        key: "provider.roles_claim",
+        variables: &["AGENTAUTHD_PROVIDER_ROLES_CLAIM"],
+        shape: Shape::Text,
+        set: |config, value| {
+            config.provider.roles_claim = oidc_text(value, |oidc, text| oidc.roles_claim = Some(text))?;
+            Ok(())
+        },
+        show: |config| maybe(config.provider.roles_claim.as_deref()),
+    },
+    OptionSpec {
+        key: "provider.permissions_claim",
+        variables: &["AGENTAUTHD_PROVIDER_PERMISSIONS_CLAIM"],
+        shape: Shape::Text,
+        set: |config, value| {
+            config.provider.permissions_claim =
+                oidc_text(value, |oidc, text| oidc.permissions_claim = Some(text))?;
+            Ok(())
+        },
+        show: |config| maybe(config.provider.permissions_claim.as_deref()),
+    },
+    OptionSpec {
+        key: "provider.tenant_claim",
+        variables: &["AGENTAUTHD_PROVIDER_TENANT_CLAIM"],
+        shape: Shape::Text,
+        set: |config, value| {
+            config.provider.tenant_claim = oidc_text(value, |oidc, text| oidc.tenant_claim = Some(text))?;
+            Ok(())
+        },
+        show: |config| maybe(config.provider.tenant_claim.as_deref()),
+    },
+    OptionSpec {
+        key: "provider.audience",
+        variables: &["AGENTAUTHD_PROVIDER_AUDIENCE"],
+        shape: Shape::Text,
+        set: |config, value| {
+            config.provider.audience = oidc_text(value, |oidc, text| oidc.audience = Some(text))?;
+            Ok(())
+        },
+        show: |config| maybe(config.provider.audience.as_deref()),
+    },
+    OptionSpec {
+        key: "provider.resource",
+        variables: &["AGENTAUTHD_PROVIDER_RESOURCE"],
+        shape: Shape::Text,
+        set: |config, value| {
+            config.provider.resource = oidc_text(value, |oidc, text| oidc.resource = Some(text))?;
+            Ok(())
+        },
+        show: |config| maybe(config.provider.resource.as_deref()),
+    },
+    OptionSpec {
+        key: "provider.access_token",
+        variables: &["AGENTAUTHD_PROVIDER_ACCESS_TOKEN"],
+        shape: Shape::Text,
+        set: |config, value| {
+            value::choice(value, &AccessTokenForm::ALL, AccessTokenForm::as_str)
+                .map(|parsed| config.provider.access_token = parsed)
+        },
+        show: |config| text(config.provider.access_token.as_str()),
+    },
+    OptionSpec {
+        key: "provider.access_token_type",
+        variables: &["AGENTAUTHD_PROVIDER_ACCESS_TOKEN_TYPE"],
+        shape: Shape::Text,
+        set: |config, value| {
+            config.provider.access_token_type = value::optional(value, |value| {
+                value::choice(value, &AccessTokenType::ALL, AccessTokenType::as_str)
+            })?;
+            Ok(())
+        },
+        show: |config| maybe(config.provider.access_token_type.map(AccessTokenType::as_str)),
     },
     OptionSpec {
         key: "provider.project_id",
@@ -399,6 +504,24 @@ fn judged_text(
     let text = value::optional(value, value::text)?;
     if let Some(text) = text.clone() {
         provider_accepts(|settings| fill(settings, text))?;
+    }
+    Ok(text)
+}
+
+/// The same for a setting that only any other OpenID provider has.
+fn oidc_text(value: &Value, fill: impl FnOnce(&mut OidcSettings, String)) -> Result<Option<String>, Wrong> {
+    let text = value::optional(value, value::text)?;
+    if let Some(text) = text.clone() {
+        let mut oidc =
+            OidcSettings { issuer: "https://issuer.example".to_owned(), ..OidcSettings::default() };
+        fill(&mut oidc, text);
+        provider_accepts(|settings| {
+            *settings = ProviderSettings {
+                oidc: Some(oidc),
+                client_id: Some("client".to_owned()),
+                ..ProviderSettings::default()
+            };
+        })?;
     }
     Ok(text)
 }

@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 
 use agentauth_core::SignedDuration;
-use agentauth_idp::{DEFAULT_PORTS, DEFAULT_SCOPES, Loopback, NetworkSettings, RedirectConfig};
+use agentauth_idp::{
+    AccessTokenForm, DEFAULT_PORTS, DEFAULT_SCOPES, Loopback, NetworkSettings, Preset, RedirectConfig,
+};
 use agentauth_ipc::location::{self, Location, LocationError};
 
 use super::{
-    Checks, Config, DEFAULT_PROFILE, Log, LogFormat, Login, Paths, Provider, RefreshRoute, Secrets, Session,
-    StoreKind,
+    Checks, Config, DEFAULT_PROFILE, Log, LogFormat, Login, Paths, Provider, ProviderKind, RefreshRoute,
+    Secrets, Session, StoreKind,
 };
 use crate::environment::Environment;
 
@@ -54,6 +56,16 @@ pub(super) fn defaults(environment: &Environment, profile: &str) -> Option<Confi
     Some(Config {
         profile: profile.to_owned(),
         provider: Provider {
+            kind: ProviderKind::Descope,
+            issuer: None,
+            preset: Preset::Generic,
+            roles_claim: None,
+            permissions_claim: None,
+            tenant_claim: None,
+            audience: None,
+            resource: None,
+            access_token: AccessTokenForm::Auto,
+            access_token_type: None,
             project_id: None,
             base_url: None,
             client_id: None,

@@ -39,7 +39,11 @@ pub(crate) struct ProviderSide {
     pub(crate) keeper: KeeperHandle,
     pub(crate) logins: Logins,
     pub(crate) keys: Arc<Keys>,
-    pub(crate) project_id: String,
+    /// What kind of provider it is, as the configuration says it.
+    pub(crate) kind: &'static str,
+    pub(crate) issuer: String,
+    /// Descope's project.
+    pub(crate) project_id: Option<String>,
     pub(crate) base_url: String,
     pub(crate) redirect_uris: Vec<String>,
     pub(crate) store_kind: &'static str,

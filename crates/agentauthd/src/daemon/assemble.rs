@@ -12,7 +12,9 @@ use agentauth_core::snapshot::Snapshot;
 use agentauth_host::clock::{SteadyClock, SystemClock};
 use agentauth_host::device::{DeviceError, DeviceId};
 use agentauth_host::harden;
-use agentauth_idp::{ConfigFaults, HttpError, Provider, ProviderConfig, ProviderSettings, RefreshVia};
+use agentauth_idp::{
+    ConfigFaults, HttpError, OidcSettings, Provider, ProviderConfig, ProviderSettings, RefreshVia,
+};
 use agentauth_ipc::{HashCache, IdentifyError, ListenError, Listener, ProcIdentifier, listen};
 use agentauth_store::{ClaimError, LateAgeFile, Memory, ProfileName, SecretStore, StateDb, StateError};
 use secrecy::SecretString;
@@ -28,7 +30,7 @@ use super::pause::Pause;
 use super::record;
 use super::recorder::Recorder;
 use super::state::State;
-use crate::config::{Config, RefreshRoute, StoreKind};
+use crate::config::{Config, ProviderKind, RefreshRoute, StoreKind};
 
 /// How many digests of executables are remembered.
 const DIGESTS: usize = 1024;
@@ -158,7 +160,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         locked,
         quarantined_device: false,
         quarantined_agents: imbl::HashSet::new(),
-        session: if config.provider.project_id.is_some() {
+        session: if config.provider.is_named() {
             let why = "the keychain has not been read yet";
             SessionState::Unverified { user: None, since: now, why: why.to_owned() }
         } else {
@@ -252,7 +254,8 @@ fn provider_side(
     let store_kind = store.describe();
     let keys = Arc::new(provider.keys(Some(state_directory.join("jwks.json")), clock.now()));
     let settings = provider.config();
-    let (project_id, base_url) = (settings.project_id().to_owned(), settings.base_url().to_string());
+    let (project_id, base_url) = (settings.project_id().map(str::to_owned), settings.base_url().to_string());
+    let (kind, issuer) = (config.provider.kind.as_str(), settings.issuer());
     let redirect_uris = settings.redirect_uris();
     let (keeper, handle) = Keeper::new(
         keeper::Parts {
@@ -289,7 +292,17 @@ fn provider_side(
         device,
     });
     Ok((
-        ProviderSide { keeper: handle, logins, keys, project_id, base_url, redirect_uris, store_kind },
+        ProviderSide {
+            keeper: handle,
+            logins,
+            keys,
+            kind,
+            issuer,
+            project_id,
+            base_url,
+            redirect_uris,
+            store_kind,
+        },
         keeper,
     ))
 }
@@ -306,12 +319,26 @@ fn listener(config: &Config, owner_uid: u32) -> Result<Listener, ListenError> {
     }
 }
 
-/// The provider as its crate wants it; `None` where no project is configured.
+/// The provider as its crate wants it; `None` where none is configured.
 pub(crate) fn provider_config(config: &Config) -> Result<Option<ProviderConfig>, ConfigFaults> {
     let provider = &config.provider;
-    let Some(project_id) = &provider.project_id else { return Ok(None) };
+    if !provider.is_named() {
+        return Ok(None);
+    }
+    let oidc = (provider.kind == ProviderKind::Oidc).then(|| OidcSettings {
+        issuer: provider.issuer.clone().unwrap_or_default(),
+        preset: provider.preset,
+        roles_claim: provider.roles_claim.clone(),
+        permissions_claim: provider.permissions_claim.clone(),
+        tenant_claim: provider.tenant_claim.clone(),
+        audience: provider.audience.clone(),
+        resource: provider.resource.clone(),
+        access_token: provider.access_token,
+        access_token_type: provider.access_token_type,
+    });
     ProviderConfig::new(ProviderSettings {
-        project_id: project_id.clone(),
+        oidc,
+        project_id: provider.project_id.clone().unwrap_or_default(),
         base_url: provider.base_url.as_ref().map(ToString::to_string),
         client_id: provider.client_id.clone(),
         scopes: Some(provider.scopes.clone()),

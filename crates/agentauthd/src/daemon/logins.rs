@@ -9,8 +9,8 @@ use std::time::Duration;
 use agentauth_core::session::User;
 use agentauth_core::{Clock, SignedDuration, Timestamp};
 use agentauth_idp::{
-    CodeGrant, CompleteError, DeviceAttempt, DeviceError, DeviceLogin, DevicePrompt, Keys, LoggedIn, Login,
-    LoginAttempt, LoginError, LoginOptions, Outcome, Provider, Responder, TokenFault,
+    Carrier, CodeGrant, CompleteError, DeviceAttempt, DeviceError, DeviceLogin, DevicePrompt, Keys, LoggedIn,
+    Login, LoginAttempt, LoginError, LoginOptions, Outcome, Provider, Responder, TokenFault,
 };
 use agentauth_store::{ProfileName, StateDb};
 use tokio::sync::watch;
@@ -345,14 +345,21 @@ impl Progress {
 }
 
 fn new_login(done: LoggedIn, method: LoginMethod, logouts: u64) -> NewLogin {
+    let original = done.accepted.id.original();
     NewLogin {
         method,
         logouts,
         issuer: done.accepted.id.issuer,
         user: done.accepted.user,
         refresh_token: done.tokens.refresh_token,
-        session_token: done.tokens.access_token,
+        session_token: match done.accepted.session.carrier {
+            Carrier::AccessToken => Some(done.tokens.access_token),
+            Carrier::IdToken => Some(done.tokens.id_token.clone()),
+            Carrier::Userinfo => None,
+        },
         session: done.accepted.session,
+        id_token: done.tokens.id_token,
+        original: Some(original),
     }
 }
 

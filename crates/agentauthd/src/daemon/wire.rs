@@ -155,6 +155,7 @@ pub(crate) fn logged_out(done: LoggedOut) -> api::LogoutResponse {
         revoked_at_provider: done.revoked_at_provider,
         secret_removed: done.secret_removed,
         failures: done.failures,
+        sign_out_url: done.sign_out_url,
     }
 }
 
@@ -209,7 +210,9 @@ pub(crate) fn status(app: &App, pid: u32, facts: &CallerFacts, grade: Grade, now
         locked: snapshot.locked,
         session: session(&snapshot.session, &view, app.about.tenant.as_deref(), now),
         provider: api::ProviderStatus {
-            project_id: side.map(|side| side.project_id.clone()).unwrap_or_default(),
+            kind: side.map(|side| side.kind.to_owned()),
+            issuer: side.map(|side| side.issuer.clone()),
+            project_id: side.and_then(|side| side.project_id.clone()),
             base_url: side.map(|side| side.base_url.clone()).unwrap_or_default(),
             reachable: view.reachable,
             last_reached_at: view.last_reached_at,
@@ -355,8 +358,9 @@ fn problems(
 ) -> Vec<String> {
     let mut problems = app.about.problems.clone();
     if app.provider.is_none() {
-        problems
-            .push("no project is configured: run `agentauthd setup`, then start the daemon again".to_owned());
+        problems.push(
+            "no provider is configured: run `agentauthd setup`, then start the daemon again".to_owned(),
+        );
     }
     if let SessionState::Over { why, .. } = &snapshot.session {
         problems.push(why.message().to_owned());

@@ -178,9 +178,10 @@ fn other_configuration(facts: &Facts, status: &Status) -> Option<Finding> {
         }
     };
     compare("profile", &status.profile, &facts.profile);
-    let (project, base_url, redirect_uris) = facts.provider.clone().unwrap_or_default();
-    compare("project", &status.provider.project_id, &project);
-    if status.provider.project_id == project {
+    let (issuer, base_url, redirect_uris) = facts.provider.clone().unwrap_or_default();
+    let theirs = status.provider.issuer.as_deref().unwrap_or_default();
+    compare("provider", theirs, &issuer);
+    if theirs == issuer {
         compare("base URL", &status.provider.base_url, &base_url);
         compare("redirect URLs", &status.provider.redirect_uris.join(" "), &redirect_uris.join(" "));
     }

@@ -10,7 +10,7 @@ fn status() -> Status {
     serde_json::from_value(json!({
         "version": env!("CARGO_PKG_VERSION"), "pid": 42, "started_at": "2026-03-01T10:00:00Z", "profile": "default",
         "device": "device:uuid:1", "locked": false, "session": {"phase": "logged_out"},
-        "provider": {"project_id": "P1", "base_url": "https://api.descope.com/", "redirect_uris": ["http://127.0.0.1:1/c"]},
+        "provider": {"kind": "descope", "issuer": "https://api.descope.com/P1", "project_id": "P1", "base_url": "https://api.descope.com/", "redirect_uris": ["http://127.0.0.1:1/c"]},
         "keys": {"count": 1}, "secret_store": {"kind": "memory", "usable": true},
         "policy": {"count": 1, "sources": []}, "audit": {"writable": true, "records": 1}, "agents": [],
         "caller": {"pid": 1, "assurance": "unproven", "grade": "none", "greeted": true}, "problems": []
@@ -27,7 +27,7 @@ fn facts(reached: Reached) -> Facts {
         state_dir: "/state".into(),
         profile: "default".to_owned(),
         provider: Some((
-            "P1".to_owned(),
+            "https://api.descope.com/P1".to_owned(),
             "https://api.descope.com/".to_owned(),
             vec!["http://127.0.0.1:1/c".to_owned()],
         )),
@@ -73,7 +73,11 @@ fn a_daemon_is_held_against_what_is_known() {
     let cases: [(Change, Code, Severity); 7] = [
         (|s| s.version = "0.0.1".to_owned(), Code::DaemonOtherVersion, Severity::Warning),
         (|s| s.profile = "dev".to_owned(), Code::DaemonOtherConfiguration, Severity::Warning),
-        (|s| s.provider.project_id = "P2".to_owned(), Code::DaemonOtherConfiguration, Severity::Warning),
+        (
+            |s| s.provider.issuer = Some("https://api.descope.com/P2".to_owned()),
+            Code::DaemonOtherConfiguration,
+            Severity::Warning,
+        ),
         (|s| s.provider.redirect_uris.clear(), Code::DaemonOtherConfiguration, Severity::Warning),
         (|s| s.locked = true, Code::DaemonPaused, Severity::Note),
         (

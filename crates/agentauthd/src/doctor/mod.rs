@@ -147,9 +147,11 @@ pub async fn examine(subject: Examination<'_>) -> Report {
         record_holder,
         state_dir: config.paths.state_dir.clone(),
         profile: config.profile.clone(),
-        provider: provider.as_ref().ok().and_then(Option::as_ref).map(|provider| {
-            (provider.project_id().to_owned(), provider.base_url().to_string(), provider.redirect_uris())
-        }),
+        provider: provider
+            .as_ref()
+            .ok()
+            .and_then(Option::as_ref)
+            .map(|provider| (provider.issuer(), provider.base_url().to_string(), provider.redirect_uris())),
         provider_fails,
         comparable: subject.faults.is_empty(),
     }));
@@ -164,7 +166,7 @@ pub async fn examine(subject: Examination<'_>) -> Report {
 }
 
 fn judge_login(status: &Status, config: &Config, clock: &dyn Clock) -> Vec<Finding> {
-    if status.provider.project_id.is_empty() {
+    if status.provider.issuer.is_none() {
         return Vec::new();
     }
     let tenant = config.provider.tenant.as_deref();
@@ -185,7 +187,7 @@ fn judge_project(
         _ if faults.iter().any(explains) => Vec::new(),
         Ok(None) => vec![Finding::error(
             Code::ProjectMissing,
-            "no project is configured",
+            "no provider is configured",
             "run `agentauthd setup`, or set `provider.project_id`",
         )],
         Err(faults) => configuration::judge_provider(faults),
@@ -199,8 +201,9 @@ async fn ask_provider(
     clock: &dyn Clock,
 ) -> Vec<Finding> {
     let Ok(Some(provider)) = provider else { return Vec::new() };
-    let mut found: Vec<_> =
-        provider::judge_region(provider.project_id(), provider.base_url()).into_iter().collect();
+    let region =
+        provider.project_id().and_then(|project| provider::judge_region(project, provider.base_url()));
+    let mut found: Vec<_> = region.into_iter().collect();
     if offline {
         let todo = "run this without `--offline`";
         found.push(Finding::note(Code::ProviderSkipped, "the provider was not asked", todo));

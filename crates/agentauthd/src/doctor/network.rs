@@ -103,8 +103,10 @@ async fn examine_authorization(provider: &Provider, metadata: &Metadata) -> Vec<
         let plain_scope = AuthorizationProbe { scopes: vec!["openid".to_owned()], ..refused.clone() };
         let localhost =
             AuthorizationProbe { redirect_uri: uri.replace("127.0.0.1", "localhost"), ..refused.clone() };
-        let known_client =
-            AuthorizationProbe { client_id: config.project_id().to_owned(), ..refused.clone() };
+        let known_client = AuthorizationProbe {
+            client_id: config.project_id().unwrap_or(config.client_id()).to_owned(),
+            ..refused.clone()
+        };
         let vary = |probe: AuthorizationProbe| async {
             // The same request again would tell nothing.
             if probe == refused { None } else { outcome(try_one(probe).await) }
@@ -120,7 +122,7 @@ async fn examine_authorization(provider: &Provider, metadata: &Metadata) -> Vec<
     }
     found.extend(authorization::judge(&Facts {
         client_id: config.client_id().to_owned(),
-        client_is_project: config.client_id() == config.project_id(),
+        client_is_project: config.project_id() == Some(config.client_id()),
         flow: config.flow().map(str::to_owned),
         tenant: config.tenant().map(str::to_owned),
         scopes: config.scopes().to_vec(),

@@ -47,12 +47,12 @@ pub(super) fn judge_description(
     };
     match error {
         DiscoveryError::Http(error) => judge_obstacle(error),
-        DiscoveryError::Status { problem, project } => judge_status(problem, project, at),
+        DiscoveryError::Status { problem, realm } => judge_status(problem, realm, at),
         DiscoveryError::Issuer { expected, found } => Finding::error(
             Code::IssuerMismatch,
             format!("the provider calls itself `{found}`, and `{expected}` is expected"),
-            "with a custom domain set `provider.base_url` to it, without one remove the setting; and check that \
-             the project id is that of this environment and profile",
+            "write `provider.issuer` as the provider does; with Descope, set `provider.base_url` to a custom domain if there \
+             is one, and check that the project id is that of this environment and profile",
         ),
         DiscoveryError::NoS256 => Finding::error(
             Code::PkceMissing,
@@ -68,6 +68,11 @@ pub(super) fn judge_description(
             Code::DescriptionUnusable,
             error.to_string(),
             "check that `provider.base_url` is the host that the provider itself uses",
+        ),
+        DiscoveryError::Unprotected { .. } | DiscoveryError::Moved { .. } => Finding::error(
+            Code::DescriptionUnusable,
+            error.to_string(),
+            "compare the document with what the provider's administrator means it to say",
         ),
     }
 }
@@ -96,7 +101,7 @@ pub(super) fn judge_obstacle(error: &HttpError) -> Finding {
             Code::ProviderOutOfOrder,
             "try again; if it goes on, look for a proxy or firewall that breaks connections",
         ),
-        HttpError::ForeignOrigin { .. } | HttpError::Request { .. } => {
+        HttpError::ForeignOrigin { .. } | HttpError::NoEndpoint { .. } | HttpError::Request { .. } => {
             (Code::DescriptionUnusable, "check `provider.base_url`")
         }
     };
@@ -112,15 +117,16 @@ pub(super) fn slow(what: &str) -> Finding {
     )
 }
 
-fn judge_status(problem: &Problem, project: &str, at: &str) -> Finding {
+fn judge_status(problem: &Problem, realm: &str, at: &str) -> Finding {
     let unknown = problem.code.as_deref() == Some("E011008")
         || (problem.status == 404 && problem.shape != Shape::Unrecognised);
     if unknown || problem.status == 404 {
         return Finding::error(
             Code::ProjectUnknown,
-            format!("{at} does not know the project `{project}` ({problem})"),
-            "compare `provider.project_id` with the console under Project Settings > General; a project of another \
-             environment, or of another region, has another id and lives elsewhere",
+            format!("{at} does not know the {realm} ({problem})"),
+            "compare `provider.project_id` with the console under Project Settings > General, or `provider.issuer` with \
+             the provider's own word; a project of another environment, or of another region, has another id and lives \
+             elsewhere",
         );
     }
     Finding::error(
@@ -132,7 +138,7 @@ fn judge_status(problem: &Problem, project: &str, at: &str) -> Finding {
 
 /// What the request for the keys came to: how many there are.
 pub(super) fn judge_keys(fetched: Result<usize, &KeyFetchError>) -> Finding {
-    let todo = "check project id and region; the keys are at `/v2/keys/{project}`";
+    let todo = "check what names the provider; Descope's keys are at `/v2/keys/{project}`";
     match fetched {
         Ok(0) => Finding::error(Code::KeysUnusable, "none of the provider's keys can be used", todo),
         Ok(count) => {
@@ -207,7 +213,7 @@ mod tests {
             DiscoveryError::Http(HttpError::NotSent { host: host(), why: "w".to_owned(), obstacle })
         };
         let status = |status, shape, code: Option<&str>| DiscoveryError::Status {
-            project: US.to_owned(),
+            realm: format!("project {US} at https://api.descope.com/"),
             problem: Box::new(Problem {
                 status,
                 shape,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use agentauth_core::Clock as _;
+use agentauth_core::claims::OriginalLogin;
 use agentauth_core::session::{RefreshHistory, Session, User};
 use agentauth_core::widening::Confirmed;
 use agentauth_idp::VerifiedSession;
@@ -53,10 +54,14 @@ pub(crate) struct NewLogin {
     pub(crate) user: User,
     /// The long-lived token.
     pub(crate) refresh_token: SecretString,
-    /// The session token.
-    pub(crate) session_token: SecretString,
-    /// What the session token says.
+    /// The signed token that carries the session, if one does.
+    pub(crate) session_token: Option<SecretString>,
+    /// What it says.
     pub(crate) session: VerifiedSession,
+    /// The ID token, to be held against a logout.
+    pub(crate) id_token: SecretString,
+    /// What of it refreshed ones have to repeat.
+    pub(crate) original: Option<OriginalLogin>,
 }
 
 /// That a login takes the place of another account's, which that account has confirmed.
@@ -122,11 +127,11 @@ impl Keeper {
         let logged_in_at = new.session.claims.issued_at.map_or(now, |issued| issued.min(now));
         let stored = StoredLogin {
             profile: self.parts.profile.clone(),
-            project_id: provider.project_id().to_owned(),
-            base_url: provider.base_url().to_string(),
+            realm: provider.realm().clone(),
             issuer: new.issuer,
             user: new.user,
             logged_in_at,
+            original: new.original,
             refresh_token: new.refresh_token,
         };
         let session = Arc::new(Session {
@@ -147,7 +152,8 @@ impl Keeper {
         self.held = Held::Login(Login {
             stored: Box::new(stored),
             unstored: false,
-            session_token: Some(new.session_token),
+            session_token: new.session_token,
+            id_token: Some(new.id_token),
         });
         let user = session.user.clone();
         if replacing.is_some() {

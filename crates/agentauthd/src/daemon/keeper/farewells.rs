@@ -217,8 +217,11 @@ mod tests {
     fn owed(token: &str, tries: u32) -> Owed {
         let login = StoredLogin {
             profile: "dev".parse().unwrap(),
-            project_id: "P1".into(),
-            base_url: "https://api.descope.com/".into(),
+            realm: agentauth_idp::Realm::Descope {
+                project_id: "P1".into(),
+                base_url: "https://api.descope.com/".into(),
+            },
+            original: None,
             issuer: "https://api.descope.com/P1".into(),
             user: User { subject: "U1".into(), name: Some("Zoë \"Z\"".into()), email: None },
             logged_in_at: Timestamp::from_second(1_700_000_000).unwrap(),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use agentauth_core::Clock as _;
 use agentauth_core::session::RefreshHistory;
+use agentauth_idp::{LogoutFailure, SignOut};
 use agentauth_store::RefreshLock;
 use secrecy::ExposeSecret as _;
 
@@ -22,6 +23,8 @@ pub(crate) struct LoggedOut {
     pub(crate) revoked_at_provider: bool,
     pub(crate) secret_removed: bool,
     pub(crate) failures: Vec<String>,
+    /// Where the person ends the sign-in that the browser may still have at the provider.
+    pub(crate) sign_out_url: Option<String>,
 }
 
 impl Keeper {
@@ -53,9 +56,9 @@ impl Keeper {
                  reach, and does not use it"
             )),
         }
-        let in_memory = match std::mem::replace(&mut self.held, Held::Nothing) {
-            Held::Login(login) => Some(*login.stored),
-            Held::Nothing | Held::Unknown => None,
+        let (in_memory, id_token) = match std::mem::replace(&mut self.held, Held::Nothing) {
+            Held::Login(login) => (Some(*login.stored), login.id_token),
+            Held::Nothing | Held::Unknown => (None, None),
         };
         if !done.secret_removed {
             // Look again: what could not be removed now is removed later.
@@ -69,6 +72,11 @@ impl Keeper {
             done.failures.push(error.to_string());
         }
         self.end_at_provider(in_memory, in_store, everywhere, &mut done).await;
+        if done.was_logged_in
+            && let SignOut::Browser(address) = self.parts.provider.sign_out(id_token.as_ref()).await
+        {
+            done.sign_out_url = Some(address.into());
+        }
         self.history = RefreshHistory::default();
         self.put_history(0, None).await;
         done
@@ -87,13 +95,16 @@ impl Keeper {
         logins.dedup_by(|a, b| token(a) == token(b));
         for login in logins {
             if !login.belongs_to(&self.parts.profile, self.parts.provider.config()) {
-                let other = format!("{} at {}", login.project_id, login.base_url);
                 done.failures
-                    .push(format!("the login of project {other} was removed here, but not ended there"));
+                    .push(format!("the login of {} was removed here, but not ended there", login.realm));
                 continue;
             }
             match self.parts.provider.logout(&login.refresh_token, everywhere).await {
                 Ok(()) => done.revoked_at_provider = true,
+                Err(error @ LogoutFailure::NotEverywhere) => {
+                    done.revoked_at_provider = true;
+                    done.failures.push(error.to_string());
+                }
                 Err(error) => {
                     tracing::warn!(error = %Chain(&error), "the login could not be ended at the provider");
                     done.failures

@@ -209,8 +209,11 @@ struct Login {
     stored: Box<StoredLogin>,
     /// `stored` has a rotated refresh token that the store has not taken yet; it is not used before.
     unstored: bool,
-    /// The session token in force, to be held against each new set of keys.
+    /// The signed token that carries the session in force, to be held against each new set of keys; an opaque access
+    /// token is none.
     session_token: Option<SecretString>,
+    /// The newest ID token, by which the provider knows at a logout which sign-in is meant. In memory only.
+    id_token: Option<SecretString>,
 }
 
 impl Keeper {

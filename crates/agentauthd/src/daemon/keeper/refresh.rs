@@ -8,9 +8,9 @@ use agentauth_core::session::{
 };
 use agentauth_core::text::display_safe;
 use agentauth_core::{Clock as _, SignedDuration, Timestamp};
-use agentauth_idp::Refreshed;
+use agentauth_idp::{Carrier, KnownLogin, Refreshed};
 use agentauth_store::{RefreshLock, RefreshRecord};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 
 use super::upkeep::{STORE_RETRY, Stored};
 use super::{Held, Keeper, LOCK_PATIENCE};
@@ -73,8 +73,9 @@ impl Keeper {
         }
         tracing::debug!("refreshing the session");
         // From here on nothing cuts it short: the answer may hold the only valid login.
+        let asked_at = self.parts.clock.wall();
         match self.parts.provider.refresh(&token).await {
-            Ok(refreshed) => self.refreshed(refreshed).await,
+            Ok(refreshed) => self.refreshed(refreshed, asked_at).await,
             Err(failure) => self.not_refreshed(failure).await,
         }
     }
@@ -88,11 +89,11 @@ impl Keeper {
         self.next = Some(self.parts.clock.now() + pause);
     }
 
-    async fn refreshed(&mut self, refreshed: Refreshed) {
+    async fn refreshed(&mut self, mut refreshed: Refreshed, asked_at: Timestamp) {
         let now = self.parts.clock.now();
         self.reached(now);
         let Held::Login(login) = &mut self.held else { return };
-        if let Some(new) = refreshed.new_refresh
+        if let Some(new) = refreshed.new_refresh.take()
             && new.expose_secret() != login.stored.refresh_token.expose_secret()
         {
             login.stored.refresh_token = new;
@@ -109,7 +110,7 @@ impl Keeper {
             view.refresh_hint = refreshed.next_refresh_seconds;
         });
         self.put_history(0, Some(now)).await;
-        self.activate(refreshed.access_token, refreshed.next_refresh_seconds).await;
+        self.activate(refreshed, asked_at).await;
     }
 
     /// Stores a rotated refresh token and waits until it is durable; `true` when nothing is left to store.
@@ -140,14 +141,16 @@ impl Keeper {
         }
     }
 
-    /// Verifies a session token, records it, and makes it the session.
-    async fn activate(&mut self, token: SecretString, hint: Option<u32>) {
-        // The token is the provider's and new, so it is held against the clock as it stands: wherever that was before.
+    /// Verifies what a refresh brought, records it, and makes it the session.
+    async fn activate(&mut self, refreshed: Refreshed, asked_at: Timestamp) {
+        // The tokens are the provider's and new, so they are held against the clock as it stands: wherever that was
+        // before.
         let now = self.parts.clock.wall();
         let Held::Login(login) = &self.held else { return };
         let stored = login.stored.clone();
-        let pinned = Some(stored.user.subject.as_str());
-        let verified = self.parts.provider.verify_session(&token, &self.parts.keys, pinned, now).await;
+        let known =
+            KnownLogin { subject: &stored.user.subject, original: stored.original.as_ref(), asked_at };
+        let verified = self.parts.provider.renew(&refreshed, &self.parts.keys, known, now).await;
         let verified = match verified {
             Ok(verified) => verified,
             Err(error) => {
@@ -159,6 +162,7 @@ impl Keeper {
                 return self.try_later(&error.to_string(), VERIFY_AGAIN);
             }
         };
+        let carrier = verified.carrier;
         let session = Arc::new(Session {
             rights: verified.claims.effective(self.parts.tenant.as_deref()),
             user: stored.user,
@@ -175,10 +179,15 @@ impl Keeper {
             return self.try_later(&error.to_string(), STORE_AGAIN);
         }
         if let Held::Login(login) = &mut self.held {
-            login.session_token = Some(token);
+            login.session_token = match carrier {
+                Carrier::AccessToken => Some(refreshed.access_token),
+                Carrier::IdToken => refreshed.id_token.clone(),
+                Carrier::Userinfo => None,
+            };
+            login.id_token = refreshed.id_token.or_else(|| login.id_token.take());
         }
         self.view.send_modify(|view| view.problem = None);
-        self.put_in_force(session, hint).await;
+        self.put_in_force(session, refreshed.next_refresh_seconds).await;
     }
 
     /// Makes a session the one that decisions are made with, and plans what keeps it so.

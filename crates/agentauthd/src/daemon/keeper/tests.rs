@@ -166,8 +166,17 @@ impl House {
             User { subject: session.claims.subject.clone(), name: None, email: Some(login.to_owned()) };
         let refresh_token = SecretString::from(signed_in.refresh);
         let issuer = self.emulator.issuer().to_owned();
-        let method = LoginMethod::Browser;
-        NewLogin { method, logouts, issuer, user, refresh_token, session_token, session }
+        NewLogin {
+            method: LoginMethod::Browser,
+            logouts,
+            issuer,
+            user,
+            refresh_token,
+            session_token: Some(session_token.clone()),
+            session,
+            id_token: session_token,
+            original: None,
+        }
     }
 
     fn fault(&self) -> Option<SessionFault> {

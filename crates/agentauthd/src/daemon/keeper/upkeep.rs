@@ -31,13 +31,15 @@ impl Keeper {
             Stored::Login(stored)
                 if self.parts.limits.is_too_old(stored.logged_in_at, self.parts.clock.now()) =>
             {
-                self.held = Held::Login(Login { stored, unstored: false, session_token: None });
+                self.held =
+                    Held::Login(Login { stored, unstored: false, session_token: None, id_token: None });
                 self.login_is_over(OverReason::MaxAge).await;
             }
             Stored::Login(stored) => {
                 let why = "the provider has not confirmed the stored login since agentauthd started";
                 self.set_unverified(Some(stored.user.clone()), why);
-                self.held = Held::Login(Login { stored, unstored: false, session_token: None });
+                self.held =
+                    Held::Login(Login { stored, unstored: false, session_token: None, id_token: None });
                 self.next = Some(self.parts.clock.now());
                 self.confirm_at = None;
                 self.view.send_modify(|view| view.problem = None);
@@ -79,9 +81,9 @@ impl Keeper {
         if !stored.belongs_to(&self.parts.profile, self.parts.provider.config()) {
             // It is sent nowhere: another base URL must not be given the token.
             return Stored::Foreign(format!(
-                "the stored login belongs to project {} at {}, of the profile `{}`, not to the configured provider: \
-                 log in again, or configure that provider",
-                stored.project_id, stored.base_url, stored.profile
+                "the stored login belongs to {}, of the profile `{}`, not to the configured provider: log in again, or \
+                 configure that provider",
+                stored.realm, stored.profile
             ));
         }
         let looked_up = self.with_db(|db, profile| Ok((db.pin(profile)?, db.is_logged_out(profile)?))).await;

@@ -80,8 +80,8 @@ pub(super) async fn progress(
     }
 }
 
-/// Without a project there is nobody to log in with.
+/// Without a provider there is nobody to log in with.
 pub(super) fn not_configured() -> Refusal {
-    let detail = "no project is configured: run `agentauthd setup`, then start the daemon again";
+    let detail = "no provider is configured: run `agentauthd setup`, then start the daemon again";
     Refusal::new(ErrorCode::LoginUnavailable, detail)
 }
