@@ -6,9 +6,10 @@ use std::process::Command;
 
 use agentauth_api::{LoginStarted, LoginWay, SessionPhase};
 use descope_emulator::{Fault, FaultAction, Secret, SecretKind};
+use e2e::cli::Running;
 use e2e::provider::TOKEN_ENDPOINT;
 use e2e::raw::Raw;
-use e2e::{ALICE, AgentSpec, LoginRun, Provider, Store, World, WorldOptions, binaries, process, wait};
+use e2e::{ALICE, AgentSpec, BOB, LoginRun, Provider, Store, World, WorldOptions, binaries, process, wait};
 use rustix::process::geteuid;
 use serde_json::{Value, json};
 
@@ -228,6 +229,67 @@ fn no_secret_is_to_be_seen_anywhere() {
         format!("token={}", secrets.iter().find(|s| s.kind == SecretKind::RefreshJwt).unwrap().value),
     );
     assert!(!planted.find(&secrets).is_empty());
+}
+
+#[test]
+fn no_secret_is_to_be_seen_at_the_other_doors() {
+    let (mut world, _, _programs) = plain_world();
+    let mut places = Places::default();
+    world.login(ALICE);
+
+    // What looks at everything.
+    for words in [vec!["doctor"], vec!["doctor", "--json"], vec!["status", "--all", "--json"]] {
+        places.add(format!("{words:?}"), world.cli(&words).all());
+    }
+
+    // A pause, which only the owner's fresh login ends.
+    for words in [vec!["lock", "--json"], vec!["status"], vec!["unlock"]] {
+        places.add(format!("{words:?}"), world.cli(&words).all());
+    }
+    let unlock = LoginRun::begin(world.command(&["unlock", "--reauth", "--no-browser"]));
+    finish(&world, unlock, &mut places, 0);
+    world.wait_for_phase(SessionPhase::Active);
+
+    // Another account, held until the owner says no: the wrong person confirms.
+    let mut switch = Running::start(world.command(&["login", "--switch", "--no-browser"]));
+    for number in 0..2 {
+        let address = wait::until("an address to sign in at", || {
+            let shown = switch.so_far().all();
+            let whole = shown.split_inclusive('\n').filter(|line| line.ends_with('\n')).map(str::trim);
+            whole.filter(|line| line.contains("code_challenge=")).nth(number).map(str::to_owned)
+        });
+        places.add("the result page", world.provider.sign_in(&address, BOB.email, BOB.password).html);
+    }
+    let outcome = switch.finish();
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    places.add_with_login_url("the handover", outcome.all());
+
+    // A login on another device.
+    let mut device = Running::start(world.command(&["login", "--device", "--json"]));
+    let code = wait::until("a code", || {
+        let shown: Value = serde_json::from_str(device.so_far().stdout.lines().next()?).ok()?;
+        Some(shown["user_code"].as_str().unwrap().to_owned())
+    });
+    world.provider.control().approve_device(&code, ALICE.email).unwrap();
+    let outcome = device.finish();
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    places.add("the login on another device", outcome.all());
+
+    places.add("status", status(&world));
+    places.add_process("daemon", world.daemon().pid());
+    world.stop_daemon();
+    places.add_files(&world.state_dir());
+    places.add_files(&world.config_dir());
+    places.add_files(&world.home().join("run"));
+    places.add("the daemon's standard output and log", world.daemon_output());
+    let mut secrets = world.provider.issued();
+    assert!(secrets.iter().any(|secret| secret.kind == SecretKind::DeviceCode), "a device code was issued");
+    // A confirmation's nonce is the digest of what was confirmed: the record keeps it, for whoever checks the proof.
+    let confirmed: Vec<Value> =
+        world.audit().into_iter().map(|record| record["details"]["request_digest"].clone()).collect();
+    secrets.retain(|secret| secret.kind != SecretKind::Nonce || !confirmed.contains(&json!(secret.value)));
+    let found = places.find(&secrets);
+    assert!(found.is_empty(), "{} places show secrets: {found:#?}", found.len());
 }
 
 fn status(world: &World) -> Vec<u8> {
