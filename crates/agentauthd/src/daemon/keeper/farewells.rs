@@ -22,9 +22,9 @@ const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(30);
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(6);
 
 /// A login that has to be ended at the provider.
-struct Owed {
-    login: StoredLogin,
-    tries: u32,
+pub(super) struct Owed {
+    pub(super) login: StoredLogin,
+    pub(super) tries: u32,
 }
 
 /// The stored form: each login as it stands in the store itself.
@@ -48,8 +48,7 @@ impl Keeper {
     /// Writes down that these logins are to be ended at the provider. Who calls this holds the lock of all processes, or
     /// has waited for it in vain.
     pub(super) async fn owe(&mut self, logins: Vec<StoredLogin>) -> Result<(), StoreError> {
-        let ours = |login: &StoredLogin| login.belongs_to(&self.parts.profile, self.parts.provider.config());
-        let new: Vec<StoredLogin> = logins.into_iter().filter(ours).collect();
+        let new: Vec<StoredLogin> = logins.into_iter().filter(|login| self.is_ours(login)).collect();
         if new.is_empty() {
             return Ok(());
         }
@@ -96,6 +95,9 @@ impl Keeper {
                 return;
             }
         };
+        // What another provider is owed waits until that one is configured again: it is sent nowhere else.
+        let (owed, others): (Vec<Owed>, Vec<Owed>) =
+            owed.into_iter().partition(|owed| self.is_ours(&owed.login));
         if owed.is_empty() {
             return;
         }
@@ -124,6 +126,7 @@ impl Keeper {
             let pause = FIRST_PAUSE.saturating_mul(1 << fewest.min(10)).min(LONGEST_PAUSE);
             self.farewell_at = Some(now + pause);
         }
+        left.extend(others);
         if let Err(error) = self.put_owed(&left).await {
             tracing::warn!(error = %Chain(&error), "the store does not take what is left to be ended at the provider");
             self.farewell_at = Some(now + STORE_RETRY);
@@ -150,6 +153,10 @@ impl Keeper {
         drop(lock);
         self.history = agentauth_core::session::RefreshHistory::default();
         self.put_history(0, None).await;
+    }
+
+    fn is_ours(&self, login: &StoredLogin) -> bool {
+        login.belongs_to(&self.parts.profile, self.parts.provider.config())
     }
 
     fn is_in_use(&self, login: &StoredLogin) -> bool {
@@ -194,7 +201,7 @@ fn read(secret: &SecretString) -> Option<Vec<Owed>> {
 }
 
 /// The text to store; nothing where nothing is owed.
-fn write(owed: &[Owed]) -> Option<SecretString> {
+pub(super) fn write(owed: &[Owed]) -> Option<SecretString> {
     let logins: Vec<(u32, SecretString)> =
         owed.iter().filter_map(|owed| Some((owed.tries, owed.login.to_secret().ok()?))).collect();
     if logins.is_empty() {

@@ -10,11 +10,12 @@ use agentauth_core::session::SessionFault;
 use agentauth_core::snapshot::Snapshot;
 use agentauth_core::{Agents, Catalogue, Grants, MachineClock};
 use agentauth_host::clock::SystemClock;
-use agentauth_idp::{ProviderConfig, ProviderSettings, REVOCATION_BOUND};
+use agentauth_idp::{ProviderConfig, ProviderSettings, REVOCATION_BOUND, Realm};
 use agentauth_store::{Fault, Memory};
 use descope_emulator::{Emulator, Fault as ProviderFault, FaultAction};
 use secrecy::ExposeSecret as _;
 
+use super::farewells::Owed;
 use super::*;
 
 const ALICE: &str = "alice@acme.test";
@@ -431,4 +432,49 @@ async fn a_session_of_a_withdrawn_key_ends_within_the_hour() {
     })
     .await;
     house.stop.cancel();
+}
+
+#[tokio::test]
+async fn what_another_provider_is_owed_is_sent_to_no_other() {
+    let emulator = Arc::new(Emulator::builder().start().await.unwrap());
+    let control = emulator.control();
+    let settings = ProviderSettings {
+        project_id: emulator.project_id().to_owned(),
+        base_url: Some(emulator.base_url().to_owned()),
+        ..ProviderSettings::default()
+    };
+    let here = ProviderConfig::new(settings).unwrap().realm().clone();
+    let elsewhere = Realm::Descope {
+        project_id: emulator.project_id().to_owned(),
+        base_url: "https://elsewhere.example/".to_owned(),
+    };
+    let owed = |realm: Realm, token: &str| Owed {
+        login: StoredLogin {
+            profile: "default".parse().unwrap(),
+            realm,
+            issuer: emulator.issuer().to_owned(),
+            user: User { subject: "U1".to_owned(), name: None, email: None },
+            logged_in_at: SystemClock.now(),
+            original: None,
+            refresh_token: SecretString::from(token),
+        },
+        tries: 0,
+    };
+    const FOREIGN: &str = "a-token-of-another-provider";
+    let ours = control.sign_in(ALICE).unwrap().refresh;
+    let store = Arc::new(Memory::new());
+    let name = SecretName::farewells("default".parse().unwrap());
+    store
+        .set(&name, &farewells::write(&[owed(elsewhere, FOREIGN), owed(here, &ours)]).unwrap())
+        .await
+        .unwrap();
+
+    let directory = Arc::new(tempfile::tempdir().unwrap());
+    let house = House::open_with(emulator.clone(), store.clone(), directory).await;
+    until("our own farewell to be said", || control.live_families().is_empty()).await;
+    house.stop.cancel();
+    house.done.await.unwrap();
+    assert!(!control.issued().iter().any(|secret| secret.value.contains(FOREIGN)), "it was sent");
+    let left = store.get(&name).await.unwrap().expect("it is still owed");
+    assert!(left.expose_secret().contains(FOREIGN) && !left.expose_secret().contains(&ours));
 }
