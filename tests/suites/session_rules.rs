@@ -1,16 +1,18 @@
 //! The rules of a session, end to end: its age, its confirmations, the pause, and the handover to another account.
 
+use std::path::Path;
+
 use agentauth_api::SessionPhase;
 use e2e::cli::Running;
 use e2e::provider::TOKEN_ENDPOINT;
-use e2e::{ALICE, BOB, LoginRun, Person, Provider, Store, World, WorldOptions, wait};
+use e2e::{ALICE, BOB, LoginRun, Person, Provider, Store, World, WorldOptions, binaries, wait};
 use serde_json::{Value, json};
 
 const PAY: &str = "payments.execute:currency=EUR";
 
-fn world_with(section: &str) -> World {
+fn world_with(store: Store, section: &str) -> World {
     let options = WorldOptions {
-        store: Store::File,
+        store,
         more_configuration: format!("[session]\n{section}\n"),
         ..WorldOptions::default()
     };
@@ -99,7 +101,7 @@ fn a_handover_is_confirmed_by_the_owner_and_takes_everything_over() {
 
 #[test]
 fn a_handover_that_nobody_confirms_changes_nothing() {
-    let world = World::durable();
+    let world = World::start();
     world.login(ALICE);
     let unchanged = |world: &World| {
         wait::until_true("the login that was held to be ended", || {
@@ -140,7 +142,7 @@ fn a_handover_that_nobody_confirms_changes_nothing() {
 
 #[test]
 fn a_handover_to_oneself_is_a_login() {
-    let world = World::durable();
+    let world = World::start();
     world.login(ALICE);
     let login = LoginRun::begin(world.command(&["login", "--switch", "--no-browser"]));
     world.provider.sign_in(&login.url, ALICE.email, ALICE.password);
@@ -211,8 +213,81 @@ fn a_pause_survives_a_restart_and_ends_by_a_fresh_login_of_the_owner() {
 }
 
 #[test]
+fn an_agent_neither_pauses_nor_ends_a_pause_nor_hands_over() {
+    let world = World::start();
+    world.login(ALICE);
+    let refused = |request: &[&str]| {
+        let answer = &world.probe(&[&["--request"], request].concat())[0];
+        assert_eq!((&answer["http_status"], &answer["code"]), (&json!(403), &json!("forbidden")), "{answer}");
+    };
+    refused(&["POST", "/v1/lock", "{}"]);
+    assert!(!world.status().locked);
+    assert_eq!(world.cli(&["lock"]).code, Some(0));
+    refused(&["DELETE", "/v1/lock", "{}"]);
+    refused(&["DELETE", "/v1/lock", r#"{"reauth":true}"#]);
+    refused(&["POST", "/v1/login", r#"{"switch":true}"#]);
+    assert!(world.status().locked);
+    assert_eq!(records(&world, "operation.refused").len(), 4);
+    assert!(records(&world, "unlock").is_empty());
+}
+
+#[test]
+fn a_person_at_a_terminal_ends_a_pause() {
+    // Making a terminal takes root, and a process tree that can be seen whole.
+    if !rustix::process::geteuid().is_root() || !Path::new("/usr/bin/script").exists() {
+        eprintln!("skipped: it needs root and script(1)");
+        return;
+    }
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private"]);
+    command.arg(std::env::current_exe().unwrap());
+    command.args(["--exact", "in_a_terminal_a_pause_ends", "--ignored", "--nocapture"]);
+    let outcome = e2e::cli::run(command);
+    assert!(outcome.code == Some(0) && outcome.stdout.contains("1 passed"), "{outcome:?}");
+}
+
+#[test]
+#[ignore = "runs as the first process of a namespace, started by the test above"]
+fn in_a_terminal_a_pause_ends() {
+    let world = World::start();
+    world.login(ALICE);
+    assert_eq!(world.cli(&["lock"]).code, Some(0));
+    let (script, out, rc) =
+        (world.home().join("unlock.sh"), world.home().join("unlock.out"), world.home().join("unlock.rc"));
+    let variables = world.environment().into_iter();
+    let variables: String =
+        variables.map(|(name, value)| format!(" '{}={}'", name.display(), value.display())).collect();
+    let text = format!(
+        "env -i{variables} {} unlock >{out} 2>&1\necho $? >{rc}.part; mv {rc}.part {rc}\n",
+        binaries::program("agentauthd").display(),
+        out = out.display(),
+        rc = rc.display()
+    );
+    std::fs::write(&script, text).unwrap();
+    // script(1) in the place of login(1), for this namespace only: a real terminal, under a recognised name.
+    let mounted =
+        std::process::Command::new("mount").args(["--bind", "/usr/bin/script", "/usr/bin/login"]).status();
+    assert!(mounted.unwrap().success());
+    let mut command = std::process::Command::new("/usr/bin/login");
+    command.args(["--quiet", "--return", "--command", &format!("sh {}", script.display()), "/dev/null"]);
+    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null());
+    let mut terminal = world.spawn(command);
+    let keyboard = terminal.child().stdin.take().unwrap();
+    let rc = wait::until("the unlock in a terminal", || std::fs::read_to_string(&rc).ok());
+    assert_eq!(rc.trim(), "0", "{}", std::fs::read_to_string(&out).unwrap());
+    world.wait_for_phase(SessionPhase::Active);
+    assert_eq!(world.check(PAY)["decision"], "allow");
+    let unlocked = records(&world, "unlock");
+    assert!(
+        ["terminal", "login"].contains(&unlocked[0]["details"]["grade"].as_str().unwrap()),
+        "{unlocked:?}"
+    );
+    drop(keyboard);
+}
+
+#[test]
 fn the_end_of_a_session_at_the_provider_is_noticed_by_the_next_confirmation() {
-    let world = world_with("revalidate_every = \"10s\"");
+    let world = world_with(Store::Memory, "revalidate_every = \"10s\"");
     for end in ["disabled", "revoked"] {
         world.login(ALICE);
         let refreshes = world.provider.control().count(TOKEN_ENDPOINT);
@@ -234,7 +309,7 @@ fn the_end_of_a_session_at_the_provider_is_noticed_by_the_next_confirmation() {
 
 #[test]
 fn a_login_of_full_age_is_over_even_if_the_clock_is_set_back() {
-    let mut world = world_with("max_age = \"1h\"");
+    let mut world = world_with(Store::File, "max_age = \"1h\"");
     world.login(ALICE);
     assert_eq!(world.check(PAY)["decision"], "allow");
     let status = world.status().session;
