@@ -9,7 +9,7 @@ pub enum Exit {
     Done,
     /// It did not work.
     Error,
-    /// The decision was deny.
+    /// The decision was deny; `agent lint` found something, or `agent diff` a widening.
     Deny,
     /// The daemon cannot be reached.
     Unreachable,

@@ -3,6 +3,7 @@
 //! Architecture invariant: every subcommand but `run` and `doctor` is a client of the socket. None of the others touches the
 //! keychain, the state directory or the network.
 
+mod agent;
 mod check;
 mod completions;
 mod config;
@@ -101,6 +102,8 @@ enum Command {
     Whoami(whoami::Whoami),
     /// May this be done? Exits with 0 for allow, 2 for deny.
     Check(check::Check),
+    /// Look at agents and their manifests.
+    Agent(agent::AgentCommand),
     /// Look at the configuration.
     Config(config::ConfigCommand),
     /// Say what is wrong with this installation, why it matters and what to do.
@@ -223,6 +226,7 @@ async fn carry_out(cli: Cli, environment: &Environment) -> Result<Exit, Failure>
         Command::Status(command) => command.run(&context).await,
         Command::Whoami(command) => command.run(&context).await,
         Command::Check(command) => command.run(&context).await,
+        Command::Agent(command) => command.run(&context),
         Command::Config(command) => command.run(&context),
         // Answered above.
         Command::Completions(_) | Command::Doctor(_) | Command::Man(_) => Ok(Exit::Done),
