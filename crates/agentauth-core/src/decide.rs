@@ -305,33 +305,44 @@ impl Case<'_> {
         Ok(Allowed { grants: Vec::new(), policies, obligations, expires_at })
     }
 
-    /// Check 7: every agent has a live grant for it.
+    /// Check 7: every agent has a live grant for it. What is refused names the reason before what is only missing: no
+    /// answer to a question would make it an allow. All that is missing is asked for at once.
     fn granted(&self, session: &Session, mut allowed: Allowed) -> Result<Allowed, Box<Refusal>> {
+        let mut missing: Option<Box<Refusal>> = None;
+        let refused = |scope: &Scope| Refusal::new(Reason::ConsentDenied, Some(Remedy::Consent)).at(scope);
         for (scope, agent) in self.each() {
-            let ask = || vec![Effect::AskConsent { agent: (*agent.name).to_owned(), scope: scope.clone() }];
-            let refusal = |reason, grants, effects| {
-                let mut refusal = Refusal::new(reason, Some(Remedy::Consent)).at(scope);
-                refusal.grants = grants;
-                refusal.effects = effects;
-                Err(refusal)
-            };
-            match self.snapshot.grants.judge(&agent.name, scope, self.now, session.logged_in_at) {
-                GrantAnswer::Live(grant) => {
-                    add_names(&mut allowed.grants, std::slice::from_ref(&grant.id));
-                    if let Some(end) = grant.ends_at() {
-                        allowed.expires_at = allowed.expires_at.min(end);
-                    }
-                }
-                GrantAnswer::Refused(grant) => {
-                    return refusal(Reason::ConsentDenied, vec![(*grant.id).to_owned()], Vec::new());
-                }
-                GrantAnswer::Expired(grant) => {
-                    return refusal(Reason::GrantExpired, vec![(*grant.id).to_owned()], ask());
-                }
-                GrantAnswer::Missing => return refusal(Reason::ConsentRequired, Vec::new(), ask()),
+            let declined = self.snapshot.declined.of(&agent.name, scope, self.now);
+            if let Some(declined) = declined.filter(|declined| declined.is_everything()) {
+                return Err(refused(scope).saying(declined.to_string()));
             }
+            let (reason, earlier) =
+                match self.snapshot.grants.judge(&agent.name, scope, self.now, session.logged_in_at) {
+                    GrantAnswer::Live(grant) => {
+                        add_names(&mut allowed.grants, std::slice::from_ref(&grant.id));
+                        if let Some(end) = grant.ends_at() {
+                            allowed.expires_at = allowed.expires_at.min(end);
+                        }
+                        continue;
+                    }
+                    GrantAnswer::Refused(grant) => {
+                        let mut refusal = refused(scope);
+                        refusal.grants = vec![(*grant.id).to_owned()];
+                        return Err(refusal);
+                    }
+                    GrantAnswer::Expired(grant) => (Reason::GrantExpired, vec![(*grant.id).to_owned()]),
+                    GrantAnswer::Missing => (Reason::ConsentRequired, Vec::new()),
+                };
+            if let Some(declined) = declined {
+                return Err(refused(scope).saying(declined.to_string()));
+            }
+            let refusal = missing.get_or_insert_with(|| {
+                let mut refusal = Refusal::new(reason, Some(Remedy::Consent)).at(scope);
+                refusal.grants = earlier;
+                refusal
+            });
+            ask(&mut refusal.effects, &agent.name, scope);
         }
-        Ok(allowed)
+        missing.map_or(Ok(allowed), Err)
     }
 
     /// Every scope for every agent whose rights count.
@@ -404,6 +415,21 @@ impl Refusal {
         refusal.policies = policies;
         refusal
     }
+}
+
+/// Adds a scope to what an agent's person is asked.
+fn ask(effects: &mut Vec<Effect>, of: &str, scope: &Scope) {
+    for effect in effects.iter_mut() {
+        if let Effect::AskConsent { agent, scopes } = effect
+            && agent == of
+        {
+            if !scopes.contains(scope) {
+                scopes.push(scope.clone());
+            }
+            return;
+        }
+    }
+    effects.push(Effect::AskConsent { agent: of.to_owned(), scopes: vec![scope.clone()] });
 }
 
 fn later(at: Timestamp, by: SignedDuration) -> Timestamp {

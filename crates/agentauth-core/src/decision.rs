@@ -133,12 +133,12 @@ pub struct Obligations {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Effect {
-    /// The person may be asked whether the agent may do this.
+    /// The person may be asked whether the agent may do all this: one question, however many scopes.
     AskConsent {
         /// The agent without a grant.
         agent: String,
-        /// What it asks for.
-        scope: Scope,
+        /// What it asks for and has no grant for, in the order of the request, without repetition.
+        scopes: Vec<Scope>,
     },
 }
 

@@ -11,6 +11,7 @@ pub mod caller;
 pub mod canonical;
 pub mod catalogue;
 pub mod claims;
+pub mod consent;
 pub mod decide;
 pub mod decision;
 pub mod gate;

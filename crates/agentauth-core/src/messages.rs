@@ -109,14 +109,14 @@ pub(crate) fn explain(reason: Reason, about: &Circumstances<'_>) -> (String, Str
         }
         Reason::ConsentRequired => (
             because("you have not allowed it"),
-            "add a grant to the agent's registration file and restart agentauthd, or leave it".into(),
+            "answer the question that waits: `agentauthd consents` shows it".into(),
         ),
         Reason::ConsentDenied => (
             because("it was refused"),
-            "take the refusal out of the agent's registration file if you have changed your mind".into(),
+            "`agentauthd grants` shows what refuses it, if you have changed your mind".into(),
         ),
         Reason::GrantExpired => {
-            (because("its grant has expired"), "grant it again if it is still needed".into())
+            (because("its grant has expired"), "answer the question that waits: `agentauthd consents` shows it".into())
         }
         Reason::AuditUnavailable => (
             "the decision could not be written to the audit log".into(),

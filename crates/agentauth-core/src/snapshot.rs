@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::agents::Agents;
 use crate::catalogue::Catalogue;
+use crate::consent::Declined;
 use crate::grant::Grants;
 use crate::policy::Policy;
 use crate::session::SessionState;
@@ -28,6 +29,8 @@ pub struct Snapshot {
     pub agents: Agents,
     /// What they were allowed and refused.
     pub grants: Grants,
+    /// What the person declined a while ago, and is not asked again so soon.
+    pub declined: Declined,
     /// The organisation's policies, with what was remembered of their verdicts.
     pub policy: Arc<Policy>,
     /// What is known of each action.

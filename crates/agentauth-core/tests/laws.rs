@@ -15,8 +15,8 @@ use std::sync::{Arc, LazyLock};
 
 use agentauth_core::session::{OverReason, SessionState};
 use agentauth_core::{
-    CallerFacts, Catalogue, CheckRequest, Decision, DecisionId, Grant, Lifetime, Policy, Reason, Scope,
-    SignedDuration, Snapshot, Subject, Timestamp, decide,
+    CallerFacts, Catalogue, CheckRequest, Decision, DecisionId, Effect, Grant, Lifetime, Policy, Reason,
+    Scope, SignedDuration, Snapshot, Subject, Timestamp, decide,
 };
 use proptest::prelude::*;
 use world::{World, base};
@@ -246,6 +246,45 @@ proptest! {
         let mut refused = snapshot.clone();
         refused.grants.insert(refusal.refused());
         prop_assert!(before.allow || !draw.decide(&refused).allow);
+    }
+
+    /// A no gives nothing, and takes no grant away unless everything was refused. While it stands there is no question.
+    #[test]
+    fn a_decline_never_allows_and_is_not_asked_again(draw in draw(), everything in any::<bool>()) {
+        let snapshot = draw.snapshot();
+        let before = draw.decide(&snapshot);
+        let mut declined = snapshot.clone();
+        let until = WORLD.now + SignedDuration::from_secs(1);
+        for agent in snapshot.agents.iter() {
+            for scope in &draw.scopes {
+                declined.declined.decline(&agent.name, scope.clone(), until);
+            }
+            if everything {
+                declined.declined.decline_everything(&agent.name, until);
+            }
+        }
+        let after = draw.decide(&declined);
+        prop_assert_eq!(after.allow, before.allow && !everything);
+        let asked = after.effects.iter().any(|effect| matches!(effect, Effect::AskConsent { .. }));
+        prop_assert!(!asked);
+    }
+
+    /// One question for each agent, of scopes that were asked for, each once; and only where all that stands in the way
+    /// is a missing answer.
+    #[test]
+    fn questions_are_about_what_was_asked(draw in draw()) {
+        let decision = draw.decide(&draw.snapshot());
+        let mut asked = Vec::new();
+        for effect in &decision.effects {
+            let Effect::AskConsent { agent, scopes } = effect else { continue };
+            prop_assert!(!asked.contains(agent) && decision.agents.contains(agent) && !scopes.is_empty());
+            asked.push(agent.clone());
+            for (position, scope) in scopes.iter().enumerate() {
+                prop_assert!(draw.scopes.contains(scope) && !scopes[..position].contains(scope));
+            }
+        }
+        let asks = matches!(decision.reason, Reason::ConsentRequired | Reason::GrantExpired);
+        prop_assert_eq!(asks, !asked.is_empty());
     }
 
     /// Locks, quarantines, one scope more, an agent more above the caller: none of them gives a right.

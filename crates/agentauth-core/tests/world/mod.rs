@@ -102,6 +102,7 @@ impl World {
             keys_fresh_until: self.snapshot.keys_fresh_until,
             agents,
             grants,
+            declined: agentauth_core::consent::Declined::default(),
             policy: Arc::new(policy.unwrap_or_else(|faults| panic!("{faults}"))),
             catalogue: Arc::new(catalogue),
             max_confirmation_age: SignedDuration::from_secs(self.snapshot.max_confirmation_age_seconds),

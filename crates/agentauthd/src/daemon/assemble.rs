@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use agentauth_audit::{AuditError, AuditLog};
 use agentauth_core::Clock;
+use agentauth_core::consent::Declined;
 use agentauth_core::recognise::{FileIdentity, Recogniser, Terminals};
 use agentauth_core::session::{SessionLimits, SessionState};
 use agentauth_core::snapshot::Snapshot;
@@ -169,6 +170,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         keys_fresh_until: None,
         agents: loaded.agents,
         grants: loaded.grants,
+        declined: Declined::default(),
         policy: loaded.policy.clone(),
         catalogue: loaded.catalogue,
         max_confirmation_age: config.checks.max_confirmation_age,

@@ -5,6 +5,7 @@ mod rules;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use agentauth_core::consent::Declined;
 use agentauth_core::policy::Policy;
 use agentauth_core::session::SessionFault;
 use agentauth_core::snapshot::Snapshot;
@@ -212,6 +213,7 @@ fn empty_snapshot() -> Snapshot {
         keys_fresh_until: None,
         agents: Agents::new(),
         grants: Grants::new(),
+        declined: Declined::default(),
         policy: Arc::new(Policy::load(Policy::shipped(), &catalogue, no_actions).unwrap()),
         catalogue: Arc::new(catalogue),
         max_confirmation_age: SignedDuration::from_mins(15),
