@@ -23,7 +23,7 @@ use super::keeper::{KeeperHandle, LoginMethod, NewLogin};
 use super::record;
 use super::recorder::Recorder;
 use super::state::State;
-pub(crate) use widening::{Handover, Owner, Unlocking};
+pub(crate) use widening::{CarryOut, ConfirmError, Confirming, Handover, NotDone, Owner};
 
 /// How long the browser's page may still be on its way when the daemon stops.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -66,8 +66,8 @@ pub(crate) enum Ask {
     Device,
     /// In the browser, to hand the installation over to another account.
     Switch(LoginOptions),
-    /// In the browser, by the owner, to end a pause.
-    Unlock(LoginOptions, Box<Unlocking>),
+    /// In the browser, by the owner, to confirm an operation.
+    Confirm(LoginOptions, Box<Confirming>),
 }
 
 /// A login has begun, and waits for the person.
@@ -146,10 +146,10 @@ impl Logins {
                     parts.switch(attempt, running, logouts).await
                 }))
             }
-            Ask::Unlock(options, unlocking) => {
+            Ask::Confirm(options, confirming) => {
                 let (attempt, way, ends) = self.browser(options).await?;
                 Ok(self.follow(way, ends, async move |parts, running: Running| {
-                    parts.unlock(attempt, &running.cancel, *unlocking).await
+                    parts.confirm(attempt, &running.cancel, *confirming).await
                 }))
             }
             Ask::Device => {

@@ -2,14 +2,13 @@
 //!
 //! What such a login brings is a proof and no session: it is ended at the provider as soon as it has been looked at.
 
-use std::sync::Arc;
+use std::pin::Pin;
 
 use agentauth_core::Timestamp;
-use agentauth_core::caller::CallerFacts;
 use agentauth_core::session::User;
 use agentauth_core::widening::{Confirmed, NotConfirmed, Party, Question, Widening};
-use agentauth_idp::{LoggedIn, Login, LoginAttempt, LoginOptions, Outcome, Responder};
-use agentauth_store::{Pin, StateError};
+use agentauth_idp::{LoggedIn, Login, LoginAttempt, LoginOptions, Outcome as Shown, Responder};
+use agentauth_store::{Pin as Pinned, StateError};
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -19,8 +18,6 @@ use super::{
 };
 use crate::daemon::chain::Chain;
 use crate::daemon::keeper::{LoginMethod, Replacing};
-use crate::daemon::pause::Pause;
-use crate::daemon::record;
 
 /// Whom the installation belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,18 +41,33 @@ pub(crate) struct Handover {
     pub(crate) expires_at: Timestamp,
 }
 
-/// A pause that is to end.
-pub(crate) struct Unlocking {
-    pub(crate) pause: Arc<Pause>,
-    /// Who asked.
-    pub(crate) caller: CallerFacts,
+/// An operation that waits for the owner's word.
+pub(crate) struct Confirming {
     question: Question,
+    /// What the owner reads in the browser when it is done.
+    done: String,
+    carry_out: CarryOut,
 }
 
-/// Why a login that ends a pause could not be started.
+/// What is to be done with the owner's word.
+pub(crate) type CarryOut = Box<dyn FnOnce(Confirmed) -> Outcome + Send>;
+type Outcome = Pin<Box<dyn Future<Output = Result<(), NotDone>> + Send>>;
+
+/// Why it was not done although the owner confirmed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NotDone {
+    /// A stable word.
+    pub(crate) code: &'static str,
+    /// For people.
+    pub(crate) message: String,
+}
+
+/// Why a login that confirms an operation could not be started.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum UnlockError {
-    #[error("nobody has logged in here yet, so there is no account to confirm it: unlock at a terminal")]
+pub(crate) enum ConfirmError {
+    #[error(
+        "nobody has logged in here yet, so there is no account to confirm it: log in with `agentauthd login` first"
+    )]
     NoOwner,
     #[error("the question could not be written down: please report this")]
     Form,
@@ -66,20 +78,22 @@ pub(crate) enum UnlockError {
 }
 
 impl Logins {
-    /// Starts the login by which the owner confirms that the pause ends.
-    pub(crate) async fn start_unlock(
+    /// Starts the login by which the owner confirms an operation, which is then carried out. `done` is what the owner
+    /// reads in the browser then.
+    pub(crate) async fn start_confirmation(
         &self,
-        pause: Arc<Pause>,
-        caller: CallerFacts,
-    ) -> Result<Started, UnlockError> {
-        let (_, owner) = self.parts.owner().await?.ok_or(UnlockError::NoOwner)?;
-        let operation = Widening::Unlock { account: owner.party() };
+        operation: impl FnOnce(Party) -> Widening,
+        done: &str,
+        carry_out: CarryOut,
+    ) -> Result<Started, ConfirmError> {
+        let (_, owner) = self.parts.owner().await?.ok_or(ConfirmError::NoOwner)?;
+        let operation = operation(owner.party());
         let id = Uuid::new_v4().to_string();
         let question = Question::new(&operation, &self.parts.device, &id, self.parts.clock.now())
-            .map_err(|_| UnlockError::Form)?;
+            .map_err(|_| ConfirmError::Form)?;
         let options = asking(&question, &owner.user);
-        let unlocking = Unlocking { pause, caller, question };
-        Ok(self.start(Ask::Unlock(options, Box::new(unlocking))).await?)
+        let confirming = Confirming { question, done: done.to_owned(), carry_out };
+        Ok(self.start(Ask::Confirm(options, Box::new(confirming))).await?)
     }
 }
 
@@ -115,7 +129,7 @@ impl Parts {
         );
         let (name, email) = (to.user.name.clone(), to.user.email.clone());
         // First, because it frees the port that the browser comes back to: there may be only one.
-        responder.finish(Outcome::SignedIn { name, email, next }).await;
+        responder.finish(Shown::SignedIn { name, email, next }).await;
         let (question, attempt, handover) = match self.ask_owner(&from, &to, &id).await {
             Ok(asked) => asked,
             Err(failure) => {
@@ -139,14 +153,14 @@ impl Parts {
         }
     }
 
-    /// Ends the pause once the owner has confirmed it.
-    pub(super) async fn unlock(
+    /// Carries an operation out once the owner has confirmed it.
+    pub(super) async fn confirm(
         &self,
         attempt: LoginAttempt,
         cancel: &CancellationToken,
-        unlocking: Unlocking,
+        confirming: Confirming,
     ) -> Result<User, Failure> {
-        let Unlocking { pause, caller, question } = unlocking;
+        let Confirming { question, done: next, carry_out } = confirming;
         let (user, (confirmed, responder)) = {
             let (done, responder) = self.signed_in(attempt, cancel).await?;
             let user = done.accepted.user.clone();
@@ -155,19 +169,17 @@ impl Parts {
                 Err(failure) => return answer(responder, Err(failure)).await,
             }
         };
-        let record = record::unlock(&caller, None, Some(&confirmed), self.clock.now());
-        if let Err(error) = pause.unlock(&record).await {
-            let failure = self.not_widened(error.code(), Chain(&error).to_string());
+        if let Err(NotDone { code, message }) = carry_out(confirmed).await {
+            let failure = self.not_widened(code, message);
             return answer(responder, Err(failure)).await;
         }
         let (name, email) = (user.name.clone(), user.email.clone());
-        let next = "You can close this page. What was paused goes on.".to_owned();
-        responder.finish(Outcome::SignedIn { name, email, next }).await;
+        responder.finish(Shown::SignedIn { name, email, next }).await;
         Ok(user)
     }
 
     /// Whom the installation belongs to, with what is known of them. Nothing before the first login.
-    async fn owner(&self) -> Result<Option<(Pin, Owner)>, StateError> {
+    async fn owner(&self) -> Result<Option<(Pinned, Owner)>, StateError> {
         let (db, profile) = (self.db.clone(), self.profile.clone());
         let pin = match tokio::task::spawn_blocking(move || db.pin(&profile)).await {
             Ok(pin) => pin?,

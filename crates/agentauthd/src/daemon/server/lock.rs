@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use agentauth_api::ErrorCode;
 use agentauth_core::gate::Operation;
+use agentauth_core::widening::Widening;
 use axum::body::Body;
 use axum::extract::State;
 use axum::{Extension, Json};
@@ -15,6 +16,7 @@ use super::login::not_configured;
 use super::refusal::Refusal;
 use crate::daemon::app::App;
 use crate::daemon::chain::Chain;
+use crate::daemon::logins::{CarryOut, ConfirmError, NotDone};
 use crate::daemon::pause::StillPaused;
 use crate::daemon::{record, wire};
 
@@ -53,12 +55,40 @@ pub(super) async fn unlock(
         return Ok(Json(wire::unlocked(false, None)));
     }
     let provider = app.provider.as_ref().ok_or_else(not_configured)?;
-    let started = provider.logins.start_unlock(app.pause.clone(), (*caller.facts).clone()).await;
-    let started = started.map_err(|error| {
-        tracing::warn!(error = %Chain(&error), "a login that ends the pause could not be started");
-        Refusal::new(ErrorCode::LoginUnavailable, Chain(&error).to_string())
-    })?;
+    let pause = app.pause.clone();
+    let clock = app.clock.clone();
+    let facts = caller.facts.clone();
+    let carry_out: CarryOut = Box::new(move |confirmed| {
+        Box::pin(async move {
+            let record = record::unlock(&facts, None, Some(&confirmed), clock.now());
+            let ended = pause.unlock(&record).await;
+            ended
+                .map(drop)
+                .map_err(|error| NotDone { code: error.code(), message: Chain(&error).to_string() })
+        })
+    });
+    let started = provider
+        .logins
+        .start_confirmation(
+            |account| Widening::Unlock { account },
+            "You can close this page. What was paused goes on.",
+            carry_out,
+        )
+        .await
+        .map_err(|error| match error {
+            ConfirmError::NoOwner => Refusal::new(
+                ErrorCode::LoginUnavailable,
+                "nobody has logged in here yet, so there is no account to confirm it: unlock at a terminal",
+            ),
+            error => not_asked(&error),
+        })?;
     Ok(Json(wire::unlocked(true, Some(started))))
+}
+
+/// Why the owner could not be asked to confirm something.
+pub(super) fn not_asked(error: &ConfirmError) -> Refusal {
+    tracing::warn!(error = %Chain(error), "a login that confirms an operation could not be started");
+    Refusal::new(ErrorCode::LoginUnavailable, Chain(error).to_string())
 }
 
 fn still_paused(error: StillPaused) -> Refusal {
