@@ -55,6 +55,10 @@ pub struct Selectors {
     /// SHA-256 of the script, in lower-case hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub script_sha256: Option<String>,
+    /// The control group that the process is in or below: a system service's, or a container's. One that a user may
+    /// fill is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<String>,
 }
 
 /// One grant of a registration file.
@@ -201,7 +205,8 @@ impl Selectors {
     /// How many things these selectors ask for, the script above all: of two that fit, the more specific one is
     /// meant.
     pub(crate) fn specificity(&self) -> u8 {
-        u8::from(self.script.is_some()) * 4
+        u8::from(self.script.is_some()) * 8
+            + u8::from(self.cgroup.is_some()) * 4
             + u8::from(self.sha256.is_some())
             + u8::from(self.script_sha256.is_some())
     }
@@ -218,6 +223,8 @@ struct Written {
     script: Option<String>,
     #[serde(default)]
     script_sha256: Option<String>,
+    #[serde(default)]
+    cgroup: Option<String>,
 }
 
 impl<'de> Deserialize<'de> for Selectors {
@@ -235,11 +242,15 @@ impl Written {
         if self.script_sha256.is_some() && self.script.is_none() {
             return Err("`script_sha256` needs `script`: name the script that has this hash".to_owned());
         }
+        if let Some(group) = &self.cgroup {
+            check_cgroup(group)?;
+        }
         Ok(Selectors {
             executable: self.executable,
             sha256: self.sha256.map(|hash| check_hash("sha256", &hash)).transpose()?,
             script: self.script,
             script_sha256: self.script_sha256.map(|hash| check_hash("script_sha256", &hash)).transpose()?,
+            cgroup: self.cgroup,
         })
     }
 }
@@ -253,6 +264,34 @@ fn check_path(what: &str, path: &str) -> Result<(), String> {
     }
     if !windows && path.split('/').skip(1).any(|segment| matches!(segment, "" | "." | "..")) {
         return Err(format!("`{what}` is `{}`: write it without `.`, `..` and double slashes", shown()));
+    }
+    Ok(())
+}
+
+/// Below a user's part of the tree, users put whatever they like into groups of whatever name they like. What lies
+/// elsewhere is looked at when a process is in it: see [`crate::caller::ControlGroup::proves`].
+fn check_cgroup(group: &str) -> Result<(), String> {
+    let shown = || display_safe_within(group, 100);
+    let named = group.strip_prefix('/').unwrap_or_default();
+    if group.len() > 4096
+        || has_hidden(group)
+        || named.split('/').any(|segment| matches!(segment, "" | "." | ".."))
+    {
+        return Err(format!(
+            "`cgroup` is `{}`: give the path of one control group as `/proc/PID/cgroup` shows it, such as `/system.slice/backup.service`",
+            shown()
+        ));
+    }
+    let of_a_user = |segment: &str| {
+        segment == "user.slice"
+            || (segment.starts_with("user-") && segment.ends_with(".slice"))
+            || (segment.starts_with("user@") && segment.ends_with(".service"))
+    };
+    if named.split('/').any(of_a_user) {
+        return Err(format!(
+            "`cgroup` is `{}`, which is in a user's part of the tree, where any program of the user can put itself: name a system service or a container that root started, or leave it out",
+            shown()
+        ));
     }
     Ok(())
 }
@@ -313,6 +352,34 @@ mod tests {
     }
 
     #[test]
+    fn control_groups_that_a_user_fills_are_refused() {
+        let with = |group: &str| {
+            let json = FILE.replace("\"script\":", &format!("\"cgroup\":\"{group}\",\"script\":"));
+            AgentFile::parse(json.as_bytes()).map(|file| file.selectors.cgroup.unwrap_or_default())
+        };
+        for group in [
+            "/system.slice/backup.service",
+            "/system.slice/docker-0123abcd.scope",
+            "/machine.slice/machine-build.scope/payload",
+            "/docker/0123abcd",
+            "/kubepods.slice/kubepods-pod1.slice/cri-containerd-2.scope",
+        ] {
+            assert_eq!(with(group).unwrap(), group);
+        }
+        for group in [
+            "/user.slice",
+            "/user.slice/user-1000.slice/session-3.scope",
+            "/user.slice/user-1000.slice/user@1000.service/app.slice/agent.service",
+            "/x/user@1000.service/agent.service",
+        ] {
+            assert!(with(group).unwrap_err().to_string().contains("can put itself"), "{group}");
+        }
+        for group in ["", "/", "system.slice/a.service", "/a/", "/a//b", "/a/../b", "/../a", "/a\u{200b}"] {
+            assert!(with(group).unwrap_err().to_string().contains("/proc/PID/cgroup"), "{group}");
+        }
+    }
+
+    #[test]
     fn hashes_are_compared_in_one_case() {
         let json = FILE.replace("\"script\":", &format!("\"sha256\":\"{}\",\"script\":", "AB".repeat(32)));
         assert_eq!(AgentFile::parse(json.as_bytes()).unwrap().selectors.sha256, Some("ab".repeat(32)));
@@ -321,7 +388,8 @@ mod tests {
     #[test]
     fn interpreters_are_known_by_name() {
         let names = |executable: &str| {
-            Selectors { executable: executable.to_owned(), sha256: None, script: None, script_sha256: None }
+            serde_json::from_value::<Selectors>(serde_json::json!({ "executable": executable }))
+                .unwrap()
                 .names_interpreter()
         };
         for interpreter in [

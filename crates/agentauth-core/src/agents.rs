@@ -38,6 +38,8 @@ pub struct Agents {
 struct Candidates {
     /// How many of them name a hash.
     hashed: usize,
+    /// How many of them name a control group.
+    grouped: usize,
     without_script: Vector<Arc<Agent>>,
     by_script: HashMap<Arc<str>, Vector<Arc<Agent>>>,
 }
@@ -59,7 +61,7 @@ pub enum Match {
         /// What is not as it should be.
         change: Change,
     },
-    /// It may be this agent, but a hash is still being computed.
+    /// It may be this agent, but a hash is still being computed, or its control group was not seen.
     Pending {
         /// Which agent it may be.
         agent: Arc<Agent>,
@@ -108,6 +110,7 @@ impl Agents {
         let agent = Arc::new(agent);
         let candidates = self.by_executable.entry(agent.selectors.executable.as_str().into()).or_default();
         candidates.hashed += usize::from(agent.selectors.names_hash());
+        candidates.grouped += usize::from(agent.selectors.cgroup.is_some());
         match &agent.selectors.script {
             Some(script) => {
                 candidates.by_script.entry(script.as_str().into()).or_default().push_back(Arc::clone(&agent))
@@ -123,6 +126,7 @@ impl Agents {
         let agent = self.by_name.remove(name)?;
         if let Some(candidates) = self.by_executable.get_mut(agent.selectors.executable.as_str()) {
             candidates.hashed -= usize::from(agent.selectors.names_hash());
+            candidates.grouped -= usize::from(agent.selectors.cgroup.is_some());
             candidates.without_script.retain(|other| other.name != agent.name);
             if let Some(script) = &agent.selectors.script
                 && let Some(sharing) = candidates.by_script.get_mut(script.as_str())
@@ -174,9 +178,17 @@ impl Agents {
         self.by_executable.get(path).is_some_and(|candidates| candidates.hashed > 0)
     }
 
+    /// Whether the control group of a process with this executable makes a difference: a registration at that path
+    /// names one.
+    #[must_use]
+    pub fn wants_cgroup(&self, path: &str) -> bool {
+        self.by_executable.get(path).is_some_and(|candidates| candidates.grouped > 0)
+    }
+
     /// Which agent `process` is. `greeted`: whether it answered the greeting.
     ///
-    /// The most specific registration is meant (a script before none, hashes before none). One that fits but for a
+    /// The most specific registration is meant (a script before a control group, that before hashes, those before none).
+    /// One whose control group the process is not in, or is in by somebody else's doing than root's, does not fit. One that fits but for a
     /// hash is [`Match::Changed`], unless another of the same specificity fits in full (two pinned versions side by
     /// side); a less specific one never takes its place. An executable to which its path does not lead is known by a
     /// registered hash only.
@@ -226,6 +238,14 @@ struct Fits {
 
 impl Fits {
     fn weigh(&mut self, agent: &Arc<Agent>, process: &ProcessFacts) {
+        let mut pending = false;
+        if let Some(group) = &agent.selectors.cgroup {
+            match &process.cgroup {
+                Some(seen) if seen.proves(group) => {}
+                Some(_) => return,
+                None => pending = true,
+            }
+        }
         let specificity = agent.selectors.specificity();
         let known = !self.full.is_empty() || self.pending.is_some() || self.changed.is_some();
         if known && specificity < self.specificity {
@@ -247,7 +267,6 @@ impl Fits {
             (Change::Executable as fn(Hashes) -> Change, agent.selectors.sha256.as_deref(), executable_hash),
             (Change::Script, agent.selectors.script_sha256.as_deref(), script_hash),
         ];
-        let mut pending = false;
         for (what, expected, seen) in asked {
             match (expected, seen) {
                 (None, _) => {}

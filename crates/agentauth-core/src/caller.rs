@@ -36,8 +36,43 @@ pub struct ProcessFacts {
     pub script: Option<ScriptFacts>,
     /// The command line: the process's own claim.
     pub arguments: Vec<String>,
-    /// The control group, where there is one.
-    pub cgroup: Option<String>,
+    /// The control group; looked at only where a registration names one.
+    pub cgroup: Option<ControlGroup>,
+}
+
+/// The control group of a process, and who decides which processes are in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ControlGroup {
+    /// Its path, from the root of its hierarchy: `/system.slice/backup.service`.
+    pub path: String,
+    /// Who may move processes: of the root, of each group on the way, and of the group itself. Empty where that
+    /// could not be seen.
+    pub levels: Vec<ControlGroupLevel>,
+}
+
+/// Who may move processes into, and make groups in, one control group.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ControlGroupLevel {
+    /// The user that owns the group's directory or the files in it by which processes are moved; root's number only
+    /// if all are root's.
+    pub owner: u32,
+    /// Whether somebody besides the owner may write to one of them.
+    pub writable_by_others: bool,
+}
+
+impl ControlGroup {
+    /// Whether the process is in `group` or below it, and nobody but root could have put it there: root alone may move
+    /// processes on every level down to the process's own.
+    #[must_use]
+    pub fn proves(&self, group: &str) -> bool {
+        let within =
+            self.path.strip_prefix(group).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let segments = self.path.split('/').filter(|segment| !segment.is_empty()).count();
+        let guarded = |level: &ControlGroupLevel| level.owner == 0 && !level.writable_by_others;
+        within && self.levels.len() == segments + 1 && self.levels.iter().all(guarded)
+    }
 }
 
 /// What is known of the file that a process runs.
@@ -86,6 +121,32 @@ fn whole() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_control_group_proves_what_root_alone_decides() {
+        let root = ControlGroupLevel::default();
+        let user = ControlGroupLevel { owner: 1000, ..root };
+        let open = ControlGroupLevel { writable_by_others: true, ..root };
+        let group = |path: &str, levels: &[ControlGroupLevel]| {
+            ControlGroup { path: path.to_owned(), levels: levels.to_vec() }.proves("/system.slice/a.service")
+        };
+        assert!(group("/system.slice/a.service", &[root; 3]));
+        assert!(group("/system.slice/a.service/worker", &[root; 4]));
+        for other in ["/system.slice/a.service2", "/system.slice", "/", "", "/../system.slice/a.service"] {
+            assert!(!group(other, &[root; 3]), "{other}");
+        }
+        assert!(!group("/system.slice/a.service", &[]), "nothing was seen");
+        assert!(!group("/system.slice/a.service", &[root; 2]), "not everything was seen");
+        for (level, bad) in [(0, user), (1, user), (2, user), (2, open), (0, open)] {
+            let mut levels = [root; 3];
+            levels[level] = bad;
+            assert!(!group("/system.slice/a.service", &levels), "{level}");
+        }
+        assert!(
+            !group("/system.slice/a.service/mine", &[root, root, root, user]),
+            "a part that was given away"
+        );
+    }
 
     #[test]
     fn doubt_is_the_default_and_recorded_facts_stay_valid() {

@@ -69,7 +69,7 @@ pub use self::{
     greeting::{Greeting, NONCE_BYTES, Nonce, NoteError, Noted, ReproofError, reprove},
     hashes::{Digest, HashCache, HashError, executable_path},
     identify::{
-        AncestryEnd, ExecutableFacts, FakeIdentifier, FileId, Hop, Identify, IdentifyError, Identity,
-        LogindRecord, PersonProbe, ProcIdentifier, ProcessFacts, ScriptFacts,
+        AncestryEnd, ControlGroup, ControlGroupLevel, ExecutableFacts, FakeIdentifier, FileId, Hop, Identify,
+        IdentifyError, Identity, LogindRecord, PersonProbe, ProcIdentifier, ProcessFacts, ScriptFacts,
     },
 };

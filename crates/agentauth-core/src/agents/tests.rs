@@ -124,6 +124,36 @@ fn a_path_that_leads_elsewhere_recognises_nobody() {
 }
 
 #[test]
+fn a_control_group_tells_processes_of_one_program_apart() {
+    use crate::caller::{ControlGroup, ControlGroupLevel};
+    let bash = |more: &str| format!(r#"{{"executable":"/bin/bash"{more}}}"#);
+    let registered = agents(&[
+        ("backup", bash(r#","cgroup":"/system.slice/backup.service""#)),
+        ("report", bash(r#","cgroup":"/system.slice/report.service""#)),
+        ("pinned", bash(&format!(r#","sha256":"{OTHER}""#))),
+    ]);
+    assert!(registered.wants_cgroup("/bin/bash") && !registered.wants_cgroup("/bin/sh"));
+    let inside = |path: &str, owner: u32| {
+        let level = ControlGroupLevel { owner, ..Default::default() };
+        let cgroup = ControlGroup { path: path.to_owned(), levels: vec![level; 3] };
+        ProcessFacts { cgroup: Some(cgroup), ..program("/bin/bash", Some(HASH)) }
+    };
+    let found = |process: ProcessFacts| summary(&registered.match_process(&process, true));
+    assert_eq!(found(inside("/system.slice/backup.service", 0)), "backup path");
+    assert_eq!(found(inside("/system.slice/report.service", 0)), "report path");
+    // Elsewhere, or where a user could have put it, the wider registration is what is left.
+    assert_eq!(found(inside("/system.slice/other.service", 0)), "pinned changed executable");
+    assert_eq!(found(inside("/system.slice/backup.service", 1000)), "pinned changed executable");
+    // Not seen, it may be either.
+    assert!(found(program("/bin/bash", Some(HASH))).ends_with("pending"));
+    let mut registered = registered;
+    registered.remove("backup");
+    assert!(registered.wants_cgroup("/bin/bash"));
+    registered.remove("report");
+    assert!(!registered.wants_cgroup("/bin/bash"));
+}
+
+#[test]
 fn digests_are_wanted_where_a_registration_names_one() {
     let mut registered = agents(&[
         ("plain", r#"{"executable":"/opt/plain"}"#.to_owned()),

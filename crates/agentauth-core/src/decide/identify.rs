@@ -165,7 +165,7 @@ fn changed(agent: &Agent, change: &Change, process: &ProcessFacts) -> String {
 }
 
 fn pending(agent: &Agent) -> String {
-    format!("it may be `{}`, but the hash of its file is still being computed", agent.name)
+    format!("it may be `{}`, but the hash of its file, or its control group, is not known yet", agent.name)
 }
 
 fn unknown(facts: &CallerFacts) -> String {

@@ -73,8 +73,6 @@ pub struct ProcessFacts {
     pub working_directory: Option<PathBuf>,
     /// For interpreters: the script, from the command line, so a claim. `None` when the command line leaves any doubt.
     pub script: Option<ScriptFacts>,
-    /// Control group (of the unified hierarchy, or else systemd's); `None` for ancestors.
-    pub cgroup: Option<String>,
     /// Controlling terminal's device number; 0 for none.
     pub terminal: i32,
     /// Session id: the session leader's pid.
@@ -83,6 +81,25 @@ pub struct ProcessFacts {
     pub group: i32,
     /// Foreground process group of the terminal; -1 for none.
     pub foreground_group: i32,
+}
+
+/// The control group of a process (of the unified hierarchy, or else systemd's), and who decides who is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlGroup {
+    /// Its path from the root of the hierarchy, as our own control group namespace shows it.
+    pub path: String,
+    /// Who may move processes: of the root, of each group on the way, and of the group itself. Empty when that is hidden
+    /// from us.
+    pub levels: Vec<ControlGroupLevel>,
+}
+
+/// Who may make groups in one control group, and move processes into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ControlGroupLevel {
+    /// Who owns its directory, or one of the files by which processes are moved; the largest number where these differ.
+    pub owner: u32,
+    /// Somebody besides the owner (and root) may write to one of them.
+    pub writable_by_others: bool,
 }
 
 /// Which file, in which state: the key under which a digest is worth remembering.

@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Identify, IdentifyError, Identity, PersonProbe};
+use super::{ControlGroup, Identify, IdentifyError, Identity, PersonProbe, ProcessFacts};
 use crate::peer::Peer;
 
 /// Answers by process id what a test has put in. A process it knows nothing of is gone, as is one that really is.
@@ -18,6 +18,7 @@ pub struct FakeIdentifier {
 struct Known {
     identities: HashMap<u32, Identity>,
     persons: HashMap<u32, PersonProbe>,
+    control_groups: HashMap<u32, ControlGroup>,
 }
 
 impl FakeIdentifier {
@@ -31,11 +32,17 @@ impl FakeIdentifier {
         self.known().persons.insert(pid, probe);
     }
 
+    /// From now on the process `pid` is in this control group.
+    pub fn set_control_group(&self, pid: u32, group: ControlGroup) {
+        self.known().control_groups.insert(pid, group);
+    }
+
     /// From now on nothing is known of the process `pid`.
     pub fn forget(&self, pid: u32) {
         let mut known = self.known();
         known.identities.remove(&pid);
         known.persons.remove(&pid);
+        known.control_groups.remove(&pid);
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -48,6 +55,10 @@ impl Identify for FakeIdentifier {
         let pid = peer.pid();
         let known = self.known().identities.get(&pid).cloned();
         known.filter(|_| peer.alive()).ok_or(IdentifyError::Gone { pid })
+    }
+
+    fn control_group(&self, process: &ProcessFacts) -> Option<ControlGroup> {
+        self.known().control_groups.get(&process.pid).cloned()
     }
 
     fn probe_person(&self, peer: &Peer) -> Result<PersonProbe, IdentifyError> {

@@ -4,6 +4,7 @@
 //! real one reads `/proc` ([`ProcIdentifier`]), the other is for tests ([`FakeIdentifier`]); one contract test runs
 //! against both.
 
+mod control_group;
 mod environment;
 mod facts;
 mod fake;
@@ -14,7 +15,10 @@ mod stat;
 
 pub(crate) mod proc;
 
-pub use facts::{AncestryEnd, ExecutableFacts, FileId, Identity, ProcessFacts, ScriptFacts};
+pub use facts::{
+    AncestryEnd, ControlGroup, ControlGroupLevel, ExecutableFacts, FileId, Identity, ProcessFacts,
+    ScriptFacts,
+};
 pub use fake::FakeIdentifier;
 pub use person::{Hop, LogindRecord, PersonProbe};
 pub use process::ProcIdentifier;
@@ -31,6 +35,10 @@ pub trait Identify: Send + Sync {
     /// # Errors
     /// See [`IdentifyError`]. Facts that are hidden from us are `None`, not errors.
     fn identify(&self, peer: &Peer) -> Result<Identity, IdentifyError>;
+
+    /// The control group of a process that was identified; `None` when it is hidden from us, or another process has its
+    /// number by now. Asked for only where a registration names a control group.
+    fn control_group(&self, process: &ProcessFacts) -> Option<ControlGroup>;
 
     /// Gathers the further facts by which a person's own process is recognised. For persons' operations only, as it
     /// costs several times as much.

@@ -8,9 +8,10 @@ use std::{
 
 use super::{
     AncestryEnd, ExecutableFacts, IdentifyError, ProcIdentifier,
+    control_group::named,
     environment::loader_only,
     proc::{ProcDir, ProcError, file_id},
-    process::{Reader, cgroup, read_loader_variables, read_stat, read_status},
+    process::{Reader, read_loader_variables, read_stat, read_status},
     stat::Stat,
 };
 use crate::peer::Peer;
@@ -127,7 +128,7 @@ impl PersonProbe {
         let [same_user_namespace, same_pid_namespace, same_mount_namespace] =
             identifier.namespaces(&directory);
         directory.read_piece("cgroup", &mut buffer).map_err(fail("cgroup"))?;
-        let cgroup = cgroup(&buffer);
+        let cgroup = named(&buffer).map(|(_, path)| path);
         let logind =
             cgroup.as_deref().and_then(login_session).and_then(|(uid, id)| identifier.record(uid, id));
         let (hops, hops_end) = identifier.hops(caller, &mut reader);
@@ -227,7 +228,8 @@ impl LogindRecord {
 fn hop(directory: &ProcDir, stat: &Stat, reader: &mut Reader) -> Result<Hop, ProcError> {
     let mut buffer = Vec::with_capacity(4096);
     let status = read_status(directory, &mut buffer)?;
-    let cgroup = directory.read_piece("cgroup", &mut buffer).ok().and_then(|()| cgroup(&buffer));
+    let cgroup =
+        directory.read_piece("cgroup", &mut buffer).ok().and_then(|()| named(&buffer)).map(|(_, path)| path);
     Ok(Hop {
         pid: stat.pid,
         parent: stat.parent,

@@ -13,7 +13,9 @@ use std::{
 use rustix::fs::{AtFlags, CWD, FileType, statat};
 
 use super::{
-    AncestryEnd, ExecutableFacts, Identify, IdentifyError, Identity, PersonProbe, ProcessFacts, ScriptFacts,
+    AncestryEnd, ControlGroup, ExecutableFacts, Identify, IdentifyError, Identity, PersonProbe, ProcessFacts,
+    ScriptFacts,
+    control_group::{Mounts, named},
     environment::loader_variables,
     proc::{Proc, ProcDir, ProcError, file_id, modified_ns},
     script::Interpreter,
@@ -44,6 +46,7 @@ pub struct ProcIdentifier {
     pid_namespace: Option<Place>,
     mount_namespace: Option<Place>,
     root: Option<Place>,
+    control_groups: Mounts,
     pub(super) sessions: PathBuf,
     /// Who must own logind's records.
     pub(super) sessions_owner: u32,
@@ -72,6 +75,7 @@ impl ProcIdentifier {
             pid_namespace: own("ns/pid"),
             mount_namespace: own("ns/mnt"),
             root: own("root"),
+            control_groups: Mounts::find(),
             proc,
             sessions: LOGIND_SESSIONS.into(),
             sessions_owner: 0,
@@ -128,15 +132,12 @@ impl ProcIdentifier {
             arguments_truncated: false,
             working_directory: None,
             script: None,
-            cgroup: None,
             terminal: stat.terminal,
             session: stat.session,
             group: stat.group,
             foreground_group: stat.foreground_group,
         };
         if whose == Whose::Caller {
-            let read = directory.read_piece("cgroup", &mut reader.buffer);
-            facts.cgroup = read.ok().and_then(|()| cgroup(&reader.buffer));
             facts.working_directory = directory.link("cwd").ok();
         }
         if whose == Whose::Caller || interpreter.is_some() {
@@ -237,6 +238,17 @@ impl Identify for ProcIdentifier {
             same_pid_namespace,
             same_mount_namespace,
         })
+    }
+
+    fn control_group(&self, process: &ProcessFacts) -> Option<ControlGroup> {
+        let directory = self.proc.process(process.pid).ok()?;
+        let stat = read_stat(&directory).ok()?;
+        if stat.start_time != process.start_time {
+            return None;
+        }
+        let mut lines = Vec::new();
+        directory.read_piece("cgroup", &mut lines).ok()?;
+        named(&lines).map(|(hierarchy, path)| self.control_groups.look(hierarchy, path))
     }
 
     fn probe_person(&self, peer: &Peer) -> Result<PersonProbe, IdentifyError> {
@@ -346,37 +358,9 @@ pub(super) fn read_loader_variables(directory: &ProcDir, buffer: &mut Vec<u8>) -
     (!truncated).then(|| loader_variables(buffer))
 }
 
-/// The control group among the lines of `/proc/PID/cgroup`: that of the unified hierarchy unless the process is at its
-/// root (a hybrid set-up), else systemd's own.
-pub(super) fn cgroup(lines: &[u8]) -> Option<String> {
-    let of = |prefix: &[u8]| {
-        let line = lines.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(prefix))?;
-        Some(String::from_utf8_lossy(line).into_owned())
-    };
-    let unified = of(b"0::");
-    if unified.as_deref().is_some_and(|path| path != "/") {
-        return unified;
-    }
-    let systemd = lines.split(|byte| *byte == b'\n').find_map(|line| {
-        let at = line.windows(14).position(|part| part == b":name=systemd:")?;
-        line.get(at + 14..)
-    });
-    systemd.map(|path| String::from_utf8_lossy(path).into_owned()).or(unified)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn control_groups_of_every_set_up() {
-        let unified = b"0::/user.slice/user-1000.slice/session-3.scope\n";
-        assert_eq!(cgroup(unified).as_deref(), Some("/user.slice/user-1000.slice/session-3.scope"));
-        let hybrid = b"12:pids:/x\n1:name=systemd:/user.slice/a.scope\n0::/\n";
-        assert_eq!(cgroup(hybrid).as_deref(), Some("/user.slice/a.scope"));
-        assert_eq!(cgroup(b"0::/\n").as_deref(), Some("/"));
-        assert_eq!(cgroup(b"4:cpu:/x\n"), None);
-    }
 
     #[test]
     fn a_parent_that_started_later_is_no_parent() {

@@ -4,14 +4,17 @@ use agentauth_core::caller;
 use agentauth_core::recognise as rules;
 use agentauth_ipc as kernel;
 
-/// The facts of a caller. Digests are filled in where they were computed.
+/// The facts of a caller. Digests are filled in where they were computed, control groups where they are asked for.
 pub(crate) fn caller(
     identity: &kernel::Identity,
     digest: impl Fn(&kernel::FileId) -> Option<String>,
+    cgroup: impl Fn(&kernel::ProcessFacts) -> Option<kernel::ControlGroup>,
 ) -> caller::CallerFacts {
+    let process =
+        |facts| caller::ProcessFacts { cgroup: cgroup(facts).map(control_group), ..process(facts, &digest) };
     caller::CallerFacts {
-        process: process(&identity.process, &digest),
-        ancestors: identity.ancestors.iter().map(|ancestor| process(ancestor, &digest)).collect(),
+        process: process(&identity.process),
+        ancestors: identity.ancestors.iter().map(process).collect(),
         ancestry_complete: identity.ancestry_end.is_complete(),
         greeted: false,
         tampered: tampered(identity),
@@ -39,8 +42,16 @@ fn process(
             sha256: digest(&script.id),
         }),
         arguments: facts.arguments.clone(),
-        cgroup: facts.cgroup.clone(),
+        cgroup: None,
     }
+}
+
+fn control_group(group: kernel::ControlGroup) -> caller::ControlGroup {
+    let level = |level: &kernel::ControlGroupLevel| caller::ControlGroupLevel {
+        owner: level.owner,
+        writable_by_others: level.writable_by_others,
+    };
+    caller::ControlGroup { levels: group.levels.iter().map(level).collect(), path: group.path }
 }
 
 /// Signs that somebody else's code may run inside the caller, or that an agent hides among its ancestors.
@@ -186,7 +197,6 @@ mod tests {
             arguments_truncated: false,
             working_directory: None,
             script: None,
-            cgroup: None,
             terminal: 0,
             session: 0,
             group: 0,
@@ -210,7 +220,7 @@ mod tests {
     }
 
     fn seen(identity: &kernel::Identity) -> caller::CallerFacts {
-        caller(identity, |_| None)
+        caller(identity, |_| None, |_| None)
     }
 
     #[test]

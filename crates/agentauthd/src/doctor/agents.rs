@@ -81,7 +81,7 @@ pub(super) fn examine(rules: &RulesReport) -> Vec<Finding> {
 }
 
 fn name_all(agent: &Agent) -> Vec<(String, String, Named)> {
-    let Selectors { executable, sha256, script, script_sha256 } = &agent.selectors;
+    let Selectors { executable, sha256, script, script_sha256, cgroup: _ } = &agent.selectors;
     let entry = |path: &String, digest: &Option<String>| {
         (agent.name.to_string(), path.clone(), name_one(Path::new(path), digest.as_deref()))
     };

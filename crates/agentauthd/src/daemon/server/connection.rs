@@ -225,7 +225,14 @@ impl Connection {
         let plain = match &identity {
             Some(identity) => {
                 self.compute_digests(app, identity).await;
-                facts::caller(identity, |id| app.hashes.known(id).map(|digest| digest.to_string()))
+                let snapshot = app.state.load();
+                let digest = |id: &FileId| app.hashes.known(id).map(|digest| digest.to_string());
+                let cgroup = |process: &agentauth_ipc::ProcessFacts| {
+                    let path = process.executable.as_ref()?.path.to_string_lossy();
+                    let wanted = snapshot.agents.wants_cgroup(&path);
+                    wanted.then(|| app.identifier.control_group(process)).flatten()
+                };
+                facts::caller(identity, digest, cgroup)
             }
             None => facts::hidden(self.peer.pid()),
         };
