@@ -123,10 +123,14 @@ impl AgentFile {
     #[must_use]
     pub fn lint(&self, catalogue: &Catalogue) -> Vec<ManifestLint> {
         let mut lints = self.manifest.lint(catalogue);
+        for lint in &mut lints {
+            lint.path.insert_str(0, "/manifest");
+        }
         let executable = display_safe_within(&self.selectors.executable, 100);
         if self.selectors.script.is_none() && self.selectors.names_interpreter() {
             lints.push(ManifestLint {
                 code: "interpreter_without_script",
+                path: "/selectors/executable".to_owned(),
                 message: format!(
                     "`{executable}` is an interpreter: without `script`, every program it runs is this agent"
                 ),
@@ -134,14 +138,17 @@ impl AgentFile {
         } else if self.selectors.sha256.is_none() && !self.selectors.names_interpreter() {
             lints.push(ManifestLint {
                 code: "unpinned_executable",
+                path: "/selectors/executable".to_owned(),
                 message: format!(
                     "`{executable}` has no `sha256`, so whatever stands at that path is this agent"
                 ),
             });
         }
-        for grant in self.grants.iter().filter(|grant| !grant.denied && !self.manifest.covers(&grant.scope)) {
+        let allowed = self.grants.iter().enumerate().filter(|(_, grant)| !grant.denied);
+        for (position, grant) in allowed.filter(|(_, grant)| !self.manifest.covers(&grant.scope)) {
             lints.push(ManifestLint {
                 code: "grant_outside_manifest",
+                path: format!("/grants/{position}/scope"),
                 message: format!(
                     "the grant of `{}` is wider than the manifest: only what both name counts",
                     grant.scope

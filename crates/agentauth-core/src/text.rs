@@ -64,6 +64,24 @@ pub fn has_hidden(text: &str) -> bool {
     text.chars().any(is_hidden)
 }
 
+/// The first word of `text` that has both Latin letters and letters of a script whose letters look like Latin ones
+/// (Cyrillic, Greek, Armenian, Cherokee, Coptic, Lisu, and the forms of width and of mathematics). No language writes
+/// such words; who does wants one to be taken for another. Confusables that are of one script are not found.
+#[must_use]
+pub fn mixed_script_word(text: &str) -> Option<&str> {
+    let latin = |c: char| {
+        c.is_ascii_alphabetic()
+            || (c.is_alphabetic() && matches!(c, '\u{c0}'..='\u{24f}' | '\u{1e00}'..='\u{1eff}'))
+    };
+    let alike = |c: char| {
+        c.is_alphabetic()
+            && matches!(c, '\u{250}'..='\u{2af}' | '\u{370}'..='\u{58f}' | '\u{13a0}'..='\u{13ff}' | '\u{1d00}'..='\u{1dbf}'
+                | '\u{1f00}'..='\u{1fff}' | '\u{2c80}'..='\u{2cff}' | '\u{a4d0}'..='\u{a4ff}' | '\u{ff21}'..='\u{ff5a}'
+                | '\u{1d400}'..='\u{1d7ff}')
+    };
+    text.split(|c: char| !c.is_alphanumeric()).find(|word| word.contains(latin) && word.contains(alike))
+}
+
 /// Control characters, line separators, bidirectional formatting (Unicode UAX #9), and characters that show as
 /// nothing at all.
 fn is_hidden(character: char) -> bool {
@@ -107,6 +125,17 @@ mod tests {
         let text = "token eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJVMSJ9.c2ln is bad, eyJ is not one";
         assert_eq!(without_tokens(text), "token [redacted] is bad, eyJ is not one");
         assert_eq!(without_tokens("https://x/eyJhbGciOiJSUzI1NiJ9.e30.x"), "https://x/[redacted]");
+    }
+
+    #[test]
+    fn words_of_two_scripts_are_found() {
+        for text in ["Überweisung", "支払い", "Москва", "Αθήνα", "v2 Москва", "naïve café", "docs-документы"]
+        {
+            assert_eq!(mixed_script_word(text), None, "{text}");
+        }
+        assert_eq!(mixed_script_word("pay p\u{430}ypal.com"), Some("p\u{430}ypal"));
+        assert_eq!(mixed_script_word("/pr\u{3bf}jects/x"), Some("pr\u{3bf}jects"));
+        assert_eq!(mixed_script_word("b\u{ff41}nk"), Some("b\u{ff41}nk"));
     }
 
     #[test]

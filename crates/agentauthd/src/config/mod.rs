@@ -12,6 +12,7 @@ mod machine;
 mod options;
 mod places;
 mod profiles;
+pub(crate) mod scopes;
 mod toml_file;
 pub(crate) mod trust;
 mod value;
@@ -30,6 +31,7 @@ pub use load::{
 pub use options::judge;
 pub use places::user_file;
 pub use profiles::{Profile, addressed, free_ports, overlaps, profiles, sockets};
+pub use scopes::ScopesFaults;
 pub use toml_file::Origin;
 
 /// Everything that can be configured. Paths are absolute.

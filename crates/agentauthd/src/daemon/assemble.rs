@@ -31,7 +31,7 @@ use super::pause::Pause;
 use super::record;
 use super::recorder::Recorder;
 use super::state::State;
-use crate::config::{Config, ProviderKind, RefreshRoute, StoreKind};
+use crate::config::{Config, ProviderKind, RefreshRoute, StoreKind, scopes};
 
 /// How many digests of executables are remembered.
 const DIGESTS: usize = 1024;
@@ -144,7 +144,8 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
     // The socket first: a second daemon is told so before it touches the log or the login.
     let listener = listener(config, owner_uid)?;
     let audit = Recorder::new(AuditLog::open(&state_directory.join("audit"), now)?);
-    let loaded = load::load(&config.paths.agents_dir, &config.paths.policies_dir, owner_uid)?;
+    let catalogue = scopes::catalogue(config, owner_uid).map_err(LoadError::from)?;
+    let loaded = load::load(catalogue, &config.paths.agents_dir, &config.paths.policies_dir, owner_uid)?;
     audit.append(&record::service_start(&device, now))?;
     audit.append(&record::policy_loaded(&loaded.policy_sources, loaded.policy.len(), now))?;
     for (name, path) in &loaded.agent_files {

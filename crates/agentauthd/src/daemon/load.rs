@@ -20,6 +20,7 @@ use agentauth_core::text::display_safe_within;
 use super::assemble::provider_config;
 use crate::config::Config;
 use crate::config::trust::{self, Untrusted};
+use crate::config::{ScopesFaults, scopes};
 
 /// At most this many characters of a path are shown.
 const SHOWN: usize = 200;
@@ -41,9 +42,12 @@ pub(crate) struct Loaded {
 /// Why the daemon cannot decide anything.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The shipped catalogue of scopes is broken.
-    #[error("the shipped catalogue of scopes is not valid: please report this")]
-    Catalogue(#[from] agentauth_core::catalogue::CatalogueFault),
+    /// A catalogue of scopes cannot be used: it could have raised a risk.
+    #[error(
+        "nothing can be decided without the catalogue of scopes: mend what is named, and look again with \
+         `agentauthd config validate`"
+    )]
+    Catalogue(#[from] ScopesFaults),
     /// Not all policies can be used, so none of them is: the missing one could forbid something.
     #[error(
         "not every policy can be used, so nothing can be decided: mend what is named, and look again with \
@@ -69,17 +73,17 @@ pub struct RulesReport {
     pub notes: Vec<String>,
 }
 
-/// Reads everything. `owner` is the user whose files count, besides root's.
+/// Reads everything else. `owner` is the user whose files count, besides root's.
 ///
 /// # Errors
 /// [`LoadError`], which names every policy at fault. A registration that is not valid is no error: its agent gets
 /// nothing, and `status` says why.
 pub(crate) fn load(
+    catalogue: Catalogue,
     agents_directory: &Path,
     policies_directory: &Path,
     owner: u32,
 ) -> Result<Loaded, LoadError> {
-    let catalogue = Catalogue::shipped()?;
     let found = registrations(agents_directory, &catalogue, owner);
     for note in &found.notes {
         tracing::warn!(note, "worth a look in a registration");
@@ -113,10 +117,10 @@ pub fn check_rules(config: &Config, owner: u32) -> RulesReport {
     if let Err(faults) = provider_config(config) {
         report.faults.extend(faults.0.iter().map(ToString::to_string));
     }
-    let catalogue = match Catalogue::shipped() {
+    let catalogue = match scopes::catalogue(config, owner) {
         Ok(catalogue) => catalogue,
-        Err(fault) => {
-            report.faults.push(format!("{}: {fault}", LoadError::Catalogue(fault.clone())));
+        Err(ScopesFaults(faults)) => {
+            report.faults.extend(faults.into_iter().map(|fault| format!("the catalogue of scopes: {fault}")));
             return report;
         }
     };

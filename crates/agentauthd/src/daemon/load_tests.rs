@@ -50,7 +50,7 @@ impl Rules {
     }
 
     fn load(&self) -> Result<Loaded, LoadError> {
-        load(&self.path("agents"), &self.path("policies"), self.owner)
+        load(shipped(), &self.path("agents"), &self.path("policies"), self.owner)
     }
 
     fn problems(&self) -> Vec<String> {
@@ -66,11 +66,15 @@ impl Rules {
     }
 }
 
+fn shipped() -> Catalogue {
+    Catalogue::shipped().unwrap()
+}
+
 #[test]
 fn what_is_not_there_is_no_problem() {
     let rules = Rules::new();
     let none = rules.path("none");
-    let loaded = load(&none, &none, rules.owner).map_err(|error| error.to_string()).unwrap();
+    let loaded = load(shipped(), &none, &none, rules.owner).map_err(|error| error.to_string()).unwrap();
     assert_eq!((loaded.agents.iter().count(), loaded.problems.len()), (0, 0));
     assert_eq!(loaded.policy_sources.len(), Policy::shipped().len());
 }

@@ -1,40 +1,39 @@
 //! `agentauthd agent lint`: what a careful reader would say of manifests, without the daemon.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use agentauth_core::manifest::{MAX_FILE_BYTES, Manifest, ManifestLint};
+use agentauth_core::manifest::{ManifestFault, ManifestLint};
 use agentauth_core::{Catalogue, display_safe};
 use clap::Args;
 use serde::Serialize;
 
-use super::super::output::{self, BAD, WARN};
-use super::super::{Exit, Failure};
+use super::super::output::{self, BAD, FAINT, GOOD, WARN};
+use super::super::{Context, Exit, Failure};
+use super::manifest_file::{self, CatalogueChoice};
 
-/// Say what a careful reader would say of manifests. Exits with 2 if there is anything, with 1 if one is no manifest.
+/// Say what a careful reader would say of manifests. Needs no daemon.
+///
+/// Exits with 0 if there is nothing to say, with 2 if there is, with 1 if a file is no manifest.
 #[derive(Debug, Args)]
 pub(super) struct Lint {
     /// The manifests.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    catalogue: CatalogueChoice,
     /// Print what was found as JSON.
     #[arg(long)]
     json: bool,
 }
 
 impl Lint {
-    pub(super) fn run(self) -> Result<Exit, Failure> {
-        let catalogue = Catalogue::shipped().map_err(|fault| {
-            Failure::caused("the shipped catalogue of scopes is not valid: please report this", fault)
-        })?;
+    pub(super) fn run(self, context: &Context<'_>) -> Result<Exit, Failure> {
+        let catalogue = self.catalogue.load(context)?;
         let verdicts: Vec<_> = self.files.iter().map(|file| Verdict::of(file, &catalogue)).collect();
         if self.json {
             output::json(&verdicts)?;
         } else {
-            for verdict in &verdicts {
-                verdict.tell()?;
-            }
+            verdicts.iter().try_for_each(Verdict::tell)?;
         }
         Ok(if verdicts.iter().any(|verdict| !verdict.faults.is_empty()) {
             Exit::Error
@@ -50,26 +49,39 @@ impl Lint {
 #[derive(Serialize)]
 struct Verdict {
     file: String,
+    /// Of a manifest that can be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    manifest: Option<Known>,
     /// Why it is no manifest.
-    faults: Vec<String>,
+    faults: Vec<ManifestFault>,
     findings: Vec<Finding>,
+}
+
+#[derive(Serialize)]
+struct Known {
+    name: String,
+    version: String,
+    digest: String,
 }
 
 #[derive(Serialize)]
 struct Finding {
     code: &'static str,
+    path: String,
     message: String,
 }
 
 impl Verdict {
     fn of(path: &Path, catalogue: &Catalogue) -> Self {
         let file = path.display().to_string();
-        match read(path) {
+        match manifest_file::read(path) {
             Ok(manifest) => {
                 let findings = manifest.lint(catalogue).into_iter().map(Finding::from).collect();
-                Self { file, faults: Vec::new(), findings }
+                let digest = manifest.digest();
+                let known = Known { name: manifest.name, version: manifest.version, digest };
+                Self { file, manifest: Some(known), faults: Vec::new(), findings }
             }
-            Err(fault) => Self { file, faults: vec![fault], findings: Vec::new() },
+            Err(faults) => Self { file, manifest: None, faults, findings: Vec::new() },
         }
     }
 
@@ -78,27 +90,21 @@ impl Verdict {
         for fault in &self.faults {
             output::say(&format!("{BAD}error:{BAD:#} {file}: {fault}"));
         }
-        for Finding { code, message } in &self.findings {
-            output::data(&format!("{file}: {WARN}{code}{WARN:#}: {message}"))?;
+        for Finding { code, path, message } in &self.findings {
+            output::data(&format!("{file}: {WARN}{code}{WARN:#} {message} {FAINT}({path}){FAINT:#}"))?;
         }
-        Ok(())
+        match &self.manifest {
+            Some(Known { name, version, digest }) if self.findings.is_empty() => output::data(&format!(
+                "{file}: {GOOD}clean{GOOD:#} {name} {} {FAINT}{digest}{FAINT:#}",
+                display_safe(version)
+            )),
+            _ => Ok(()),
+        }
     }
 }
 
 impl From<ManifestLint> for Finding {
     fn from(lint: ManifestLint) -> Self {
-        Self { code: lint.code, message: lint.message }
+        Self { code: lint.code, path: lint.path, message: lint.message }
     }
-}
-
-/// Reads a manifest from a file; fails with why that is not possible.
-fn read(path: &Path) -> Result<Manifest, String> {
-    let read = |path: &Path| -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        File::open(path)?.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let bytes =
-        read(path).map_err(|error| format!("it cannot be read: {error}; give the path of a manifest"))?;
-    Manifest::parse(&bytes).map_err(|fault| fault.to_string())
 }

@@ -1,6 +1,8 @@
 //! `agentauthd agent`: what agents ask for.
 
+mod diff;
 mod lint;
+mod manifest_file;
 
 use clap::{Args, Subcommand};
 
@@ -15,14 +17,15 @@ pub(super) struct AgentCommand {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Say what a careful reader would say of manifests. Exits with 2 if there is anything, with 1 if one is no manifest.
     Lint(lint::Lint),
+    Diff(diff::Diff),
 }
 
 impl AgentCommand {
-    pub(super) fn run(self, _context: &Context<'_>) -> Result<Exit, Failure> {
+    pub(super) fn run(self, context: &Context<'_>) -> Result<Exit, Failure> {
         match self.command {
-            What::Lint(command) => command.run(),
+            What::Lint(command) => command.run(context),
+            What::Diff(command) => command.run(context),
         }
     }
 }

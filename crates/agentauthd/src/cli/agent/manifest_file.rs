@@ -1,0 +1,52 @@
+//! Manifests in files, and the catalogue to examine them by.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use agentauth_core::Catalogue;
+use agentauth_core::manifest::{FaultCode, MAX_FILE_BYTES, Manifest, ManifestFault};
+use clap::Args;
+
+use super::super::{Context, Failure};
+use crate::config::scopes;
+
+/// By which catalogue manifests are examined.
+#[derive(Debug, Args)]
+pub(super) struct CatalogueChoice {
+    /// Examine by the shipped catalogue with this one above it, in place of this machine's: for pipelines.
+    #[arg(long, value_name = "FILE")]
+    catalogue: Option<PathBuf>,
+}
+
+impl CatalogueChoice {
+    pub(super) fn load(&self, context: &Context<'_>) -> Result<Catalogue, Failure> {
+        let Some(path) = &self.catalogue else {
+            return scopes::catalogue(&context.loaded.config, context.environment.uid())
+                .map_err(|faults| Failure::Told(faults.to_string()));
+        };
+        let shown = path.display();
+        let text = fs::read_to_string(path).map_err(|error| {
+            Failure::caused(format!("could not read the catalogue `{shown}`; give its path"), error)
+        })?;
+        let unusable = |fault| Failure::caused(format!("could not use `{shown}`; mend what is named"), fault);
+        let upper = Catalogue::parse(&text).map_err(unusable)?;
+        Catalogue::shipped().map(|shipped| shipped.overlaid(upper)).map_err(unusable)
+    }
+}
+
+/// Reads a manifest from a file; fails with all that is wrong.
+pub(super) fn read(path: &Path) -> Result<Manifest, Vec<ManifestFault>> {
+    let read = |path: &Path| -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        File::open(path)?.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    match read(path) {
+        Ok(bytes) => Manifest::parse(&bytes).map_err(|faults| faults.0),
+        Err(error) => {
+            let reason = format!("the file cannot be read: {error}; give the path of a manifest");
+            Err(vec![ManifestFault { path: String::new(), code: FaultCode::NotJson, reason }])
+        }
+    }
+}
