@@ -257,10 +257,10 @@ proptest! {
         let until = WORLD.now + SignedDuration::from_secs(1);
         for agent in snapshot.agents.iter() {
             for scope in &draw.scopes {
-                declined.declined.decline(&agent.name, scope.clone(), until);
+                declined.declined.decline(&agent.name, scope.clone(), WORLD.now, until);
             }
             if everything {
-                declined.declined.decline_everything(&agent.name, until);
+                declined.declined.decline_everything(&agent.name, WORLD.now, until);
             }
         }
         let after = draw.decide(&declined);

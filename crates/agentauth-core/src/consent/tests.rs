@@ -1,0 +1,266 @@
+//! Laws of questions and answers.
+
+use std::sync::{Arc, LazyLock};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::agents::Assurance;
+use crate::caller::{CallerFacts, ExecutableFacts, ProcessFacts};
+use crate::catalogue::{Catalogue, Strength};
+use crate::grant::{Grants, Lifetime};
+use crate::policy::Policy;
+use crate::scope::Scope;
+use crate::session::{SessionState, User};
+use crate::time::{SignedDuration, Timestamp};
+use crate::{AgentFile, Agents, Snapshot};
+
+const LIMITS: Limits = Limits { open: 6, open_of_agent: 3, asked: 5, within: SignedDuration::from_secs(600) };
+
+const SCOPES: [&str; 6] = [
+    "files.read:/projects",
+    "files.read:/projects/alpha",
+    "files.write:/projects",
+    "files.delete:/projects/tmp",
+    "payments.execute:currency=EUR",
+    "warp.engage",
+];
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn scope(text: &str) -> Scope {
+    text.parse().unwrap()
+}
+
+/// Two agents that may ask for everything here, and a user.
+static WORLD: LazyLock<Snapshot> = LazyLock::new(|| {
+    let mut agents = Agents::new();
+    for name in ["a", "b"] {
+        let scopes: Vec<_> = SCOPES
+            .iter()
+            .map(|scope| serde_json::json!({"scope": scope, "purpose": "see to \u{2014} things"}))
+            .collect();
+        let file = serde_json::json!({
+            "manifest": {"name": name, "version": "1.0", "publisher": "<b>Example</b>", "scopes": scopes},
+            "selectors": {"executable": "/opt/agent"},
+        });
+        agents.insert(AgentFile::parse(file.to_string().as_bytes()).unwrap().agent());
+    }
+    let catalogue = Catalogue::shipped().unwrap();
+    let policy = Policy::load(Policy::shipped(), &catalogue, agents.action_names()).unwrap();
+    let user = User { subject: "U1".into(), name: Some("Ada".into()), email: Some("ada@example.com".into()) };
+    Snapshot {
+        generation: 0,
+        locked: false,
+        quarantined_device: false,
+        quarantined_agents: imbl::HashSet::new(),
+        session: SessionState::Unverified { user: Some(user), since: at(0), why: String::new() },
+        keys_fresh_until: None,
+        agents,
+        grants: Grants::new(),
+        declined: Declined::default(),
+        policy: Arc::new(policy),
+        catalogue: Arc::new(catalogue),
+        max_confirmation_age: SignedDuration::from_mins(15),
+    }
+});
+
+fn world() -> Snapshot {
+    WORLD.clone()
+}
+
+fn caller() -> CallerFacts {
+    let runs = |path: &str| ProcessFacts {
+        pid: 7,
+        executable: Some(ExecutableFacts { path: path.into(), ..ExecutableFacts::default() }),
+        ..ProcessFacts::default()
+    };
+    CallerFacts {
+        process: runs("/opt/agent"),
+        ancestors: vec![runs("/usr/bin/ba\u{202e}sh"), runs("/usr/bin/gnome-terminal-server")],
+        ..CallerFacts::default()
+    }
+}
+
+fn question(snapshot: &Snapshot, agent: &str, id: &str, scopes: &[&str], now: Timestamp) -> Question {
+    let scopes: Vec<_> = scopes.iter().map(|text| scope(text)).collect();
+    let lacking = Lacking {
+        agent,
+        scopes: &scopes,
+        action: None,
+        purpose: Some("now\u{1b}[2J"),
+        caller: &caller(),
+        assurance: Assurance::Path,
+    };
+    let times = (now, now + SignedDuration::from_mins(10));
+    Question::new(id, &lacking, snapshot, Choice::Always, times).unwrap()
+}
+
+fn terms(now: Timestamp) -> Terms {
+    Terms { now, today_ends: now + SignedDuration::from_hours(5), longest: Choice::Always }
+}
+
+#[test]
+fn a_question_says_everything_and_hides_nothing() {
+    let mut snapshot = world();
+    snapshot.declined.decline("a", scope("files.delete:/projects/tmp"), at(10), at(20));
+    let asked =
+        question(&snapshot, "a", "q", &["files.write:/projects", "files.delete:/projects/tmp"], at(100));
+    assert_eq!(
+        asked.lines(),
+        [
+            "`a` 1.0, by its own word from <b>Example</b> asks to act for Ada (ada@example.com)",
+            "Program: /opt/agent (process 7, recognised by its path)",
+            "Started by: ba\\u{202e}sh ← gnome-terminal-server",
+            "It says: “now\\u{1b}[2J”",
+            "1. create and change files at `/projects` and everything below it (changes things)",
+            "   files.write:/projects",
+            "   For: “see to — things”",
+            "   New: you have never allowed this.",
+            "2. delete files at `/projects/tmp` and everything below it (can destroy data)",
+            "   files.delete:/projects/tmp",
+            "   For: “see to — things”",
+            "   You refused this 1970-01-01T00:00:10Z.",
+        ]
+    );
+    assert_eq!(asked.scopes[0].suggested, Choice::HalfHour);
+    assert_eq!(asked.scopes[1].suggested, Choice::Once);
+}
+
+#[test]
+fn the_same_question_is_joined_and_any_other_is_not() {
+    let mut snapshot = world();
+    let mut questions = Questions::new(LIMITS);
+    let ask = |questions: &mut Questions, snapshot: &Snapshot, agent, id, scopes: &[&str]| {
+        questions.ask(question(snapshot, agent, id, scopes, at(0)), at(0))
+    };
+    let both = ["files.read:/projects", "files.write:/projects"];
+    let turned = ["files.write:/projects", "files.read:/projects"];
+    assert!(matches!(ask(&mut questions, &snapshot, "a", "1", &both), Asking::Opened(_)));
+    let Asking::Joined(same) = ask(&mut questions, &snapshot, "a", "2", &turned) else {
+        panic!("opened twice")
+    };
+    assert_eq!(&*same.id, "1");
+    assert!(matches!(ask(&mut questions, &snapshot, "a", "3", &both[..1]), Asking::Opened(_)));
+    assert!(matches!(ask(&mut questions, &snapshot, "b", "4", &both), Asking::Opened(_)));
+    let user = User { subject: "U2".into(), name: None, email: None };
+    snapshot.session = SessionState::Unverified { user: Some(user), since: at(0), why: String::new() };
+    assert!(matches!(ask(&mut questions, &snapshot, "a", "5", &both), Asking::Opened(_)));
+    let cleared = questions.clear(at(0), |question| question.still_stands(&snapshot));
+    assert_eq!(cleared.len(), 3);
+    assert_eq!(questions.iter().map(|question| &*question.id).collect::<Vec<_>>(), ["5"]);
+}
+
+#[test]
+fn an_answer_that_does_not_fit_gives_nothing() {
+    let snapshot = world();
+    let asked = question(&snapshot, "a", "q", &["files.read:/projects", "files.delete:/projects/tmp"], at(0));
+    let answer = |allowed: &[(&str, Choice)]| Answer {
+        allowed: allowed.iter().map(|(text, choice)| (scope(text), *choice)).collect(),
+    };
+    let to = |allowed: &[(&str, Choice)], strength| answer(allowed).to(&asked, strength, &terms(at(1)));
+    let read = ("files.read:/projects", Choice::Once);
+    for wider in ["files.read", "files.read:/", "files.read:/projects/alpha", "files.write:/projects"] {
+        let fault = to(&[read, (wider, Choice::Once)], Strength::Reauth);
+        assert_eq!(fault, Err(AnswerFault::NotAsked(scope(wider))));
+    }
+    assert!(matches!(to(&[read, read], Strength::Reauth), Err(AnswerFault::Twice(_))));
+    let delete = ("files.delete:/projects/tmp", Choice::Once);
+    assert!(matches!(to(&[read, delete], Strength::Prompt), Err(AnswerFault::TooWeak { .. })));
+    for long in [Choice::Session, Choice::Always] {
+        let standing = ("files.read:/projects", long);
+        assert!(matches!(to(&[standing], Strength::Prompt), Err(AnswerFault::TooWeak { .. })));
+        assert!(to(&[standing], Strength::Passkey).is_ok());
+    }
+    let capped = Terms { longest: Choice::HalfHour, ..terms(at(1)) };
+    let today = answer(&[("files.read:/projects", Choice::Today)]);
+    assert!(matches!(today.to(&asked, Strength::Reauth, &capped), Err(AnswerFault::NotOffered { .. })));
+    let late = terms(asked.expires_at);
+    assert_eq!(Answer::nothing().to(&asked, Strength::Reauth, &late), Err(AnswerFault::Expired));
+    let given = to(&[read], Strength::Prompt).unwrap();
+    assert_eq!(given.given.len(), 1);
+    assert_eq!(
+        (given.given[0].uses, given.given[0].lifetime),
+        (Some(1), Lifetime::Until(at(1) + ONCE_WITHIN))
+    );
+    assert_eq!(given.refused, [scope("files.delete:/projects/tmp")]);
+}
+
+fn some_scopes() -> impl Strategy<Value = Vec<&'static str>> {
+    proptest::sample::subsequence(SCOPES.to_vec(), 1..=SCOPES.len())
+}
+
+fn choice() -> impl Strategy<Value = Choice> {
+    proptest::sample::select(Choice::ALL.to_vec())
+}
+
+fn strength() -> impl Strategy<Value = Strength> {
+    proptest::sample::select(vec![Strength::Prompt, Strength::Passkey, Strength::Reauth])
+}
+
+proptest! {
+    /// What an answer gives was asked by this question, word for word; a prompt gives nothing that lasts or is risky.
+    #[test]
+    fn an_answer_never_gives_more_than_was_asked(
+        asked in some_scopes(),
+        answered in proptest::collection::vec((proptest::sample::select(SCOPES.to_vec()), choice()), 0..6),
+        strength in strength(),
+        second in 0_i64..900,
+    ) {
+        let snapshot = world();
+        let question = question(&snapshot, "a", "q", &asked, at(0));
+        let answer = Answer { allowed: answered.iter().map(|(text, choice)| (scope(text), *choice)).collect() };
+        let Ok(outcome) = answer.to(&question, strength, &terms(at(second))) else { return Ok(()) };
+        prop_assert!(second < 600);
+        prop_assert_eq!(outcome.given.len(), answered.len());
+        prop_assert_eq!(outcome.given.len() + outcome.refused.len(), question.scopes.len());
+        for given in &outcome.given {
+            prop_assert!(asked.contains(&given.scope.as_str()));
+            prop_assert!(answered.contains(&(given.scope.as_str(), given.choice)));
+            if strength == Strength::Prompt {
+                prop_assert!(!snapshot.catalogue.risk(&given.scope).is_high() && given.choice.expires());
+            }
+        }
+    }
+
+    /// However agents ask: nobody is put more questions than the limits say, and no two that wait are the same.
+    #[test]
+    fn the_limits_hold(
+        steps in proptest::collection::vec((any::<bool>(), some_scopes(), 0_i64..200, 0_u8..4), 1..60),
+    ) {
+        let snapshot = world();
+        let mut questions = Questions::new(LIMITS);
+        let mut opened: Vec<(String, Timestamp)> = Vec::new();
+        let mut now = at(0);
+        for (number, (of_a, scopes, pause, what)) in steps.into_iter().enumerate() {
+            now = now + SignedDuration::from_secs(pause);
+            let agent = if of_a { "a" } else { "b" };
+            if what == 0 {
+                let first = questions.iter().next().map(|question| Arc::clone(&question.id));
+                if let Some(id) = first {
+                    prop_assert!(questions.take(&id).is_some() && questions.take(&id).is_none());
+                }
+            }
+            questions.clear(now, |_| true);
+            let asked = question(&snapshot, agent, &number.to_string(), &scopes, now);
+            match questions.ask(asked.clone(), now) {
+                Asking::Opened(_) => opened.push((agent.to_owned(), now)),
+                Asking::Joined(same) => prop_assert!(same.is_same_as(&asked) && same.agent == asked.agent),
+                Asking::NotPut(_) => {}
+            }
+            prop_assert!(questions.iter().count() <= LIMITS.open);
+            for agent in ["a", "b"] {
+                prop_assert!(questions.iter().filter(|question| &*question.agent == agent).count() <= LIMITS.open_of_agent);
+                let lately = opened.iter().filter(|(of, at)| of == agent && now.duration_since(*at) < LIMITS.within);
+                prop_assert!(lately.count() <= LIMITS.asked);
+            }
+            let waiting: Vec<_> = questions.iter().collect();
+            for (position, one) in waiting.iter().enumerate() {
+                prop_assert!(now < one.expires_at);
+                prop_assert!(!waiting[..position].iter().any(|other| other.is_same_as(one)));
+            }
+        }
+    }
+}
