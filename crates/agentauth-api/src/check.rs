@@ -16,13 +16,15 @@ pub struct CheckRequest {
     /// Why, in the agent's words. Shown to people as hostile text, never trusted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purpose: Option<String>,
-    /// The canonical action that an approval is bound to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// What exactly is to be done: an object that the person is shown, and to whose canonical form (RFC 8785) an
+    /// approval is bound. Whole numbers only, no repeated members, at most 4096 bytes and six levels.
+    #[serde(default, deserialize_with = "crate::strict::value", skip_serializing_if = "Option::is_none")]
     pub action: Option<serde_json::Value>,
     /// The caller's own opaque identifier for this call, for correlation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call: Option<String>,
-    /// How long to wait, in milliseconds, for a deny with remedy `wait` to become decidable. At most 30,000.
+    /// How long to wait, in milliseconds, for a deny with remedy `wait` to become decidable, or for the answer to a
+    /// question that was put to the person. At most 30,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait_ms: Option<u64>,
     /// A person's dry run as this registered agent: nothing is spent, the answer is marked.
@@ -74,6 +76,9 @@ pub struct CheckResponse {
     pub assurance: String,
     /// The scopes in canonical form.
     pub scopes: Vec<String>,
+    /// The questions that this request put to the person, or that wait for it already: `GET /v1/consents` shows them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub consents: Vec<String>,
     /// The grants that cover them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<String>,

@@ -8,6 +8,7 @@ pub mod check;
 pub mod login;
 pub mod problem;
 pub mod status;
+mod strict;
 
 pub use check::{CheckRequest, CheckResponse, Obligations, Verdict};
 pub use login::{

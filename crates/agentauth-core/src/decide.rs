@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::agent::Agent;
 use crate::agents::Assurance;
 use crate::caller::CallerFacts;
+use crate::consent::Action;
 use crate::decision::{Decision, DecisionId, Effect, Obligations, Reason, Remedy};
 use crate::grant::GrantAnswer;
 use crate::messages::{self, Circumstances};
@@ -36,7 +37,7 @@ pub struct CheckRequest {
     /// Why, in the caller's words: only ever shown, and given to policies as a claim.
     pub purpose: Option<String>,
     /// What exactly is to be done; an approval is bound to its digest.
-    pub action: Option<serde_json::Value>,
+    pub action: Option<Action>,
     /// The agent as which a person tries the question; see [`Subject::DryRun`].
     pub dry_run_as: Option<String>,
 }

@@ -48,7 +48,7 @@ impl Action {
     /// # Errors
     /// See [`ActionFault`].
     pub fn new(value: &Value) -> Result<Self, ActionFault> {
-        if !value.as_object().is_some_and(|members| !members.is_empty()) {
+        if value.as_object().is_none_or(serde_json::Map::is_empty) {
             return Err(ActionFault::NoObject);
         }
         if depth(value) > MAX_ACTION_DEPTH {

@@ -232,8 +232,7 @@ impl Program {
         let path = |process: &ProcessFacts| {
             process.executable.as_ref().map(|executable| display_safe_within(&executable.path, 300))
         };
-        let mut started_by: Vec<String> =
-            caller.ancestors.iter().take(MAX_PARENTS).map(|parent| name_of(parent)).collect();
+        let mut started_by: Vec<String> = caller.ancestors.iter().take(MAX_PARENTS).map(name_of).collect();
         if caller.ancestors.len() > MAX_PARENTS {
             started_by.push("…".to_owned());
         }

@@ -235,7 +235,7 @@ proptest! {
         let mut opened: Vec<(String, Timestamp)> = Vec::new();
         let mut now = at(0);
         for (number, (of_a, scopes, pause, what)) in steps.into_iter().enumerate() {
-            now = now + SignedDuration::from_secs(pause);
+            now += SignedDuration::from_secs(pause);
             let agent = if of_a { "a" } else { "b" };
             if what == 0 {
                 let first = questions.iter().next().map(|question| Arc::clone(&question.id));

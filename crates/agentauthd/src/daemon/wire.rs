@@ -5,6 +5,7 @@ use std::time::Duration;
 use agentauth_api as api;
 use agentauth_core::agents::{Assurance, Match};
 use agentauth_core::caller::CallerFacts;
+use agentauth_core::consent::Action;
 use agentauth_core::decide::MAX_SCOPES_PER_REQUEST;
 use agentauth_core::recognise::Grade;
 use agentauth_core::scope::Scope;
@@ -62,15 +63,15 @@ pub(crate) fn question(request: api::CheckRequest, trace: Option<String>) -> Res
     }
     let scopes = texts.iter().map(|text| text.parse::<Scope>()).collect::<Result<Vec<_>, _>>();
     let scopes = scopes.map_err(|fault| Refusal::new(api::ErrorCode::ScopeInvalid, fault.to_string()))?;
+    let action = request.action.as_ref().map(Action::new).transpose();
+    let action = action.map_err(|fault| {
+        let cause = std::error::Error::source(&fault).map(|cause| format!(": {cause}")).unwrap_or_default();
+        invalid(format!("{fault}{cause}"))
+    })?;
     Ok(Question {
         asked: Asked { trace, purpose: request.purpose.clone(), call: request.call },
         wait: Duration::from_millis(request.wait_ms.unwrap_or(0)).min(MAX_WAIT),
-        request: CheckRequest {
-            scopes,
-            purpose: request.purpose,
-            action: request.action,
-            dry_run_as: request.dry_run_as,
-        },
+        request: CheckRequest { scopes, purpose: request.purpose, action, dry_run_as: request.dry_run_as },
     })
 }
 
@@ -175,6 +176,7 @@ pub(crate) fn check_response(profile: &str, decision: Decision, asked: Asked) ->
         agents: decision.agents,
         assurance: decision.assurance.as_str().to_owned(),
         scopes: decision.scopes.iter().map(ToString::to_string).collect(),
+        consents: Vec::new(),
         grants: decision.grants,
         policies: decision.policies,
         obligations: api::Obligations {
