@@ -74,6 +74,9 @@ pub struct CheckResponse {
     pub agents: Vec<String>,
     /// How well the caller is proven: `launched`, `pinned`, `path` or `unproven`.
     pub assurance: String,
+    /// What keeps it from being better proven: names of environment variables, and words such as `traced`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caveats: Vec<String>,
     /// The scopes in canonical form.
     pub scopes: Vec<String>,
     /// The questions that this request put to the person, or that wait for it already: `GET /v1/consents` shows them.

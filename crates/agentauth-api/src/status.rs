@@ -251,6 +251,9 @@ pub struct CallerStatus {
     pub agent: Option<String>,
     /// How well it is proven.
     pub assurance: String,
+    /// What keeps it from being better proven, as in a decision.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caveats: Vec<String>,
     /// How well it is shown to be a person's own.
     pub grade: String,
     /// Whether it greeted.

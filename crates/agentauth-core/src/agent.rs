@@ -171,7 +171,7 @@ impl Selectors {
     /// Whether the executable is known to run programs that others wrote, so that its own hash proves little.
     #[must_use]
     pub fn names_interpreter(&self) -> bool {
-        const INTERPRETERS: [&str; 25] = [
+        const INTERPRETERS: &[&str] = &[
             "ash",
             "bash",
             "bun",
@@ -181,9 +181,14 @@ impl Selectors {
             "dotnet",
             "env",
             "fish",
+            "gjs",
+            "guile",
             "java",
+            "julia",
             "ksh",
             "lua",
+            "luajit",
+            "mksh",
             "node",
             "nodejs",
             "npx",
@@ -193,9 +198,13 @@ impl Selectors {
             "pwsh",
             "python",
             "pypy",
+            "qjs",
+            "R",
+            "Rscript",
             "ruby",
             "sh",
             "tclsh",
+            "wish",
             "zsh",
         ];
         let file = self.executable.rsplit('/').next().unwrap_or_default();

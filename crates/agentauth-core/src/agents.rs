@@ -51,7 +51,7 @@ pub enum Match {
     Agent {
         /// Which.
         agent: Arc<Agent>,
-        /// How well. Does not yet know of loader tricks; [`crate::decide()`] caps for those.
+        /// How well, as far as the process's own files go; [`crate::decide()`] caps for what else was seen.
         assurance: Assurance,
     },
     /// The path is this agent's, but what runs is something else.
@@ -206,8 +206,10 @@ impl Agents {
             let pinned = selectors.sha256.is_some()
                 && !selectors.names_interpreter()
                 && process.script.is_none()
+                && !executable.interpreter
                 && executable.stands_at_its_path()
                 && !executable.writable_by_others
+                && !executable.just_changed
                 && greeted;
             if pinned { Assurance::Pinned } else { Assurance::Path }
         };

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::caveat::Caveat;
+
 /// What is known of the process on the other end of a connection, and of those that started it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -18,8 +20,32 @@ pub struct CallerFacts {
     /// one put in its place.
     pub greeted: bool,
     /// Signs that somebody else's code may run inside the process, or that something about it is hidden
-    /// (`LD_PRELOAD`, a tracer, a hidden ancestor, …), by name.
-    pub tampered: Vec<String>,
+    /// (`LD_PRELOAD`, a tracer, a hidden ancestor, …). What its files say is not repeated here.
+    pub caveats: Vec<Caveat>,
+}
+
+impl CallerFacts {
+    /// Everything that keeps the caller from being better proven: what was seen around it, and what its files say.
+    #[must_use]
+    pub fn all_caveats(&self) -> Vec<Caveat> {
+        let mut all = self.caveats.clone();
+        let mut add = |so: bool, caveat: Caveat| {
+            if so && !all.contains(&caveat) {
+                all.push(caveat);
+            }
+        };
+        if let Some(executable) = &self.process.executable {
+            add(executable.deleted, Caveat::Deleted);
+            add(executable.replaced && !executable.deleted, Caveat::Replaced);
+            add(executable.writable_by_others, Caveat::WritableByOthers);
+            add(executable.just_changed, Caveat::JustChanged);
+        }
+        if let Some(script) = &self.process.script {
+            add(script.writable_by_others, Caveat::ScriptWritableByOthers);
+            add(script.just_changed, Caveat::ScriptJustChanged);
+        }
+        all
+    }
 }
 
 /// What is known of one process.
@@ -92,8 +118,12 @@ pub struct ExecutableFacts {
     /// Whether the path does not lead the daemon to this very file: removed, replaced by another, mounted over, or
     /// seen from another mount namespace. The path says nothing about the program then.
     pub replaced: bool,
-    /// Whether an account other than the owner and root may write to it.
+    /// Whether an account other than the process's user and root may write to it, or put another file in its place.
     pub writable_by_others: bool,
+    /// Whether the file was changed less than two seconds before it was looked at, by the daemon's clock.
+    pub just_changed: bool,
+    /// Whether it runs programs that others wrote.
+    pub interpreter: bool,
 }
 
 impl ExecutableFacts {
@@ -112,6 +142,10 @@ pub struct ScriptFacts {
     pub path: String,
     /// SHA-256 in lower-case hexadecimal; `None` until it has been computed.
     pub sha256: Option<String>,
+    /// Whether an account other than the process's user and root may write to it, or put another file in its place.
+    pub writable_by_others: bool,
+    /// Whether the file was changed less than two seconds before it was looked at, by the daemon's clock.
+    pub just_changed: bool,
 }
 
 fn whole() -> bool {
@@ -146,6 +180,23 @@ mod tests {
             !group("/system.slice/a.service/mine", &[root, root, root, user]),
             "a part that was given away"
         );
+    }
+
+    #[test]
+    fn caveats_are_those_of_the_surroundings_and_of_the_files() {
+        let facts: CallerFacts = serde_json::from_str(
+            r#"{"process": {"executable": {"path": "/opt/a", "deleted": true, "replaced": true, "writable_by_others": true, "just_changed": true},
+                "script": {"path": "/opt/s", "writable_by_others": true, "just_changed": true}}, "caveats": ["PYTHONPATH", "traced"]}"#,
+        )
+        .unwrap();
+        let words: Vec<String> = facts.all_caveats().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            words.join(" "),
+            "PYTHONPATH traced deleted writable_by_others just_changed script_writable_by_others script_just_changed"
+        );
+        let clean: CallerFacts =
+            serde_json::from_str(r#"{"process": {"executable": {"path": "/opt/a"}}}"#).unwrap();
+        assert_eq!(clean.all_caveats(), []);
     }
 
     #[test]

@@ -10,8 +10,9 @@ mod identify;
 use std::sync::Arc;
 
 use crate::agent::Agent;
-use crate::agents::Assurance;
+use crate::agents::{Agents, Assurance};
 use crate::caller::CallerFacts;
+use crate::caveat::{Caveat, CaveatKinds};
 use crate::consent::Action;
 use crate::decision::{Decision, DecisionId, Effect, Obligations, Reason, Remedy};
 use crate::grant::GrantAnswer;
@@ -72,15 +73,20 @@ pub fn decide(
         agents: &caller.agents,
         assurance: caller.assurance,
         greeted: caller.greeted,
-        tampered: caller.tampered,
+        caveats: &caller.caveats,
         high_risk: request.scopes.iter().any(|scope| snapshot.catalogue.risk(scope).is_high()),
     };
     let outcome = case.check(&caller.suspects, caller.fault);
     let names: Vec<String> = caller.suspects.iter().map(|name| (**name).to_owned()).collect();
     let user = snapshot.session.user().map(|user| user.subject.clone());
     let dry_run = matches!(subject, Subject::DryRun { .. });
-    let about =
-        Circumstances { agents: &names, scopes: &request.scopes, dry_run, ..Circumstances::default() };
+    let about = Circumstances {
+        agents: &names,
+        scopes: &request.scopes,
+        dry_run,
+        caveats: &caller.caveats,
+        ..Circumstances::default()
+    };
     match outcome {
         Ok(allowed) => {
             let (message, model_message) = messages::explain(Reason::Granted, &about);
@@ -94,6 +100,7 @@ pub fn decide(
                 admin_note: None,
                 agents: names,
                 assurance: caller.assurance,
+                caveats: caller.caveats.clone(),
                 user,
                 scopes: request.scopes.clone(),
                 failed_scope: None,
@@ -128,6 +135,7 @@ pub fn decide(
                 admin_note: refusal.admin_note,
                 agents: names,
                 assurance: caller.assurance,
+                caveats: caller.caveats.clone(),
                 user,
                 scopes: request.scopes.clone(),
                 failed_scope: refusal.scope,
@@ -143,6 +151,12 @@ pub fn decide(
     }
 }
 
+/// How well this caller is proven to be its agent: what a decision about it would say.
+#[must_use]
+pub fn assurance(agents: &Agents, caller: &CallerFacts) -> Assurance {
+    identify::identify(agents, Subject::Caller(caller)).assurance
+}
+
 /// One question with everything that is known of it.
 struct Case<'a> {
     snapshot: &'a Snapshot,
@@ -152,7 +166,7 @@ struct Case<'a> {
     agents: &'a [Arc<Agent>],
     assurance: Assurance,
     greeted: bool,
-    tampered: bool,
+    caveats: &'a [Caveat],
     high_risk: bool,
 }
 
@@ -287,7 +301,8 @@ impl Case<'_> {
                 risk: self.snapshot.catalogue.risk(scope),
                 assurance: self.assurance,
                 greeted: self.greeted,
-                tampered: self.tampered,
+                tampered: self.caveats.iter().any(Caveat::is_tampering),
+                caveats: CaveatKinds::of(self.caveats),
                 purpose: self.request.purpose.as_deref(),
                 now: self.now,
             });

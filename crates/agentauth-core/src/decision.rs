@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::agents::Assurance;
+use crate::caveat::Caveat;
 use crate::messages;
 use crate::scope::Scope;
 use crate::time::{SignedDuration, Timestamp};
@@ -36,6 +37,8 @@ pub struct Decision {
     pub agents: Vec<String>,
     /// How well the caller is proven.
     pub assurance: Assurance,
+    /// What keeps it from being better proven.
+    pub caveats: Vec<Caveat>,
     /// The user's subject, where somebody is logged in.
     pub user: Option<String>,
     /// What was asked for.

@@ -1,6 +1,7 @@
 //! What a decision says: to the person (what was decided, why, what to do) and to a language model (what was
 //! refused, not to retry, what to ask the user). Every text from outside is made safe to show here.
 
+use crate::caveat::Caveat;
 use crate::decision::{Reason, Remedy};
 use crate::scope::Scope;
 use crate::text::display_safe_within;
@@ -27,6 +28,8 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) ungreeted: bool,
     /// Whether this is a trial.
     pub(crate) dry_run: bool,
+    /// What keeps the caller from being better proven.
+    pub(crate) caveats: &'a [Caveat],
 }
 
 /// The message for the person and the one for a model.
@@ -47,7 +50,7 @@ pub(crate) fn explain(reason: Reason, about: &Circumstances<'_>) -> (String, Str
         let trial =
             if about.dry_run { " (a trial: assumes that the agent is proven by its path)" } else { "" };
         return (
-            cut(format!("{message}{trial}")),
+            cut(format!("{message}{trial}{}", capped(about.caveats))),
             "Allowed. Do what was asked for, and nothing wider.".to_owned(),
         );
     }
@@ -125,8 +128,22 @@ pub(crate) fn explain(reason: Reason, about: &Circumstances<'_>) -> (String, Str
     };
     let why = why.trim_end_matches('.');
     let trial = if about.dry_run { " (a trial)" } else { "" };
-    let message = format!("{agent} may not do {what}{trial}: {why}; {todo}");
+    let capped = match reason {
+        Reason::PolicyForbids | Reason::ConsentRequired => capped(about.caveats),
+        _ => String::new(),
+    };
+    let message = format!("{agent} may not do {what}{trial}: {why}; {todo}{capped}");
     (cut(message), cut(model(reason, &what, why, about)))
+}
+
+/// Why the caller is proven by no more than its path.
+fn capped(caveats: &[Caveat]) -> String {
+    if caveats.is_empty() {
+        return String::new();
+    }
+    let shown: Vec<String> = caveats.iter().take(3).map(Caveat::text).collect();
+    let more = if caveats.len() > 3 { ", and more" } else { "" };
+    format!(" (proven at most by its path: {}{more})", shown.join(", "))
 }
 
 /// The messages of an allow that was taken back at the last moment.

@@ -15,8 +15,8 @@ use std::sync::{Arc, LazyLock};
 
 use agentauth_core::session::{OverReason, SessionState};
 use agentauth_core::{
-    CallerFacts, Catalogue, CheckRequest, Decision, DecisionId, Effect, Grant, Lifetime, Policy, Reason,
-    Scope, SignedDuration, Snapshot, Subject, Timestamp, decide,
+    CallerFacts, Catalogue, Caveat, CheckRequest, Decision, DecisionId, Effect, Grant, Lifetime, Policy,
+    Reason, Scope, SignedDuration, Snapshot, Subject, Timestamp, decide,
 };
 use proptest::prelude::*;
 use world::{World, base};
@@ -90,12 +90,13 @@ impl Draw {
     fn decide(&self, snapshot: &Snapshot) -> Decision {
         let caller = WORLD.callers[self.caller].clone();
         let ancestors = self.parent.map(|name| WORLD.callers[name].process.clone()).into_iter().collect();
-        let tampered = if self.tampered { vec!["LD_PRELOAD".to_owned()] } else { Vec::new() };
+        let caveats =
+            if self.tampered { vec![Caveat::Variable("LD_PRELOAD".to_owned())] } else { Vec::new() };
         let facts = CallerFacts {
             ancestors,
             ancestry_complete: self.complete,
             greeted: self.greeted,
-            tampered,
+            caveats,
             ..caller
         };
         let request = CheckRequest { scopes: self.scopes.clone(), ..CheckRequest::default() };

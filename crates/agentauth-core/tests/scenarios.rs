@@ -46,6 +46,7 @@ struct Expectation {
     remedy: Option<Remedy>,
     policies: Vec<String>,
     assurance: Option<Assurance>,
+    caveats: Option<Vec<String>>,
     agents: Option<Vec<String>>,
     scope: Option<Scope>,
     grants: Option<usize>,
@@ -159,6 +160,8 @@ fn check(decision: &Decision, expected: &Expectation) -> Vec<String> {
         decision.assurance.to_string(),
         expected.assurance.map(|assurance| assurance.to_string()),
     );
+    let caveats: Vec<_> = decision.caveats.iter().map(ToString::to_string).collect();
+    same("caveats", caveats.join(", "), expected.caveats.as_ref().map(|caveats| caveats.join(", ")));
     same("agents", decision.agents.join(", "), expected.agents.as_ref().map(|agents| agents.join(", ")));
     let failed = decision.failed_scope.as_ref().map(ToString::to_string).unwrap_or_default();
     same("failed scope", failed, expected.scope.as_ref().map(ToString::to_string));

@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::{
     identify::{
-        FileId,
+        FileId, ScriptFacts,
         proc::{Proc, ProcDir, ProcError, file_id},
     },
     peer::Peer,
@@ -150,6 +150,17 @@ pub fn reprove(peer: &Peer, noted: &Noted) -> Result<(), ReproofError> {
     Ok(())
 }
 
+/// Proves that the script is still the file that was noted: interpreters read theirs piece by piece, or again.
+///
+/// # Errors
+/// [`ReproofError::ScriptChanged`]; so does whatever cannot be read.
+pub fn reprove_script(script: &ScriptFacts) -> Result<(), ReproofError> {
+    match rustix::fs::stat(&script.path) {
+        Ok(stat) if file_id(&stat) == script.id => Ok(()),
+        _ => Err(ReproofError::ScriptChanged),
+    }
+}
+
 fn digest(command_line: &OwnedFd) -> Result<[u8; 32], ProcError> {
     let mut hash = Sha256::new();
     let mut buffer = [0; 4096];
@@ -207,6 +218,9 @@ pub enum ReproofError {
         "the process runs another program than at the greeting, or the program's file changed; connect again"
     )]
     ExecutableChanged,
+    /// The script that it runs was written, replaced or removed.
+    #[error("the script that the process runs is not the file that it was at the greeting; connect again")]
+    ScriptChanged,
     /// Its command line changed.
     #[error("the process has another command line than at the greeting; connect again")]
     CommandLineChanged,

@@ -22,10 +22,6 @@ pub const LARGEST_FILE: u64 = 512 * 1024 * 1024;
 /// Files hashed at the same time.
 const WORKERS: usize = 2;
 
-/// How long a file must have been left alone before its digest is remembered. Within one tick of the file system's
-/// clock a second write leaves the same time stamp behind, so a younger file is hashed anew each time.
-const SETTLED_NS: i128 = 1_000_000_000;
-
 /// A SHA-256 digest.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 32]);
@@ -103,7 +99,7 @@ impl HashCache {
     /// # Errors
     /// See [`HashError`]; failures are not remembered.
     pub async fn digest(&self, path: &Path, id: FileId, now: SystemTime) -> Result<Digest, HashError> {
-        let settled = is_settled(&id, now);
+        let settled = id.is_settled(now);
         if settled
             && let Some((cell, true)) = self.inner.used(&id)
             && let Some(digest) = cell.get()
@@ -179,14 +175,6 @@ impl Inner {
             .await
             .map_err(|failed| lost(Box::new(failed)))?
     }
-}
-
-fn is_settled(id: &FileId, now: SystemTime) -> bool {
-    let now = now
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .ok()
-        .and_then(|since| i128::try_from(since.as_nanos()).ok());
-    now.is_some_and(|now| now - id.changed_ns >= SETTLED_NS)
 }
 
 fn hash(path: &Path, id: &FileId) -> Result<Digest, HashError> {
@@ -317,7 +305,7 @@ mod tests {
         let first = cell(&id);
         cache.digest(&path, id, now).await.unwrap();
         assert!(!Arc::ptr_eq(&first, &cell(&id)), "still young");
-        let settled = now + Duration::from_secs(1);
+        let settled = now + Duration::from_secs(2);
         let young = cell(&id);
         cache.digest(&path, id, settled).await.unwrap();
         let old = cell(&id);

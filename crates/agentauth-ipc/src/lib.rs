@@ -66,7 +66,7 @@ pub use self::{
 
 #[cfg(all(target_os = "linux", feature = "identify"))]
 pub use self::{
-    greeting::{Greeting, NONCE_BYTES, Nonce, NoteError, Noted, ReproofError, reprove},
+    greeting::{Greeting, NONCE_BYTES, Nonce, NoteError, Noted, ReproofError, reprove, reprove_script},
     hashes::{Digest, HashCache, HashError, executable_path},
     identify::{
         AncestryEnd, ControlGroup, ControlGroupLevel, ExecutableFacts, FakeIdentifier, FileId, Hop, Identify,

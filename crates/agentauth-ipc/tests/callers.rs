@@ -109,7 +109,8 @@ async fn a_script_its_interpreter_and_its_parents() {
     assert_eq!(found.owner, support::me());
     assert_eq!(found.id.size, script.metadata().unwrap().len());
     assert!(!found.writable_by_others);
-    assert_eq!(identity.loader_variables.as_deref().unwrap(), ["NODE_OPTIONS", "PYTHONPATH"]);
+    assert_eq!(identity.code_variables.as_deref().unwrap(), ["PYTHONPATH"], "Node's do not concern Python");
+    assert!(executable.interpreter);
     assert_eq!(identity.tracer, None);
     assert_eq!(
         (identity.same_user_namespace, identity.same_pid_namespace, identity.same_mount_namespace),
@@ -364,6 +365,6 @@ async fn a_process_that_hides_is_not_guessed_at() {
     assert_eq!(identity.process.uid, support::me(), "that much cannot be hidden");
     let hidden = support::me() != 0;
     assert_eq!(identity.process.executable.is_none(), hidden);
-    assert_eq!(identity.loader_variables.is_none(), hidden);
+    assert_eq!(identity.code_variables.is_none(), hidden);
     assert_eq!(Greeting::new(&peer, Nonce::new([1; 16])).is_err(), hidden);
 }

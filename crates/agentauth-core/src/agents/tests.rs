@@ -28,7 +28,7 @@ fn program(path: &str, sha256: Option<&str>) -> ProcessFacts {
 }
 
 fn script(path: &str, script: &str, sha256: Option<&str>) -> ProcessFacts {
-    let script = ScriptFacts { path: script.into(), sha256: sha256.map(Into::into) };
+    let script = ScriptFacts { path: script.into(), sha256: sha256.map(Into::into), ..Default::default() };
     ProcessFacts { script: Some(script), ..program(path, Some(HASH)) }
 }
 
@@ -60,6 +60,8 @@ fn a_program_is_recognised_by_path_and_hash() {
         |facts: &mut ExecutableFacts| facts.deleted = true,
         |facts: &mut ExecutableFacts| facts.replaced = true,
         |facts: &mut ExecutableFacts| facts.writable_by_others = true,
+        |facts: &mut ExecutableFacts| facts.just_changed = true,
+        |facts: &mut ExecutableFacts| facts.interpreter = true,
     ] {
         let mut process = program("/opt/pinned", Some(HASH));
         spoil(process.executable.as_mut().unwrap());

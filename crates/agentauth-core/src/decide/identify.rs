@@ -6,6 +6,7 @@ use super::{Refusal, Subject};
 use crate::agent::Agent;
 use crate::agents::{Agents, Assurance, Change, Match};
 use crate::caller::{CallerFacts, ProcessFacts};
+use crate::caveat::Caveat;
 use crate::decision::{Reason, Remedy};
 use crate::text::display_safe_within;
 
@@ -18,7 +19,8 @@ pub(super) struct Identified {
     pub(super) suspects: Vec<Arc<str>>,
     pub(super) assurance: Assurance,
     pub(super) greeted: bool,
-    pub(super) tampered: bool,
+    /// What keeps the caller from being better proven.
+    pub(super) caveats: Vec<Caveat>,
     /// Why the caller is not taken for an agent.
     pub(super) fault: Option<Box<Refusal>>,
 }
@@ -43,11 +45,12 @@ pub(super) fn identify(agents: &Agents, subject: Subject<'_>) -> Identified {
 
 fn of_caller(agents: &Agents, facts: &CallerFacts) -> Identified {
     let mut found =
-        Identified { greeted: facts.greeted, tampered: !facts.tampered.is_empty(), ..Identified::default() };
+        Identified { greeted: facts.greeted, caveats: facts.all_caveats(), ..Identified::default() };
     match agents.match_process(&facts.process, facts.greeted) {
         Match::Agent { agent, assurance } => {
             found.count(&agent);
-            found.assurance = if found.tampered { assurance.min(Assurance::Path) } else { assurance };
+            found.assurance =
+                if found.caveats.is_empty() { assurance } else { assurance.min(Assurance::Path) };
             found.must_have_greeted();
         }
         Match::Changed { agent, change } => {

@@ -161,6 +161,7 @@ pub(super) fn context(question: &Question<'_>) -> Result<Context, Unaskable> {
         ("assurance_level".to_owned(), RestrictedExpression::new_long(question.assurance as i64)),
         ("greeted".to_owned(), RestrictedExpression::new_bool(question.greeted)),
         ("tampered".to_owned(), RestrictedExpression::new_bool(question.tampered)),
+        ("caveats".to_owned(), RestrictedExpression::new_set(question.caveats.words().map(text))),
         ("risk".to_owned(), text(question.risk.as_str())),
         ("high_risk".to_owned(), RestrictedExpression::new_bool(question.risk.is_high())),
     ])?;

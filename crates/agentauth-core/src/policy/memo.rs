@@ -8,6 +8,7 @@ use super::entities::PreparedUser;
 use crate::agent::Agent;
 use crate::agents::Assurance;
 use crate::catalogue::RiskClass;
+use crate::caveat::CaveatKinds;
 use crate::scope::Scope;
 
 /// Everything that a remembered verdict depends on.
@@ -40,6 +41,7 @@ pub(super) struct Facts {
     pub(super) risk: RiskClass,
     pub(super) greeted: bool,
     pub(super) tampered: bool,
+    pub(super) caveats: CaveatKinds,
 }
 
 /// A registration, by its place in memory; held, so that no other one can come to stand there.
@@ -53,6 +55,7 @@ impl Facts {
             risk: question.risk,
             greeted: question.greeted,
             tampered: question.tampered,
+            caveats: question.caveats,
         }
     }
 }

@@ -26,6 +26,7 @@ use crate::agent::Agent;
 use crate::agents::Assurance;
 use crate::canonical::sha256_hex;
 use crate::catalogue::{Catalogue, RiskClass};
+use crate::caveat::CaveatKinds;
 use crate::decision::{Obligations, Remedy};
 use crate::scope::Scope;
 use crate::session::Session;
@@ -94,6 +95,8 @@ pub struct Question<'a> {
     pub greeted: bool,
     /// Whether loader tricks were seen.
     pub tampered: bool,
+    /// What keeps the caller from being better proven.
+    pub caveats: CaveatKinds,
     /// What the caller says it is for.
     pub purpose: Option<&'a str>,
     /// When.

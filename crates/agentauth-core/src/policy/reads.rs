@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 /// The members of `context.known` that a remembered verdict's key contains.
-const KEYED: [&str; 7] =
-    ["logged_in_at", "assurance", "assurance_level", "greeted", "tampered", "risk", "high_risk"];
+const KEYED: [&str; 8] =
+    ["logged_in_at", "assurance", "assurance_level", "greeted", "tampered", "caveats", "risk", "high_risk"];
 
 /// What a policy reads beyond the key of a remembered verdict.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -41,6 +41,7 @@ const TYPES: &str = r#"
     "assurance_level": Long,
     "greeted": Bool,
     "tampered": Bool,
+    "caveats": Set<String>,
     "risk": String,
     "high_risk": Bool,
   };

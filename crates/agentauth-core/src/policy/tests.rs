@@ -86,6 +86,7 @@ fn ask_as(
         assurance: Assurance::Path,
         greeted: true,
         tampered: false,
+        caveats: CaveatKinds::default(),
         purpose: None,
         now: at(0),
     };
@@ -195,6 +196,8 @@ fn policies_see_user_agent_resource_and_context() {
         (r#"action in AgentAuth::Action::"risk:high""#, "warp.engage", true),
         (r#"context.known.assurance == "path" && context.known.assurance_level == 1"#, "files.read", true),
         (r#"context.known.greeted && !context.known.tampered"#, "files.read", true),
+        (r#"context.known.caveats.isEmpty()"#, "files.read", true),
+        (r#"context.known.caveats.contains("just_changed")"#, "files.read", false),
         (r#"context.known.risk == "money" && context.known.high_risk"#, "payments.execute", true),
         (r#"context.known.now == datetime("2027-01-15T08:00:00Z")"#, "files.read", true),
         (
@@ -351,6 +354,7 @@ fn verdicts_are_remembered_until_something_they_read_changes() {
         assurance: Assurance::Path,
         greeted: true,
         tampered: false,
+        caveats: CaveatKinds::default(),
         purpose: None,
         now: at(0),
     };
@@ -364,6 +368,7 @@ fn verdicts_are_remembered_until_something_they_read_changes() {
     assert!(!same(&Question { assurance: Assurance::Pinned, ..question }));
     assert!(!same(&Question { greeted: false, ..question }));
     assert!(!same(&Question { tampered: true, ..question }));
+    assert!(!same(&Question { caveats: CaveatKinds::of(&[crate::Caveat::Deleted]), ..question }));
     assert!(!same(&Question { risk: RiskClass::Money, ..question }));
     assert!(!same(&Question { scope: &"files.read:/y".parse().unwrap(), ..question }));
     assert!(!same(&Question { agent: &Arc::new((*agent).clone()), ..question }), "registered again");

@@ -1,6 +1,9 @@
 //! The facts themselves: plain data, all of it said by the kernel unless a field is marked as the process's own claim.
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 /// What is known of a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,10 +14,10 @@ pub struct Identity {
     pub ancestors: Vec<ProcessFacts>,
     /// Why `ancestors` ends.
     pub ancestry_end: AncestryEnd,
-    /// Names of environment variables that change which code runs (`LD_*`, `PYTHONPATH`, `NODE_OPTIONS`, ...), as they
-    /// stood when the program was started. `None` when they are hidden from us or too many to tell. A claim: a process
-    /// can overwrite what it shows here.
-    pub loader_variables: Option<Vec<String>>,
+    /// Names of environment variables that change which code this program runs (`LD_*`; `PYTHONPATH` for Python,
+    /// `NODE_OPTIONS` for Node, ...), as they stood when it was started. `None` when they are hidden from us or too many
+    /// to tell. A claim: a process can overwrite what it shows here.
+    pub code_variables: Option<Vec<String>>,
     /// The process that traces this one, if any.
     pub tracer: Option<u32>,
     /// Whether the process has given up gaining privileges; inherited, and never taken back.
@@ -116,11 +119,35 @@ pub struct FileId {
     pub size: u64,
 }
 
+/// How long a file must have been left alone before what was read of it is believed. Within one tick of the file
+/// system's clock a second write leaves the same time stamp behind, and whoever writes a program in order to run it
+/// at once is looked at with more care.
+const SETTLED_NS: i128 = 2_000_000_000;
+
+impl FileId {
+    /// When the file will have been left alone for two seconds, unless it is changed again.
+    pub fn settles_at(&self) -> Option<SystemTime> {
+        let settled = u64::try_from(self.changed_ns.checked_add(SETTLED_NS)?).ok()?;
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(settled))
+    }
+
+    /// Whether the file had been left alone for two seconds at `now`. A change in the future counts as one just made.
+    pub fn is_settled(&self, now: SystemTime) -> bool {
+        let now = now
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .ok()
+            .and_then(|since| i128::try_from(since.as_nanos()).ok());
+        now.is_some_and(|now| now - self.changed_ns >= SETTLED_NS)
+    }
+}
+
 /// The program that a process runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExecutableFacts {
     /// Its path as the kernel renders it for us, without the mark of a deleted file.
     pub path: PathBuf,
+    /// Whether it runs programs that others wrote, by its name.
+    pub interpreter: bool,
     /// Which file.
     pub id: FileId,
     /// Last modification in nanoseconds since the epoch. Its owner can set it.

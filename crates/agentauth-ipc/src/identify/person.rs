@@ -9,9 +9,9 @@ use std::{
 use super::{
     AncestryEnd, ExecutableFacts, IdentifyError, ProcIdentifier,
     control_group::named,
-    environment::loader_only,
+    environment::loader_variables,
     proc::{ProcDir, ProcError, file_id},
-    process::{Reader, read_loader_variables, read_stat, read_status},
+    process::{Reader, read_environment, read_stat, read_status},
     stat::Stat,
 };
 use crate::peer::Peer;
@@ -124,7 +124,7 @@ impl PersonProbe {
         let caller = hop(&directory, &stat, &mut reader).map_err(fail("status"))?;
         let executable = caller.executable.as_ref().map(|executable| executable.id);
         let status = read_status(&directory, &mut buffer).map_err(fail("status"))?;
-        let loader_variables = read_loader_variables(&directory, &mut buffer).map(loader_only);
+        let loader_variables = read_environment(&directory, &mut buffer).map(|()| loader_variables(&buffer));
         let [same_user_namespace, same_pid_namespace, same_mount_namespace] =
             identifier.namespaces(&directory);
         directory.read_piece("cgroup", &mut buffer).map_err(fail("cgroup"))?;

@@ -16,7 +16,7 @@ use super::{
     AncestryEnd, ControlGroup, ExecutableFacts, Identify, IdentifyError, Identity, PersonProbe, ProcessFacts,
     ScriptFacts,
     control_group::{Mounts, named},
-    environment::loader_variables,
+    environment::code_variables,
     proc::{Proc, ProcDir, ProcError, file_id, modified_ns},
     script::Interpreter,
     stat::{Stat, Status},
@@ -119,9 +119,7 @@ impl ProcIdentifier {
     ) -> Result<ProcessFacts, ProcError> {
         let uid = directory.uid()?;
         let executable = reader.executable(directory, uid);
-        let interpreter = executable.as_ref().and_then(|executable| {
-            executable.path.file_name().and_then(OsStr::to_str).and_then(Interpreter::of)
-        });
+        let interpreter = executable.as_ref().and_then(interpreter);
         let mut facts = ProcessFacts {
             pid: stat.pid,
             parent: stat.parent,
@@ -214,7 +212,9 @@ impl Identify for ProcIdentifier {
         let stat = read_stat(&directory).map_err(fail("stat"))?;
         let process = self.facts(Whose::Caller, &directory, &stat, &mut reader).map_err(fail("stat"))?;
         let status = read_status(&directory, &mut reader.buffer).map_err(fail("status"))?;
-        let loader_variables = read_loader_variables(&directory, &mut reader.buffer);
+        let program = process.executable.as_ref().and_then(interpreter);
+        let code_variables = read_environment(&directory, &mut reader.buffer)
+            .map(|()| code_variables(&reader.buffer, program));
         let [same_user_namespace, same_pid_namespace, same_mount_namespace] = self.namespaces(&directory);
         let (ancestors, ancestry_end) = self.ancestors(&process, &mut reader);
 
@@ -230,7 +230,7 @@ impl Identify for ProcIdentifier {
             process,
             ancestors,
             ancestry_end,
-            loader_variables,
+            code_variables,
             tracer: status.tracer,
             no_new_privs: status.no_new_privs,
             seccomp: status.seccomp,
@@ -284,7 +284,9 @@ impl Reader {
         };
         let open = mode_lets_others_write(stat.st_mode, stat.st_uid, stat.st_gid);
         let writable_by_others = open || !is_trusted(stat.st_uid, uid) || self.others_may_swap(&path, uid);
+        let name = path.file_name().and_then(OsStr::to_str);
         Some(ExecutableFacts {
+            interpreter: name.and_then(Interpreter::of).is_some(),
             id: file_id(&stat),
             modified_ns: modified_ns(&stat),
             owner: stat.st_uid,
@@ -353,9 +355,15 @@ pub(super) fn read_status(directory: &ProcDir, buffer: &mut Vec<u8>) -> Result<S
     Status::parse(buffer).ok_or(ProcError::TooLong)
 }
 
-pub(super) fn read_loader_variables(directory: &ProcDir, buffer: &mut Vec<u8>) -> Option<Vec<String>> {
+/// Fills the buffer with the environment as it stood when the program was started; `None` when it is hidden from us or
+/// too long.
+pub(super) fn read_environment(directory: &ProcDir, buffer: &mut Vec<u8>) -> Option<()> {
     let truncated = directory.read_capped("environ", LONGEST_ENVIRONMENT, buffer).ok()?;
-    (!truncated).then(|| loader_variables(buffer))
+    (!truncated).then_some(())
+}
+
+fn interpreter(executable: &ExecutableFacts) -> Option<Interpreter> {
+    executable.path.file_name().and_then(OsStr::to_str).and_then(Interpreter::of)
 }
 
 #[cfg(test)]

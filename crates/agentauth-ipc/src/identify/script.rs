@@ -9,6 +9,8 @@
 pub(super) enum Interpreter {
     Bun,
     Deno,
+    Dotnet,
+    Java,
     Node,
     Perl,
     Python,
@@ -26,13 +28,15 @@ impl Interpreter {
         Some(match name {
             "bun" => Self::Bun,
             "deno" => Self::Deno,
+            "dotnet" => Self::Dotnet,
+            "java" => Self::Java,
             "node" | "nodejs" => Self::Node,
             "perl" => Self::Perl,
             "python" | "pypy" => Self::Python,
             "ruby" => Self::Ruby,
-            "bash" | "dash" | "ksh" | "mksh" | "sh" | "zsh" => Self::Shell,
-            "busybox" | "fish" | "gjs" | "guile" | "java" | "julia" | "lua" | "luajit" | "php" | "pwsh"
-            | "qjs" | "Rscript" | "tclsh" => Self::Other,
+            "ash" | "bash" | "dash" | "ksh" | "mksh" | "sh" | "zsh" => Self::Shell,
+            "busybox" | "fish" | "gjs" | "guile" | "julia" | "lua" | "luajit" | "php" | "pwsh" | "qjs"
+            | "R" | "Rscript" | "tclsh" | "wish" => Self::Other,
             // Debug and free-threading builds: `python3.13t`, `python3.11-dbg`.
             other if other.starts_with("python") || other.starts_with("pypy") => Self::Python,
             _ => return None,
@@ -71,7 +75,7 @@ impl Interpreter {
             }
             Self::Python => after_options(words, python_option),
             Self::Shell => after_options(words, shell_option),
-            Self::Other => plain(words.next()?),
+            Self::Dotnet | Self::Java | Self::Other => plain(words.next()?),
         }
     }
 }

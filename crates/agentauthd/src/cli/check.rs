@@ -94,6 +94,7 @@ fn render(decision: &CheckResponse, now: Timestamp) -> String {
     fact("scopes", words::joined(&decision.scopes));
     fact("agents", words::joined(&decision.agents));
     fact("assurance", shown(&decision.assurance));
+    fact("caveats", words::joined(&decision.caveats));
     fact("remedy", decision.remedy.as_deref().map(shown).unwrap_or_default());
     fact("grants", words::joined(&decision.grants));
     fact("policies", words::joined(&decision.policies));

@@ -244,7 +244,12 @@ fn caller(page: &mut Page, caller: &CallerStatus) {
     page.fact("you", Style::new(), &format!("pid {}, {executable}", caller.pid));
     let who = match &caller.agent {
         Some(agent) => {
-            format!("agent {}, assurance {}", display_safe(agent), display_safe(&caller.assurance))
+            let caveats = if caller.caveats.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", joined(&caller.caveats))
+            };
+            format!("agent {}, assurance {}{caveats}", display_safe(agent), display_safe(&caller.assurance))
         }
         None => format!("no registered agent; shown to be a person's own: {}", display_safe(&caller.grade)),
     };

@@ -1,28 +1,35 @@
 //! From what the kernel says of a caller to what the rules take.
 
+use std::time::SystemTime;
+
 use agentauth_core::caller;
+use agentauth_core::caveat::Caveat;
 use agentauth_core::recognise as rules;
 use agentauth_ipc as kernel;
 
 /// The facts of a caller. Digests are filled in where they were computed, control groups where they are asked for.
 pub(crate) fn caller(
     identity: &kernel::Identity,
+    now: SystemTime,
     digest: impl Fn(&kernel::FileId) -> Option<String>,
     cgroup: impl Fn(&kernel::ProcessFacts) -> Option<kernel::ControlGroup>,
 ) -> caller::CallerFacts {
-    let process =
-        |facts| caller::ProcessFacts { cgroup: cgroup(facts).map(control_group), ..process(facts, &digest) };
+    let process = |facts| caller::ProcessFacts {
+        cgroup: cgroup(facts).map(control_group),
+        ..process(facts, now, &digest)
+    };
     caller::CallerFacts {
         process: process(&identity.process),
         ancestors: identity.ancestors.iter().map(process).collect(),
         ancestry_complete: identity.ancestry_end.is_complete(),
         greeted: false,
-        tampered: tampered(identity),
+        caveats: caveats(identity),
     }
 }
 
 fn process(
     facts: &kernel::ProcessFacts,
+    now: SystemTime,
     digest: &impl Fn(&kernel::FileId) -> Option<String>,
 ) -> caller::ProcessFacts {
     caller::ProcessFacts {
@@ -36,10 +43,14 @@ fn process(
             deleted: executable.deleted,
             replaced: executable.replaced,
             writable_by_others: executable.writable_by_others,
+            just_changed: !executable.id.is_settled(now),
+            interpreter: executable.interpreter,
         }),
         script: facts.script.as_ref().map(|script| caller::ScriptFacts {
             path: script.path.to_string_lossy().into_owned(),
             sha256: digest(&script.id),
+            writable_by_others: script.writable_by_others,
+            just_changed: !script.id.is_settled(now),
         }),
         arguments: facts.arguments.clone(),
         cgroup: None,
@@ -55,22 +66,22 @@ fn control_group(group: kernel::ControlGroup) -> caller::ControlGroup {
 }
 
 /// Signs that somebody else's code may run inside the caller, or that an agent hides among its ancestors.
-fn tampered(identity: &kernel::Identity) -> Vec<String> {
-    let mut seen = match &identity.loader_variables {
-        Some(names) => names.clone(),
-        None => vec!["environment unreadable".to_owned()],
+fn caveats(identity: &kernel::Identity) -> Vec<Caveat> {
+    let mut seen = match &identity.code_variables {
+        Some(names) => names.iter().cloned().map(Caveat::Variable).collect(),
+        None => vec![Caveat::EnvironmentUnreadable],
     };
     if identity.tracer.is_some() {
-        seen.push("traced".to_owned());
+        seen.push(Caveat::Traced);
     }
     if identity.same_user_namespace != Some(true) {
-        seen.push("other user namespace".to_owned());
+        seen.push(Caveat::OtherUserNamespace);
     }
     if identity.same_pid_namespace != Some(true) {
-        seen.push("other process namespace".to_owned());
+        seen.push(Caveat::OtherProcessNamespace);
     }
     if identity.same_mount_namespace != Some(true) {
-        seen.push("other mount namespace".to_owned());
+        seen.push(Caveat::OtherMountNamespace);
     }
     // What root runs may be hidden from us. What the caller's own user runs is hidden only if it wants to be; the half
     // of a login service that runs as the user (sshd's) does, and is told by its parent, which is root's.
@@ -83,7 +94,7 @@ fn tampered(identity: &kernel::Identity) -> Vec<String> {
             && !of_login
     };
     if identity.ancestors.iter().enumerate().any(hides) {
-        seen.push("hidden ancestor".to_owned());
+        seen.push(Caveat::HiddenAncestor);
     }
     seen
 }
@@ -93,7 +104,7 @@ pub(crate) fn hidden(pid: u32) -> caller::CallerFacts {
     caller::CallerFacts {
         process: caller::ProcessFacts { pid, ..caller::ProcessFacts::default() },
         ancestry_complete: false,
-        tampered: vec!["hidden".to_owned()],
+        caveats: vec![Caveat::Hidden],
         ..caller::CallerFacts::default()
     }
 }
@@ -173,6 +184,8 @@ fn parent(hop: &kernel::Hop, is_agent: bool) -> rules::Hop {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const USER: u32 = 1000;
@@ -192,6 +205,7 @@ mod tests {
                 deleted: false,
                 replaced: false,
                 writable_by_others: false,
+                interpreter: false,
             }),
             arguments: Vec::new(),
             arguments_truncated: false,
@@ -209,7 +223,7 @@ mod tests {
             process: of(9, USER, Some("/opt/agent")),
             ancestors,
             ancestry_end: kernel::AncestryEnd::Init,
-            loader_variables: Some(Vec::new()),
+            code_variables: Some(Vec::new()),
             tracer: None,
             no_new_privs: false,
             seccomp: 0,
@@ -220,7 +234,7 @@ mod tests {
     }
 
     fn seen(identity: &kernel::Identity) -> caller::CallerFacts {
-        caller(identity, |_| None, |_| None)
+        caller(identity, SystemTime::UNIX_EPOCH + Duration::from_secs(10), |_| None, |_| None)
     }
 
     #[test]
@@ -232,6 +246,17 @@ mod tests {
             let facts = seen(&identity).process.executable.unwrap();
             assert_eq!((facts.deleted, facts.replaced), (deleted, replaced));
         }
+    }
+
+    #[test]
+    fn a_file_that_was_just_changed_is_marked_for_two_seconds() {
+        let mut identity = identity(Vec::new());
+        let after = |identity: &kernel::Identity, milliseconds| {
+            let now = SystemTime::UNIX_EPOCH + Duration::from_millis(milliseconds);
+            caller(identity, now, |_| None, |_| None).process.executable.unwrap().just_changed
+        };
+        identity.process.executable.as_mut().unwrap().id.changed_ns = 5_000_000_000;
+        assert_eq!([4_000, 5_000, 6_999, 7_000].map(|at| after(&identity, at)), [true, true, true, false]);
     }
 
     #[test]
@@ -247,30 +272,30 @@ mod tests {
             identity.ancestry_end = end;
             assert_eq!(seen(&identity).ancestry_complete, whole, "{end:?}");
         }
-        assert!(!hidden(9).ancestry_complete && !hidden(9).greeted && !hidden(9).tampered.is_empty());
+        assert!(!hidden(9).ancestry_complete && !hidden(9).greeted && !hidden(9).caveats.is_empty());
     }
 
     #[test]
     fn only_what_could_be_seen_and_is_not_counts_as_hidden() {
         let shell = || of(8, USER, Some("/bin/bash"));
-        let tampered = |ancestors| seen(&identity(ancestors)).tampered;
-        assert_eq!(tampered(vec![shell(), of(1, 0, None)]), [""; 0], "root's");
-        assert_eq!(tampered(vec![shell(), of(7, 0, None), of(6, USER + 1, None)]), [""; 0], "another user's");
-        assert_eq!(tampered(vec![shell(), of(7, USER, None), of(1, 0, None)]), ["hidden ancestor"]);
+        let caveats = |ancestors| seen(&identity(ancestors)).caveats;
+        assert_eq!(caveats(vec![shell(), of(1, 0, None)]), [], "root's");
+        assert_eq!(caveats(vec![shell(), of(7, 0, None), of(6, USER + 1, None)]), [], "another user's");
+        assert_eq!(caveats(vec![shell(), of(7, USER, None), of(1, 0, None)]), [Caveat::HiddenAncestor]);
         let sshd = vec![shell(), of(7, USER, None), of(6, 0, None), of(1, 0, None)];
-        assert_eq!(tampered(sshd), [""; 0], "sshd's half that runs as the user");
+        assert_eq!(caveats(sshd), [], "sshd's half that runs as the user");
     }
 
     #[test]
     fn doubt_about_the_surroundings_is_a_sign() {
         let mut identity = identity(Vec::new());
-        identity.loader_variables = None;
+        identity.code_variables = None;
         identity.tracer = Some(5);
         identity.same_user_namespace = None;
         identity.same_pid_namespace = Some(false);
         identity.same_mount_namespace = Some(false);
-        assert_eq!(seen(&identity).tampered.len(), 5);
-        identity.loader_variables = Some(vec!["LD_PRELOAD".to_owned()]);
-        assert_eq!(seen(&identity).tampered.first().map(String::as_str), Some("LD_PRELOAD"));
+        assert_eq!(seen(&identity).caveats.len(), 5);
+        identity.code_variables = Some(vec!["LD_PRELOAD".to_owned()]);
+        assert_eq!(seen(&identity).caveats.first(), Some(&Caveat::Variable("LD_PRELOAD".to_owned())));
     }
 }

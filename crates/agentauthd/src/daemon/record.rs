@@ -29,18 +29,19 @@ pub(crate) fn decision<'a>(
         policies: decision.policies.iter().map(|id| id.as_str().into()).collect(),
         grants: decision.grants.iter().map(|id| id.as_str().into()).collect(),
         dry_run: decision.dry_run,
-        details: about(caller, asked),
+        details: about(decision, asked),
         ..Event::new(Kind::Decision, now)
     }
 }
 
-fn about(caller: &CallerFacts, asked: &Asked) -> Map<String, Value> {
+fn about(decision: &Decision, asked: &Asked) -> Map<String, Value> {
     let mut details = Map::new();
     if let Some(call) = &asked.call {
         details.insert("call".to_owned(), call.as_str().into());
     }
-    if !caller.tampered.is_empty() {
-        details.insert("tampered".to_owned(), caller.tampered.clone().into());
+    if !decision.caveats.is_empty() {
+        let caveats: Vec<_> = decision.caveats.iter().map(ToString::to_string).collect();
+        details.insert("caveats".to_owned(), caveats.into());
     }
     details
 }

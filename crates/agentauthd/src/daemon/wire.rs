@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use agentauth_api as api;
-use agentauth_core::agents::{Assurance, Match};
+use agentauth_core::agents::Match;
 use agentauth_core::caller::CallerFacts;
 use agentauth_core::consent::Action;
-use agentauth_core::decide::MAX_SCOPES_PER_REQUEST;
+use agentauth_core::decide::{MAX_SCOPES_PER_REQUEST, assurance};
 use agentauth_core::recognise::Grade;
 use agentauth_core::scope::Scope;
 use agentauth_core::session::{Session, SessionState, User};
@@ -175,6 +175,7 @@ pub(crate) fn check_response(profile: &str, decision: Decision, asked: Asked) ->
         model_message: addressed(profile, &decision.model_message).into_owned(),
         agents: decision.agents,
         assurance: decision.assurance.as_str().to_owned(),
+        caveats: decision.caveats.iter().map(ToString::to_string).collect(),
         scopes: decision.scopes.iter().map(ToString::to_string).collect(),
         consents: Vec::new(),
         grants: decision.grants,
@@ -250,16 +251,16 @@ fn hardening(step: &Step) -> api::HardeningStatus {
 
 /// How the daemon sees the process that asks.
 fn seen(snapshot: &Snapshot, pid: u32, facts: &CallerFacts, grade: Grade) -> api::CallerStatus {
-    let (agent, assurance) = match snapshot.agents.match_process(&facts.process, facts.greeted) {
-        Match::Agent { agent, assurance } if facts.greeted => (Some(agent.name.to_string()), assurance),
-        Match::Agent { agent, .. } => (Some(agent.name.to_string()), Assurance::Unproven),
-        _ => (None, Assurance::Unproven),
+    let agent = match snapshot.agents.match_process(&facts.process, facts.greeted) {
+        Match::Agent { agent, .. } => Some(agent.name.to_string()),
+        _ => None,
     };
     api::CallerStatus {
         pid,
         executable: facts.process.executable.as_ref().map(|executable| executable.path.clone()),
         agent,
-        assurance: assurance.as_str().to_owned(),
+        assurance: assurance(&snapshot.agents, facts).as_str().to_owned(),
+        caveats: facts.all_caveats().iter().map(ToString::to_string).collect(),
         grade: grade.word().to_owned(),
         greeted: facts.greeted,
     }

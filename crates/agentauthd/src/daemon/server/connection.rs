@@ -1,6 +1,7 @@
 //! One connection: who is on its other end, and whether they still are.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use agentauth_api::{ErrorCode, NONCE_HEADER};
 use agentauth_core::agents::Match;
@@ -10,7 +11,9 @@ use agentauth_core::recognise::{Grade, Shortfall, recognise};
 use agentauth_core::snapshot::Snapshot;
 use agentauth_ipc::greeting::{NONCE_BYTES, Nonce};
 use agentauth_ipc::hashes::executable_path;
-use agentauth_ipc::{FileId, Greeting, Identity, NoteError, Noted, Peer, Poison, reprove};
+use agentauth_ipc::{
+    FileId, Greeting, Identity, NoteError, Noted, Peer, Poison, ScriptFacts, reprove, reprove_script,
+};
 use http::HeaderMap;
 
 use super::refusal::Refusal;
@@ -27,7 +30,11 @@ pub(crate) struct Connection {
 
 /// What was found out about the caller, and the greeting that it was found out at.
 struct Standing {
-    proof: Proof,
+    proof: Arc<Proof>,
+    /// The script that the caller ran then, if it is an interpreter: it may be read again at any time.
+    script: Option<ScriptFacts>,
+    /// When to look again: a file that was just changed then will have been left alone for long enough.
+    look_again_at: Option<SystemTime>,
     /// The facts for requests that do not echo the nonce.
     plain: Arc<CallerFacts>,
     /// The facts for those that do.
@@ -87,6 +94,13 @@ impl Connection {
     /// Who asks, as far as this request proves it.
     pub(crate) async fn caller(&self, app: &App, headers: &HeaderMap) -> Result<Caller, Refusal> {
         let known = self.lock().clone();
+        let known = match known {
+            Some(standing) if standing.look_again_at.is_some_and(|at| system_time(app) >= at) => {
+                standing.script_unchanged().map_err(|changed| self.unproven(changed))?;
+                Some(self.look(app, Arc::clone(&standing.proof)).await?)
+            }
+            known => known,
+        };
         let Some(echo) = headers.get(NONCE_HEADER) else {
             let standing = match known {
                 Some(standing) => standing,
@@ -94,7 +108,7 @@ impl Connection {
             };
             return Ok(Caller { facts: standing.plain.clone(), standing });
         };
-        let echoed = |standing: &Arc<Standing>| match &standing.proof {
+        let echoed = |standing: &Arc<Standing>| match &*standing.proof {
             Proof::Greeted(greeting) => echo.to_str().is_ok_and(|echo| greeting.is_echo(echo)),
             // Nothing was noted that an echo could prove; it is answered as what it is.
             Proof::Hidden => true,
@@ -119,12 +133,13 @@ impl Connection {
         if let Some(reason) = self.poison.reason() {
             return Err(reason.to_string());
         }
-        match &caller.standing.proof {
+        match &*caller.standing.proof {
             Proof::Greeted(greeting) => greeting.reprove(&self.peer).map_err(|error| error.to_string()),
             Proof::Noted(noted) => reprove(&self.peer, noted).map_err(|error| error.to_string()),
             Proof::Hidden if self.peer.alive() => Ok(()),
             Proof::Hidden => Err("the process is gone".to_owned()),
-        }
+        }?;
+        caller.standing.script_unchanged()
     }
 
     /// The caller of a check. Any process of the user may ask, so that it learns what it is taken for; root's and
@@ -192,12 +207,8 @@ impl Connection {
         }
     }
 
-    /// Looks at the process behind the connection and keeps what is seen.
+    /// Notes the process behind the connection, looks at it, and keeps what is seen.
     async fn identify(&self, app: &App, nonce: Option<Nonce>) -> Result<Arc<Standing>, Refusal> {
-        let unproven = |what: String| {
-            self.poison.condemn();
-            Refusal::new(ErrorCode::CallerUnproven, what)
-        };
         let proof = match nonce {
             Some(nonce) => Greeting::new(&self.peer, nonce).map(Proof::Greeted),
             None => Noted::of(&self.peer).map(Proof::Noted),
@@ -205,26 +216,32 @@ impl Connection {
         let proof = match proof {
             Ok(proof) => proof,
             Err(NoteError::Hidden { .. }) => Proof::Hidden,
-            Err(error) => return Err(unproven(error.to_string())),
+            Err(error) => return Err(self.unproven(error.to_string())),
         };
+        self.look(app, Arc::new(proof)).await
+    }
+
+    /// Looks at the process that was noted, and keeps what is seen.
+    async fn look(&self, app: &App, proof: Arc<Proof>) -> Result<Arc<Standing>, Refusal> {
+        let now = system_time(app);
         let identity = match app.identifier.identify(&self.peer) {
             Ok(identity) => Some(identity),
             Err(error @ agentauth_ipc::IdentifyError::Read { .. }) => {
                 tracing::debug!(error = %Chain(&error), "a caller hides");
                 None
             }
-            Err(error) => return Err(unproven(error.to_string())),
+            Err(error) => return Err(self.unproven(error.to_string())),
         };
         let seen =
             identity.as_ref().and_then(|identity| identity.process.executable.as_ref()).map(|exe| exe.id);
         if proof.executable().zip(seen).is_some_and(|(noted, seen)| noted != seen) {
-            return Err(unproven(
+            return Err(self.unproven(
                 "the process changed its program while it was looked at: connect again".to_owned(),
             ));
         }
         let plain = match &identity {
             Some(identity) => {
-                self.compute_digests(app, identity).await;
+                self.compute_digests(app, identity, now).await;
                 let snapshot = app.state.load();
                 let digest = |id: &FileId| app.hashes.known(id).map(|digest| digest.to_string());
                 let cgroup = |process: &agentauth_ipc::ProcessFacts| {
@@ -232,25 +249,35 @@ impl Connection {
                     let wanted = snapshot.agents.wants_cgroup(&path);
                     wanted.then(|| app.identifier.control_group(process)).flatten()
                 };
-                facts::caller(identity, digest, cgroup)
+                facts::caller(identity, now, digest, cgroup)
             }
             None => facts::hidden(self.peer.pid()),
         };
         // In a namespace of its own a process may sign its bytes with another's pid, so an echo from there proves
         // nothing.
-        let signed = identity.is_some_and(|identity| {
+        let signed = identity.as_ref().is_some_and(|identity| {
             identity.same_user_namespace == Some(true) && identity.same_pid_namespace == Some(true)
         });
         let greeted = CallerFacts { greeted: signed, ..plain.clone() };
-        let standing = Arc::new(Standing { proof, plain: Arc::new(plain), greeted: Arc::new(greeted) });
+        let standing = Arc::new(Standing {
+            proof,
+            look_again_at: identity.as_ref().and_then(|identity| settles_at(identity, now)),
+            script: identity.and_then(|identity| identity.process.script),
+            plain: Arc::new(plain),
+            greeted: Arc::new(greeted),
+        });
         *self.lock() = Some(standing.clone());
         Ok(standing)
     }
 
+    fn unproven(&self, what: String) -> Refusal {
+        self.poison.condemn();
+        Refusal::new(ErrorCode::CallerUnproven, what)
+    }
+
     /// Computes the digests that a registered agent's selectors ask for; all others cost nothing.
-    async fn compute_digests(&self, app: &App, identity: &Identity) {
+    async fn compute_digests(&self, app: &App, identity: &Identity, now: SystemTime) {
         let snapshot = app.state.load();
-        let now = std::time::SystemTime::from(app.clock.now());
         for process in std::iter::once(&identity.process).chain(&identity.ancestors) {
             let Some(executable) = &process.executable else { continue };
             if !snapshot.agents.wants_digests(&executable.path.to_string_lossy()) {
@@ -273,6 +300,13 @@ impl Connection {
     }
 }
 
+impl Standing {
+    fn script_unchanged(&self) -> Result<(), String> {
+        let script = self.script.as_ref();
+        script.map_or(Ok(()), |script| reprove_script(script).map_err(|error| error.to_string()))
+    }
+}
+
 impl Proof {
     fn executable(&self) -> Option<FileId> {
         match self {
@@ -281,6 +315,19 @@ impl Proof {
             Self::Hidden => None,
         }
     }
+}
+
+fn system_time(app: &App) -> SystemTime {
+    SystemTime::from(app.clock.now())
+}
+
+/// When the caller's files will have been left alone for long enough; `None` where they are already.
+fn settles_at(identity: &Identity, now: SystemTime) -> Option<SystemTime> {
+    let files = [
+        identity.process.executable.as_ref().map(|executable| executable.id),
+        identity.process.script.as_ref().map(|script| script.id),
+    ];
+    files.into_iter().flatten().filter(|id| !id.is_settled(now)).filter_map(|id| id.settles_at()).max()
 }
 
 /// Whether a process is a registered agent, or may be one: a changed or ambiguous one does not get what only persons
