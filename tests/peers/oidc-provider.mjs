@@ -4,7 +4,7 @@
 import { createServer } from 'node:http';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { createInterface } from 'node:readline';
-import { Provider } from 'oidc-provider';
+import { Provider, errors } from 'oidc-provider';
 
 // Standard output is for answers.
 console.log = console.info = console.warn = console.error;
@@ -18,6 +18,10 @@ const refreshTokens = [];
 const grants = new Map();
 let life = 600;
 let refusing = null;
+// What the administrator has changed of the client, and of refresh tokens.
+let registered = {};
+let refreshing = { given: true, rotated: true };
+let skew = 0;
 let names = 0;
 
 function key() {
@@ -38,12 +42,14 @@ function configuration(keys) {
       redirect_uris: ['http://127.0.0.1/callback'],
       grant_types: ['authorization_code', 'refresh_token'],
       response_types: ['code'],
+      ...registered,
     }],
     cookies: { keys: [randomBytes(16).toString('hex')] },
     scopes: ['openid', 'offline_access'],
     claims: { openid: ['sub'], profile: ['name', 'roles', 'tenant'], email: ['email', 'email_verified'] },
     pkce: { required: () => true },
-    rotateRefreshToken: () => true,
+    issueRefreshToken: (ctx, client, code) => refreshing.given && code.scopes.has('offline_access'),
+    rotateRefreshToken: () => refreshing.rotated,
     ttl: {
       AccessToken: () => life, IdToken: 600, RefreshToken: 86400, AuthorizationCode: 60, Grant: 86400,
       Interaction: 600, Session: 86400,
@@ -59,10 +65,13 @@ function configuration(keys) {
         enabled: true,
         defaultResource: () => undefined,
         useGrantedResource: () => false,
-        getResourceServerInfo: () => ({
-          scope: 'pay', audience: RESOURCE, accessTokenFormat: 'jwt', accessTokenTTL: life,
-          jwt: { sign: { alg: 'RS256' } },
-        }),
+        getResourceServerInfo: (ctx, resource) => {
+          if (resource !== RESOURCE) throw new errors.InvalidTarget();
+          return {
+            scope: 'pay', audience: RESOURCE, accessTokenFormat: 'jwt', accessTokenTTL: life,
+            jwt: { sign: { alg: 'RS256' } },
+          };
+        },
       },
     },
     extraTokenClaims: (ctx, token) => (token.aud === RESOURCE ? facts(token.accountId) : undefined),
@@ -100,6 +109,7 @@ function serve() {
 const server = createServer((request, response) => {
   const path = request.url.split('?')[0];
   journal.push({ event: 'request', method: request.method, path });
+  if (skew) response.setHeader('date', new Date(Date.now() + skew * 1000).toUTCString());
   if (refusing && path === refusing.path) {
     response.writeHead(refusing.status, { 'content-type': 'text/html' });
     response.end('<html>out of order</html>');
@@ -111,6 +121,11 @@ const server = createServer((request, response) => {
 const commands = {
   person: ({ login, ...facts }) => { people.set(login, facts); },
   life: ({ seconds }) => { life = seconds; },
+  // The client is registered with these differences, or as in the beginning.
+  client: ({ changes }) => { registered = changes ?? {}; serve(); },
+  refreshing: (wanted) => { refreshing = { ...refreshing, ...wanted }; },
+  // Its answers are dated so many seconds ahead.
+  skew: ({ seconds }) => { skew = seconds; },
   refuse: ({ path, status }) => { refusing = path ? { path, status } : null; },
   journal: () => journal,
   refresh_tokens: () => refreshTokens,

@@ -9,6 +9,7 @@ pub mod browser;
 pub mod cli;
 pub mod daemon;
 pub mod descriptors;
+pub mod doctor;
 pub mod keyring;
 pub mod oidc;
 pub mod peers;

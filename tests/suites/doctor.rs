@@ -3,28 +3,23 @@
 //! Each stage is a world with one thing wrong. What must be reported, as warning or error, is exactly what the table
 //! says, and nothing that the provider issued or was sent may stand in a report.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
 
 use agentauth_api::SessionPhase;
 use descope_emulator::{Fault, FaultAction};
+use e2e::doctor::{PLANTED, doctor, expect, free_port, run_doctor};
 use e2e::keyring::Keyring;
 use e2e::{ALICE, AgentSpec, BOB, CAROL, Person, Provider, Store, World, WorldOptions, binaries, wait};
 use serde_json::{Value, json};
 
-/// No examination takes longer.
-const LONGEST: Duration = Duration::from_secs(25);
 /// A project that the provider does not know.
 const ANOTHER_PROJECT: &str = "P000000000000000000000000000";
 const KEY: &str = "DESCOPE_MANAGEMENT_KEY";
-const KEY_VALUE: &str = "K2doctorMustNeverRepeatThis";
 
 /// A world in which all is well, with somebody logged in, and its one login port.
 fn healthy() -> (World, u16) {
@@ -47,90 +42,12 @@ fn unused(provider: &Arc<Provider>, mut options: WorldOptions) -> (World, u16) {
     (World::with(provider, options), port)
 }
 
-/// A free port that the system gives to nobody who asks for any.
-fn free_port() -> u16 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let own = std::process::id().wrapping_mul(16);
-    let candidates = std::iter::repeat_with(|| own.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)));
-    let mut ports = candidates.map(|number| u16::try_from(20_000 + number % 12_000).unwrap());
-    ports.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()).unwrap()
-}
-
 fn approve(provider: &Provider, redirects: &[&str]) {
     provider.patch(json!({"redirects": {"approved": redirects}}));
 }
 
 fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-}
-
-/// A report, with what it cost.
-struct Report {
-    json: Value,
-    took: Duration,
-}
-
-impl Report {
-    /// The codes of this severity or worse.
-    fn codes(&self, severities: &[&str]) -> BTreeSet<String> {
-        let findings = self.json["findings"].as_array().unwrap();
-        let of = |finding: &&Value| severities.contains(&finding["severity"].as_str().unwrap());
-        findings.iter().filter(of).map(|finding| finding["id"].as_str().unwrap().to_owned()).collect()
-    }
-
-    fn wrong(&self) -> BTreeSet<String> {
-        self.codes(&["warning", "error"])
-    }
-
-    #[track_caller]
-    fn finding(&self, code: &str) -> &Value {
-        let findings = self.json["findings"].as_array().unwrap();
-        let found = findings.iter().find(|finding| finding["id"] == code);
-        found.unwrap_or_else(|| panic!("no `{code}` in {:#}", self.json))
-    }
-}
-
-#[track_caller]
-fn doctor(world: &World, arguments: &[&str]) -> Report {
-    let mut words = vec!["doctor", "--json"];
-    words.extend(arguments);
-    run_doctor(world, world.command(&words))
-}
-
-/// Runs an examination, and holds the report to what every report must be.
-#[track_caller]
-fn run_doctor(world: &World, command: Command) -> Report {
-    let started = Instant::now();
-    let outcome = e2e::cli::run(command);
-    let took = started.elapsed();
-    assert!(took < LONGEST, "{took:?}");
-    let json = outcome.json();
-    let findings = json["findings"].as_array().unwrap();
-    let count = |severity: &str| findings.iter().filter(|finding| finding["severity"] == severity).count();
-    assert_eq!(json["errors"], count("error"), "{json:#}");
-    assert_eq!(json["warnings"], count("warning"), "{json:#}");
-    assert_eq!(outcome.code, Some(i32::from(count("error") > 0)), "{outcome:?}");
-    for finding in findings {
-        for member in ["id", "area", "severity", "what", "why"] {
-            assert!(finding[member].as_str().is_some_and(|text| !text.is_empty()), "{finding}");
-        }
-        let calm = finding["severity"] == "ok";
-        assert!(calm || finding["todo"].as_str().is_some_and(|text| !text.is_empty()), "{finding}");
-    }
-    let all = outcome.all();
-    assert!(!all.contains(KEY_VALUE), "{all}");
-    for secret in world.provider.issued() {
-        assert!(!all.contains(&secret.value), "{:?} stands in {all}", secret.kind);
-    }
-    Report { json, took }
-}
-
-/// One line of the table: what was staged, what was expected and what was reported.
-#[track_caller]
-fn expect(staged: &str, report: &Report, expected: &[&str]) {
-    let expected: BTreeSet<String> = expected.iter().map(|&code| code.to_owned()).collect();
-    eprintln!("{staged:<48} {expected:?} in {:?}", report.took);
-    assert_eq!(report.wrong(), expected, "{staged}: {:#}", report.json);
 }
 
 #[test]
@@ -223,12 +140,12 @@ fn faults_of_the_configuration_are_named() {
 fn secrets_that_lie_about_are_named_and_not_repeated() {
     let (world, _) = healthy();
     let mut command = world.command(&["doctor", "--json"]);
-    command.env(KEY, KEY_VALUE);
+    command.env(KEY, PLANTED);
     expect("a management key in the shell", &run_doctor(&world, command), &["credential_in_environment"]);
 
     // The world's directory is the command's working directory.
     for place in [world.config_dir().join(".env"), world.home().join(".env")] {
-        fs::write(&place, format!("# local\n{KEY}=\"{KEY_VALUE}\"\n")).unwrap();
+        fs::write(&place, format!("# local\n{KEY}=\"{PLANTED}\"\n")).unwrap();
         let report = doctor(&world, &[]);
         expect("a management key in a file", &report, &["secret_in_file"]);
         assert!(report.finding("secret_in_file")["what"].as_str().unwrap().contains(".env:2"));
@@ -239,12 +156,12 @@ fn secrets_that_lie_about_are_named_and_not_repeated() {
     expect("a token in a file", &doctor(&world, &[]), &["secret_in_file"]);
 
     let options =
-        WorldOptions { environment: vec![(KEY.to_owned(), KEY_VALUE.to_owned())], ..WorldOptions::default() };
+        WorldOptions { environment: vec![(KEY.to_owned(), PLANTED.to_owned())], ..WorldOptions::default() };
     let (world, _) = healthy_with(ALICE, options);
     let mut command = world.command(&["doctor", "--json"]);
     command.env_remove(KEY);
     expect("a management key in the daemon", &run_doctor(&world, command), &["credential_in_daemon"]);
-    assert!(!world.daemon_output().contains(KEY_VALUE));
+    assert!(!world.daemon_output().contains(PLANTED));
 
     let (world, _) = healthy_with(ALICE, WorldOptions { store: Store::File, ..WorldOptions::default() });
     expect("a passphrase of one's own", &doctor(&world, &[]), &[]);

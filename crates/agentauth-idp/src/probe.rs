@@ -43,6 +43,8 @@ pub struct AuthorizationProbe {
     pub flow: Option<String>,
     /// `tenant`.
     pub tenant: Option<String>,
+    /// What the configuration of any OpenID provider adds, such as `audience`, `resource` and `prompt`.
+    pub more: Vec<(&'static str, String)>,
 }
 
 /// What became of an [`AuthorizationProbe`].
@@ -92,6 +94,7 @@ impl Provider {
 
     /// The request that a login with this configuration sends for `redirect_uri`.
     pub fn authorization_probe(&self, redirect_uri: String) -> AuthorizationProbe {
+        let more = self.config.oidc().map(|oidc| oidc.authorization_request(self.config.is_offline()));
         AuthorizationProbe {
             client_id: self.config.client_id().to_owned(),
             redirect_uri,
@@ -99,6 +102,7 @@ impl Provider {
             flow: self.config.flow().map(str::to_owned),
             // Descope's parameter.
             tenant: self.config.tenant().filter(|_| self.config.oidc().is_none()).map(str::to_owned),
+            more: more.unwrap_or_default(),
         }
     }
 
@@ -126,6 +130,7 @@ impl Provider {
         ];
         sent.extend(probe.flow.as_deref().map(|flow| ("flow", flow)));
         sent.extend(probe.tenant.as_deref().map(|tenant| ("tenant", tenant)));
+        sent.extend(probe.more.iter().map(|(name, value)| (*name, value.as_str())));
         url.query_pairs_mut()
             .append_pair("response_type", "code")
             .append_pair("code_challenge_method", "S256")
@@ -199,6 +204,12 @@ impl Sketch {
         let words = text.split(|c: char| !c.is_alphanumeric());
         let plain = |word: &&str| !word.is_empty() && word.chars().all(char::is_alphabetic);
         Self(words.filter(plain).map(str::to_lowercase).collect())
+    }
+
+    /// Whether one of the words is `part`, in lower case, or contains it.
+    #[must_use]
+    pub fn mentions(&self, part: &str) -> bool {
+        self.0.iter().any(|word| word.contains(part))
     }
 }
 
@@ -274,5 +285,6 @@ mod tests {
         );
         assert_eq!(one, other);
         assert_ne!(one, Sketch::of("redirect is unknown", &[]));
+        assert!(one.mentions("client") && !one.mentions("redirect"));
     }
 }

@@ -208,6 +208,13 @@ impl Oidc {
         parameters
     }
 
+    /// The same with `prompt`, as a login without further wishes sends them.
+    pub(crate) fn authorization_request(&self, offline: bool) -> Vec<(&'static str, String)> {
+        let mut parameters = self.authorization_parameters(offline);
+        parameters.extend(self.prompts_consent(offline).then_some(("prompt", "consent")));
+        parameters.into_iter().map(|(name, value)| (name, value.to_owned())).collect()
+    }
+
     /// Whether the provider has to be made to ask for consent.
     pub(crate) fn prompts_consent(&self, offline: bool) -> bool {
         offline && self.preset.needs_consent()

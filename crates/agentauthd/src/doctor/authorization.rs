@@ -2,19 +2,17 @@
 //!
 //! How a provider refuses is not specified. So the request of a login is sent beside others that differ from it in one
 //! thing each: with a redirect URL and with a client that cannot exist, and, where it is refused, without its flow, its
-//! tenant, its scopes. Whose refusal it resembles, or what makes it pass, is at fault.
+//! tenant, its scopes, its audience. Whose refusal it resembles, or what makes it pass, is at fault.
 
-use agentauth_idp::AuthorizationAnswer as Answer;
+use agentauth_idp::{AuthorizationAnswer as Answer, Problem, Sketch};
 
+use super::advice::Advice;
 use super::finding::{Code, Finding};
-
-/// Where the redirect URLs are registered, in the console's words.
-const REGISTER: &str =
-    "in the console, add it to the application's approved redirect URLs (Applications), exactly as it stands";
 
 /// What the provider did with the login's request and its variations.
 #[derive(Clone, Debug)]
 pub(super) struct Facts {
+    pub(super) advice: &'static Advice,
     pub(super) client_id: String,
     /// Whether the client is the project itself, which exists if the project does.
     pub(super) client_is_project: bool,
@@ -23,6 +21,8 @@ pub(super) struct Facts {
     pub(super) scopes: Vec<String>,
     /// The login's own request, for each redirect URL.
     pub(super) own: Vec<(String, Answer)>,
+    /// Where any port may be used beside the configured ones: the same for such a port.
+    pub(super) any_port: Option<(String, Answer)>,
     /// With a redirect URL that nobody registered.
     pub(super) wrong_redirect: Option<Answer>,
     /// With a client that cannot exist.
@@ -37,6 +37,8 @@ pub(super) struct Variations {
     pub(super) without_flow: Option<Answer>,
     pub(super) without_tenant: Option<Answer>,
     pub(super) plain_scope: Option<Answer>,
+    /// Without `audience` and `resource`.
+    pub(super) without_audience: Option<Answer>,
     /// With `localhost` in place of `127.0.0.1`.
     pub(super) localhost: Option<Answer>,
     /// With the project's own client, which exists, in place of the configured one.
@@ -76,9 +78,15 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
             found.push(Finding::warning(
                 Code::RedirectsUnvalidated,
                 "the provider accepts a redirect URL that nobody registered, too",
-                "in the console, fill in the approved redirect URLs of the application (Applications), or Project Settings > \
-                 Approved Domains: an empty list switches the validation off. If both are filled in, the provider shows \
-                 its refusal later, on the sign-in page: then try `agentauthd login`",
+                facts.advice.redirects_unvalidated,
+            ));
+        }
+        if let Some((uri, answer)) = facts.any_port.as_ref().filter(|(_, answer)| is_refusal(answer)) {
+            found.push(Finding::warning(
+                Code::AnyPortRejected,
+                format!("the provider accepts the configured ports, and rejects {uri}{}", said(answer)),
+                "set `login.ephemeral_port = false`, with enough ports in `login.ports` that one is always free, and their \
+                 redirect URLs registered",
             ));
         }
     }
@@ -102,6 +110,7 @@ enum Culprit {
     Flow,
     Tenant,
     Scope,
+    Audience,
     Unknown,
 }
 
@@ -120,6 +129,7 @@ fn culprit(facts: &Facts, answer: &Answer, others_pass: bool) -> Culprit {
         (&varied.without_flow, Culprit::Flow),
         (&varied.plain_scope, Culprit::Scope),
         (&varied.without_tenant, Culprit::Tenant),
+        (&varied.without_audience, Culprit::Audience),
     ] {
         if passes(variation) && !others_pass {
             return culprit;
@@ -133,10 +143,12 @@ fn culprit(facts: &Facts, answer: &Answer, others_pass: bool) -> Culprit {
         // Only to a redirect URL that it trusts, for a client that it knows, does a provider send errors.
         Answer::SentBack { code, .. } => match code.as_str() {
             "invalid_scope" => Culprit::Scope,
+            // RFC 8707, section 2.
+            "invalid_target" => Culprit::Audience,
             "unauthorized_client" | "invalid_client" => Culprit::Client,
             _ => Culprit::Unknown,
         },
-        Answer::Refused { problem, .. } => {
+        Answer::Refused { problem, sketch } => {
             let alike = |other: &Option<Answer>| other.as_ref().is_some_and(|other| resembles(answer, other));
             match (alike(&facts.wrong_redirect), alike(&facts.wrong_client)) {
                 (true, false) => redirect,
@@ -146,7 +158,11 @@ fn culprit(facts: &Facts, answer: &Answer, others_pass: bool) -> Culprit {
                 _ if varied.known_client.as_ref().is_some_and(|other| differs(answer, other)) => {
                     Culprit::Client
                 }
-                _ => by_words(problem.message.as_deref().unwrap_or_default()),
+                _ => match by_words(problem, sketch) {
+                    // The client that exists was refused in the same words.
+                    Culprit::Client if varied.known_client.is_some() => Culprit::Unknown,
+                    by_words => by_words,
+                },
             }
         }
         Answer::GoesOn | Answer::OutOfOrder(_) => Culprit::Unknown,
@@ -154,9 +170,10 @@ fn culprit(facts: &Facts, answer: &Answer, others_pass: bool) -> Culprit {
 }
 
 /// Where nothing else tells: what the provider's text is about.
-fn by_words(message: &str) -> Culprit {
-    let message = message.to_ascii_lowercase();
-    match (message.contains("redirect"), message.contains("client")) {
+fn by_words(problem: &Problem, sketch: &Sketch) -> Culprit {
+    let message = problem.message.as_deref().unwrap_or_default().to_ascii_lowercase();
+    let mentions = |word: &str| message.contains(word) || sketch.mentions(word);
+    match (mentions("redirect"), mentions("client")) {
         (true, false) => Culprit::Redirect,
         (false, true) => Culprit::Client,
         _ => Culprit::Unknown,
@@ -183,24 +200,23 @@ fn is_refusal(answer: &Answer) -> bool {
 }
 
 fn tell(facts: &Facts, uri: &str, answer: &Answer, culprit: Culprit) -> Finding {
-    let said = said(answer);
+    let (said, advice) = (said(answer), facts.advice);
     let name = |value: &Option<String>| value.clone().unwrap_or_default();
     match culprit {
         Culprit::Redirect => Finding::error(
             Code::RedirectRejected,
             format!("the provider rejects the redirect URL {uri}{said}"),
-            format!("{REGISTER}: {uri}"),
+            format!("{}: {uri}", advice.redirect_rejected),
         ),
         Culprit::Localhost => Finding::error(
             Code::RedirectLocalhost,
             format!("the provider rejects {uri}, and accepts the same with `localhost`{said}"),
-            format!("{REGISTER}: {uri}"),
+            format!("{}: {uri}", advice.redirect_rejected),
         ),
         Culprit::Client => Finding::error(
             Code::ClientRejected,
             format!("the provider rejects the client `{}`{said}", facts.client_id),
-            "compare `provider.client_id` with the application in the console (Applications); without the setting, the \
-             project's default application is used",
+            advice.client_rejected,
         ),
         Culprit::Flow => Finding::error(
             Code::FlowRejected,
@@ -221,12 +237,25 @@ fn tell(facts: &Facts, uri: &str, answer: &Answer, culprit: Culprit) -> Finding 
         Culprit::Scope => Finding::error(
             Code::ScopeRejected,
             format!("the provider rejects one of the scopes {}{said}", facts.scopes.join(", ")),
-            "compare `provider.scopes` with the scopes of the application in the console (Applications)",
+            advice.scope_rejected,
+        ),
+        Culprit::Audience => Finding::error(
+            Code::AudienceRejected,
+            format!(
+                "the provider rejects the audience or resource that is asked for{}{said}",
+                if facts.variations.without_audience == Some(Answer::GoesOn) {
+                    ", and accepts the request without it"
+                } else {
+                    ""
+                }
+            ),
+            "compare `provider.resource` and `provider.audience` with the identifier of the API that is registered at the \
+             provider, or remove the setting",
         ),
         Culprit::Unknown => Finding::error(
             Code::AuthorizationRefused,
             format!("the provider refuses the request that a login with {uri} begins with{said}"),
-            "check redirect URL, client, flow and scopes in the console (Applications), in this order",
+            advice.authorization_refused,
         ),
     }
 }

@@ -32,12 +32,14 @@ fn back(code: &str) -> Answer {
 /// All is well, and the two requests that must fail do.
 fn fine() -> Facts {
     Facts {
+        advice: &crate::doctor::advice::DESCOPE,
         client_id: "app".to_owned(),
         client_is_project: false,
         flow: Some("sign-in".to_owned()),
         tenant: Some("T1".to_owned()),
         scopes: vec!["openid".to_owned()],
         own: vec![(ONE.to_owned(), Answer::GoesOn), (TWO.to_owned(), Answer::GoesOn)],
+        any_port: None,
         wrong_redirect: Some(page("this redirect is not approved")),
         wrong_client: Some(page("there is no such client")),
         variations: Variations::default(),
@@ -109,7 +111,28 @@ fn where_all_refusals_look_alike_the_text_tells() {
         facts.wrong_redirect = Some(json("E011004", message));
         facts.wrong_client = Some(json("E011004", message));
         assert_eq!(codes(&facts)[0], code, "{message}");
+        // The same on a page.
+        let mut facts = refused(page(message));
+        facts.wrong_redirect = Some(page(message));
+        facts.wrong_client = Some(page(message));
+        assert_eq!(codes(&facts)[0], code, "{message}");
     }
+}
+
+#[test]
+fn a_provider_that_compares_ports_is_told_where_any_port_may_be_used() {
+    let mut facts = fine();
+    let other = "http://127.0.0.1:49152/callback";
+    facts.any_port = Some((other.to_owned(), Answer::GoesOn));
+    assert_eq!(codes(&facts), [Code::RedirectAccepted]);
+    facts.any_port = Some((other.to_owned(), page("this redirect is not approved")));
+    let found = judge(&facts);
+    assert_eq!((found[0].id, found[0].severity), (Code::AnyPortRejected, Severity::Warning));
+    assert!(found[0].what.contains(other), "{found:?}");
+    // Where nothing is accepted, that is the news.
+    facts.own[0].1 = page("this redirect is not approved");
+    facts.own[1].1 = page("this redirect is not approved");
+    assert!(!codes(&facts).contains(&Code::AnyPortRejected));
 }
 
 #[test]
@@ -119,6 +142,7 @@ fn what_makes_it_pass_is_at_fault() {
         (Variations { without_flow: passes.clone(), ..Variations::default() }, Code::FlowRejected),
         (Variations { plain_scope: passes.clone(), ..Variations::default() }, Code::ScopeRejected),
         (Variations { without_tenant: passes.clone(), ..Variations::default() }, Code::TenantRejected),
+        (Variations { without_audience: passes.clone(), ..Variations::default() }, Code::AudienceRejected),
     ] {
         for answer in [back("invalid_request"), page("something went wrong"), json("E011004", "no")] {
             let facts = Facts { variations: variations.clone(), ..refused(answer.clone()) };
@@ -135,6 +159,7 @@ fn what_makes_it_pass_is_at_fault() {
 #[test]
 fn errors_that_are_sent_back_name_themselves() {
     assert_eq!(codes(&refused(back("invalid_scope"))), [Code::ScopeRejected]);
+    assert_eq!(codes(&refused(back("invalid_target"))), [Code::AudienceRejected]);
     assert_eq!(codes(&refused(back("unauthorized_client"))), [Code::ClientRejected]);
     let found = judge(&refused(back("server_error")));
     assert_eq!(found[0].id, Code::AuthorizationRefused);

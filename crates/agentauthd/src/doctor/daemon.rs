@@ -207,7 +207,7 @@ fn told_elsewhere(facts: &Facts, status: &Status, problem: &str) -> bool {
         || of_store
         || problem.contains("registers nobody")
         || problem.contains("a second time")
-        || problem.starts_with("no project is configured")
+        || problem.starts_with("no provider is configured")
         || (facts.provider_fails && problem.starts_with("the provider could not be asked"))
 }
 

@@ -124,10 +124,10 @@ codes! {
         PassphraseExposed = "passphrase_exposed": "Whoever reads the passphrase can decrypt the stored login.",
     }
     Provider {
-        ProjectMissing = "project_missing": "Without a project nobody can log in, so everything is denied.",
+        ProjectMissing = "project_missing": "Without a provider nobody can log in, so everything is denied.",
         RegionMismatch = "region_mismatch": "A project lives in one region. At another region's address it does not exist, and a login fails with `E011008`.",
-        ProviderSkipped = "provider_skipped": "Without asking the provider, nothing can be said about the project, the sign-in and the clock.",
-        ProviderDescribed = "provider_described": "The provider is reached, knows the project, and offers what a login needs.",
+        ProviderSkipped = "provider_skipped": "Without asking the provider, nothing can be said about it, the sign-in and the clock.",
+        ProviderDescribed = "provider_described": "The provider is reached, is the one that is meant, and offers what a login needs.",
         ProviderNameUnresolved = "provider_name_unresolved": "Without the provider there is no login and no refresh.",
         ProviderUnreachable = "provider_unreachable": "Without the provider there is no login and no refresh.",
         ProviderTls = "provider_tls": "Without a trusted connection nothing is sent: whoever stands in between could take the login.",
@@ -135,6 +135,7 @@ codes! {
         ProviderSlow = "provider_slow": "A login and each refresh wait for the provider, and a session that is not refreshed in time ends.",
         ProviderOutOfOrder = "provider_out_of_order": "While the provider does not answer properly there is no login and no refresh.",
         ProjectUnknown = "project_unknown": "A project that the provider does not know has nobody who could log in.",
+        IssuerUnknown = "issuer_unknown": "An issuer that does not describe itself cannot be used, since nothing else says where to log in and which keys are good.",
         IssuerMismatch = "issuer_mismatch": "Tokens name their issuer. If it is not the expected one they are refused, as tokens of another provider would be.",
         DescriptionUnusable = "description_unusable": "A login begins with what the provider says of itself.",
         PkceMissing = "pkce_missing": "Without PKCE and S256 another program on this machine could redeem an intercepted code.",
@@ -151,8 +152,10 @@ codes! {
         FlowRejected = "flow_rejected": "The provider has no such sign-in flow, so no login begins.",
         ScopeRejected = "scope_rejected": "The provider refuses one of the scopes that are asked for, so no login begins.",
         TenantRejected = "tenant_rejected": "The provider has no such tenant, so no login begins.",
+        AudienceRejected = "audience_rejected": "The provider knows no such audience or resource, so no login begins.",
         AuthorizationRefused = "authorization_refused": "The provider refuses the request that a login begins with.",
-        AuthorizationUnjudged = "authorization_unjudged": "It is not known whether the provider accepts redirect URL, client and flow.",
+        AuthorizationUnjudged = "authorization_unjudged": "It is not known whether the provider accepts what a login begins with.",
+        AnyPortRejected = "any_port_rejected": "With `login.ephemeral_port` the browser may come back to any port, and a provider that compares ports refuses all that are not registered.",
         RedirectsUnvalidated = "redirects_unvalidated": "A provider that sends codes to any address makes it easy to steal a login by a crafted link.",
     }
     Ports {

@@ -6,6 +6,7 @@
 //! removed again and dry runs that the daemon records; no finding holds a secret; every step has a time limit, and what
 //! does not depend on each other is asked at once, so that an examination ends within some twenty seconds.
 
+mod advice;
 mod agents;
 mod authorization;
 mod configuration;
@@ -24,7 +25,7 @@ use std::path::{Path, PathBuf};
 use agentauth_api::{SessionPhase, Status};
 use agentauth_client::Client;
 use agentauth_core::Clock;
-use agentauth_idp::{ConfigFaults, ProviderConfig};
+use agentauth_idp::{ConfigFaults, Preset, ProviderConfig};
 use agentauth_store::Health;
 use serde::Serialize;
 use tokio::time::timeout;
@@ -169,8 +170,13 @@ fn judge_login(status: &Status, config: &Config, clock: &dyn Clock) -> Vec<Findi
     if status.provider.issuer.is_none() {
         return Vec::new();
     }
-    let tenant = config.provider.tenant.as_deref();
-    session::judge(&status.session, status.failed_login.as_ref(), tenant, clock.now())
+    let setup = session::Setup {
+        advice: advice::for_kind(config.provider.kind),
+        tenant: config.provider.tenant.as_deref(),
+        // Google's refresh tokens stay what they are.
+        can_rotate: config.provider.preset != Preset::Google,
+    };
+    session::judge(&status.session, status.failed_login.as_ref(), setup, clock.now())
 }
 
 /// A project that is missing or not usable, unless the configuration's own faults explain that.
@@ -188,7 +194,8 @@ fn judge_project(
         Ok(None) => vec![Finding::error(
             Code::ProjectMissing,
             "no provider is configured",
-            "run `agentauthd setup`, or set `provider.project_id`",
+            "run `agentauthd setup`; or set `provider.project_id` for Descope, or `provider.kind = \"oidc\"` with \
+             `provider.issuer` and `provider.client_id` for any other provider",
         )],
         Err(faults) => configuration::judge_provider(faults),
     }

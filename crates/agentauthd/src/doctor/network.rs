@@ -9,9 +9,11 @@ use agentauth_idp::{
 };
 use tokio::time::timeout;
 
+use super::advice;
 use super::authorization::{self, Facts, Variations};
 use super::finding::{Code, Finding};
-use super::provider::{self, Skew};
+use super::provider::{self, Asked, Skew};
+use crate::config::ProviderKind;
 
 /// How long each step may take.
 pub(super) const STEP: Duration = Duration::from_secs(5);
@@ -22,14 +24,17 @@ const NOBODYS_REDIRECT: &str = "http://127.0.0.1:9/agentauthd-doctor-asks-whethe
 const NOBODYS_CLIENT: &str = "agentauthd-doctor-no-such-client";
 /// The port to try where any is meant.
 const SOME_PORT: u16 = 47823;
+/// Where to begin to look for a port that is not configured.
+const ANY_PORT: u16 = 49152;
 
 /// Everything that the provider itself can be asked. `custom` is whether its address was configured.
 pub(super) async fn examine(config: &ProviderConfig, custom: bool, clock: &dyn Clock) -> Vec<Finding> {
     let mut found = Vec::new();
+    let advice = advice::for_kind(kind(config));
     let provider = match Provider::new(config.clone()) {
         Ok(provider) => provider,
         Err(error) => {
-            found.push(provider::judge_obstacle(&error));
+            found.push(provider::judge_obstacle(&error, advice));
             return found;
         }
     };
@@ -40,13 +45,18 @@ pub(super) async fn examine(config: &ProviderConfig, custom: bool, clock: &dyn C
         (described, clock.now())
     };
     let (fetched, (described, answered_at)) = tokio::join!(timeout(STEP, keys.fetch(asked_at)), description);
+    let issuer = config.issuer();
+    let asked = match kind(config) {
+        ProviderKind::Descope => Asked::Project { base: config.base_url(), custom },
+        ProviderKind::Oidc => Asked::Issuer(&issuer),
+    };
     let Ok(Description { metadata, server_time }) = described else {
         let base = config.base_url().as_str().trim_end_matches('/');
         found.push(provider::slow(&format!("{base} did not answer within {} s", STEP.as_secs())));
         return found;
     };
-    let issuer = metadata.as_ref().map(|metadata| metadata.issuer.as_str());
-    found.push(provider::judge_description(issuer, config.base_url(), custom));
+    let described = metadata.as_ref().map(|metadata| metadata.issuer.as_str());
+    found.push(provider::judge_description(described, asked));
     if let Some(theirs) = server_time {
         // Their clock is read to the second, at some moment between our two.
         let waited = answered_at.duration_since(asked_at).max(SignedDuration::ZERO);
@@ -58,8 +68,8 @@ pub(super) async fn examine(config: &ProviderConfig, custom: bool, clock: &dyn C
     }
     let Ok(metadata) = metadata else { return found };
     found.push(match fetched {
-        Ok(Ok(_)) => provider::judge_keys(Ok(keys.ids().len())),
-        Ok(Err(error)) => provider::judge_keys(Err(&error)),
+        Ok(Ok(_)) => provider::judge_keys(Ok(keys.ids().len()), advice),
+        Ok(Err(error)) => provider::judge_keys(Err(&error), advice),
         Err(_) => provider::slow(&format!("the provider's keys did not come within {} s", STEP.as_secs())),
     });
     found.extend(examine_authorization(&provider, &metadata).await);
@@ -83,9 +93,20 @@ async fn examine_authorization(provider: &Provider, metadata: &Metadata) -> Vec<
         async move { timeout(STEP, provider.try_authorization(&metadata, &probe)).await }
     };
     let mut asked: Vec<_> = own.into_iter().map(|probe| tokio::spawn(try_one(probe))).collect();
+    let any_port =
+        redirect.ephemeral.then(|| (ANY_PORT..).find(|port| !redirect.ports.contains(port))).flatten();
+    let any_port = any_port.map(at);
+    let any_port_probe = any_port.clone().map(|uri| try_one(provider.authorization_probe(uri)));
+    let any_port_asked = async {
+        match any_port_probe {
+            Some(probe) => outcome(probe.await),
+            None => None,
+        }
+    };
     let wrong_redirect = AuthorizationProbe { redirect_uri: NOBODYS_REDIRECT.to_owned(), ..first.clone() };
     let wrong_client = AuthorizationProbe { client_id: NOBODYS_CLIENT.to_owned(), ..first };
-    let (wrong_redirect, wrong_client) = tokio::join!(try_one(wrong_redirect), try_one(wrong_client));
+    let (wrong_redirect, wrong_client, any_port_answer) =
+        tokio::join!(try_one(wrong_redirect), try_one(wrong_client), any_port_asked);
     let mut answered = Vec::new();
     let mut found = Vec::new();
     for (uri, asked) in uris.into_iter().zip(&mut asked) {
@@ -101,6 +122,9 @@ async fn examine_authorization(provider: &Provider, metadata: &Metadata) -> Vec<
         let without_flow = AuthorizationProbe { flow: None, ..refused.clone() };
         let without_tenant = AuthorizationProbe { tenant: None, ..refused.clone() };
         let plain_scope = AuthorizationProbe { scopes: vec!["openid".to_owned()], ..refused.clone() };
+        let audience = |(name, _): &(&str, String)| matches!(*name, "audience" | "resource");
+        let more = refused.more.iter().filter(|parameter| !audience(parameter)).cloned().collect();
+        let without_audience = AuthorizationProbe { more, ..refused.clone() };
         let localhost =
             AuthorizationProbe { redirect_uri: uri.replace("127.0.0.1", "localhost"), ..refused.clone() };
         let known_client = AuthorizationProbe {
@@ -111,27 +135,41 @@ async fn examine_authorization(provider: &Provider, metadata: &Metadata) -> Vec<
             // The same request again would tell nothing.
             if probe == refused { None } else { outcome(try_one(probe).await) }
         };
-        let (without_flow, without_tenant, plain_scope, localhost, known_client) = tokio::join!(
+        let (without_flow, without_tenant, plain_scope, without_audience, localhost, known_client) = tokio::join!(
             vary(without_flow),
             vary(without_tenant),
             vary(plain_scope),
+            vary(without_audience),
             vary(localhost),
             vary(known_client)
         );
-        variations = Variations { without_flow, without_tenant, plain_scope, localhost, known_client };
+        variations = Variations {
+            without_flow,
+            without_tenant,
+            plain_scope,
+            without_audience,
+            localhost,
+            known_client,
+        };
     }
     found.extend(authorization::judge(&Facts {
+        advice: advice::for_kind(kind(config)),
         client_id: config.client_id().to_owned(),
         client_is_project: config.project_id() == Some(config.client_id()),
         flow: config.flow().map(str::to_owned),
         tenant: config.tenant().map(str::to_owned),
         scopes: config.scopes().to_vec(),
         own: answered,
+        any_port: any_port.zip(any_port_answer),
         wrong_redirect: outcome(wrong_redirect),
         wrong_client: outcome(wrong_client),
         variations,
     }));
     found
+}
+
+fn kind(config: &ProviderConfig) -> ProviderKind {
+    if config.oidc().is_some() { ProviderKind::Oidc } else { ProviderKind::Descope }
 }
 
 type Tried = Result<Result<AuthorizationAnswer, HttpError>, tokio::time::error::Elapsed>;

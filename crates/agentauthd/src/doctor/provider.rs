@@ -2,9 +2,10 @@
 
 use agentauth_core::SignedDuration;
 use agentauth_core::claims::SessionExpectation;
-use agentauth_idp::{DiscoveryError, HttpError, KeyFetchError, Obstacle, Problem, Shape};
+use agentauth_idp::{DiscoveryError, HttpError, KeyFetchError, Obstacle, Problem};
 use url::Url;
 
+use super::advice::{self, Advice};
 use super::finding::{Code, Finding, Severity};
 
 /// More than this between the clocks is worth a word.
@@ -31,59 +32,82 @@ pub(super) fn judge_region(project: &str, base: &Url) -> Option<Finding> {
     })
 }
 
-/// What the request for the provider's description came to. `custom` is whether the address was configured.
-pub(super) fn judge_description(
-    described: Result<&str, &DiscoveryError>,
-    base: &Url,
-    custom: bool,
-) -> Finding {
-    let at = base.as_str().trim_end_matches('/');
-    let error = match described {
-        Ok(issuer) => {
+/// Who is asked: a Descope project at an address, or an issuer.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asked<'a> {
+    /// `custom` is whether the address was configured.
+    Project {
+        base: &'a Url,
+        custom: bool,
+    },
+    Issuer(&'a str),
+}
+
+impl Asked<'_> {
+    fn advice(self) -> &'static Advice {
+        match self {
+            Self::Project { .. } => &advice::DESCOPE,
+            Self::Issuer(_) => &advice::OIDC,
+        }
+    }
+
+    fn address(&self) -> &str {
+        match self {
+            Self::Project { base, .. } => base.as_str().trim_end_matches('/'),
+            Self::Issuer(issuer) => issuer,
+        }
+    }
+}
+
+/// What the request for the provider's description came to.
+pub(super) fn judge_description(described: Result<&str, &DiscoveryError>, asked: Asked<'_>) -> Finding {
+    let (at, advice) = (asked.address(), asked.advice());
+    let error = match (described, asked) {
+        (Ok(issuer), Asked::Project { custom, .. }) => {
             let custom = if custom { ", as configured" } else { "" };
             return Finding::ok(Code::ProviderDescribed, format!("{at}{custom} speaks for {issuer}"));
         }
-        Err(error) => error,
+        (Ok(issuer), Asked::Issuer(_)) => {
+            return Finding::ok(
+                Code::ProviderDescribed,
+                format!("{issuer} describes itself, and offers what is needed"),
+            );
+        }
+        (Err(error), _) => error,
     };
     match error {
-        DiscoveryError::Http(error) => judge_obstacle(error),
-        DiscoveryError::Status { problem, realm } => judge_status(problem, realm, at),
+        DiscoveryError::Http(error) => judge_obstacle(error, advice),
+        DiscoveryError::Status { problem, .. } => judge_status(problem, asked),
         DiscoveryError::Issuer { expected, found } => Finding::error(
             Code::IssuerMismatch,
             format!("the provider calls itself `{found}`, and `{expected}` is expected"),
-            "write `provider.issuer` as the provider does; with Descope, set `provider.base_url` to a custom domain if there \
-             is one, and check that the project id is that of this environment and profile",
+            advice.issuer_mismatch,
         ),
-        DiscoveryError::NoS256 => Finding::error(
-            Code::PkceMissing,
-            error.to_string(),
-            "enable PKCE with S256 for the application at the provider",
-        ),
+        DiscoveryError::NoS256 => Finding::error(Code::PkceMissing, error.to_string(), advice.pkce_missing),
         DiscoveryError::NotJson => Finding::error(
             Code::DescriptionUnusable,
             format!("what {at} answers is not a description of a provider"),
-            "check `provider.base_url`; a page in its place may be a network's own sign-in (captive portal) or a proxy's",
+            advice.not_described,
         ),
-        DiscoveryError::Member(_) | DiscoveryError::Origin { .. } => Finding::error(
-            Code::DescriptionUnusable,
-            error.to_string(),
-            "check that `provider.base_url` is the host that the provider itself uses",
-        ),
-        DiscoveryError::Unprotected { .. } | DiscoveryError::Moved { .. } => Finding::error(
-            Code::DescriptionUnusable,
-            error.to_string(),
-            "compare the document with what the provider's administrator means it to say",
-        ),
+        DiscoveryError::Member(_)
+        | DiscoveryError::Origin { .. }
+        | DiscoveryError::Unprotected { .. }
+        | DiscoveryError::Moved { .. } => {
+            Finding::error(Code::DescriptionUnusable, error.to_string(), advice.description_unusable)
+        }
     }
 }
 
 /// Why a request brought no answer.
-pub(super) fn judge_obstacle(error: &HttpError) -> Finding {
+pub(super) fn judge_obstacle(error: &HttpError, advice: &Advice) -> Finding {
+    let option = advice.option;
     let (code, todo) = match error {
-        HttpError::NotSent { obstacle: Obstacle::Name, .. } => (
-            Code::ProviderNameUnresolved,
-            "check the network and the spelling of `provider.base_url`; in a container or VPN, check its DNS",
-        ),
+        HttpError::NotSent { obstacle: Obstacle::Name, .. } => {
+            let todo = format!(
+                "check the network and the spelling of `{option}`; in a container or VPN, check its DNS"
+            );
+            return Finding::error(Code::ProviderNameUnresolved, error.to_string(), todo);
+        }
         HttpError::NotSent { obstacle: Obstacle::Tls, .. } | HttpError::Setup { .. } => (
             Code::ProviderTls,
             "check the machine's certificates and clock; if a proxy inspects TLS, its certificate authority must be trusted",
@@ -102,7 +126,8 @@ pub(super) fn judge_obstacle(error: &HttpError) -> Finding {
             "try again; if it goes on, look for a proxy or firewall that breaks connections",
         ),
         HttpError::ForeignOrigin { .. } | HttpError::NoEndpoint { .. } | HttpError::Request { .. } => {
-            (Code::DescriptionUnusable, "check `provider.base_url`")
+            let todo = format!("check `{option}`");
+            return Finding::error(Code::DescriptionUnusable, error.to_string(), todo);
         }
     };
     Finding::error(code, error.to_string(), todo)
@@ -117,28 +142,34 @@ pub(super) fn slow(what: &str) -> Finding {
     )
 }
 
-fn judge_status(problem: &Problem, realm: &str, at: &str) -> Finding {
-    let unknown = problem.code.as_deref() == Some("E011008")
-        || (problem.status == 404 && problem.shape != Shape::Unrecognised);
-    if unknown || problem.status == 404 {
-        return Finding::error(
-            Code::ProjectUnknown,
-            format!("{at} does not know the {realm} ({problem})"),
-            "compare `provider.project_id` with the console under Project Settings > General, or `provider.issuer` with \
-             the provider's own word; a project of another environment, or of another region, has another id and lives \
-             elsewhere",
-        );
+fn judge_status(problem: &Problem, asked: Asked<'_>) -> Finding {
+    let at = asked.address();
+    match asked {
+        Asked::Project { .. } if problem.status == 404 || problem.code.as_deref() == Some("E011008") => {
+            Finding::error(
+                Code::ProjectUnknown,
+                format!("{at} does not know the project ({problem})"),
+                "compare `provider.project_id` with the console under Project Settings > General; a project of another \
+                 environment, or of another region, has another id and lives elsewhere",
+            )
+        }
+        Asked::Issuer(_) if matches!(problem.status, 404 | 410) => Finding::error(
+            Code::IssuerUnknown,
+            format!("{at} does not describe itself ({problem})"),
+            "compare `provider.issuer` with the `issuer` in the provider's discovery document, which stands below it at \
+             `/.well-known/openid-configuration`; a path in it, such as a realm's or a tenant's, belongs to it",
+        ),
+        _ => Finding::error(
+            Code::ProviderOutOfOrder,
+            format!("{at} answers {problem}"),
+            "try again in a while; look at the provider's status page, or for a proxy or firewall that answers in its place",
+        ),
     }
-    Finding::error(
-        Code::ProviderOutOfOrder,
-        format!("{at} answers {problem}"),
-        "try again in a while; look at the provider's status page, or for a proxy or firewall that answers in its place",
-    )
 }
 
 /// What the request for the keys came to: how many there are.
-pub(super) fn judge_keys(fetched: Result<usize, &KeyFetchError>) -> Finding {
-    let todo = "check what names the provider; Descope's keys are at `/v2/keys/{project}`";
+pub(super) fn judge_keys(fetched: Result<usize, &KeyFetchError>, advice: &Advice) -> Finding {
+    let todo = advice.keys_unusable;
     match fetched {
         Ok(0) => Finding::error(Code::KeysUnusable, "none of the provider's keys can be used", todo),
         Ok(count) => {
@@ -177,6 +208,8 @@ pub(super) fn judge_clock(skew: Skew) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use agentauth_idp::Shape;
+
     use super::*;
 
     const US: &str = "P234567890123456789012345678";
@@ -243,20 +276,42 @@ mod tests {
             (DiscoveryError::NotJson, Code::DescriptionUnusable),
             (DiscoveryError::Member("token_endpoint"), Code::DescriptionUnusable),
         ] {
-            let found = judge_description(Err(&error), &base("https://api.descope.com"), false);
+            let base = base("https://api.descope.com");
+            let found = judge_description(Err(&error), Asked::Project { base: &base, custom: false });
             assert_eq!((found.id, found.severity), (code, Severity::Error), "{error}");
             assert!(!found.todo.is_empty());
+
+            // The same of any other provider, whose advice names what is configured of it.
+            let code = if code == Code::ProjectUnknown { Code::IssuerUnknown } else { code };
+            let found = judge_description(Err(&error), Asked::Issuer("https://accounts.example"));
+            // The number of Descope's own for a project that is not there means nothing elsewhere.
+            let code = if matches!(&error, DiscoveryError::Status { problem, .. } if problem.status == 400) {
+                Code::ProviderOutOfOrder
+            } else {
+                code
+            };
+            assert_eq!((found.id, found.severity), (code, Severity::Error), "{error}");
+            let todo = found.todo.to_lowercase();
+            assert!(
+                ["descope", "console", "project", "base_url"].iter().all(|word| !todo.contains(word)),
+                "{todo}"
+            );
         }
-        let found =
-            judge_description(Ok("https://api.descope.com/P"), &base("https://api.descope.com"), true);
-        assert_eq!((found.id, found.severity), (Code::ProviderDescribed, Severity::Ok));
+        let base = base("https://api.descope.com");
+        for asked in [Asked::Project { base: &base, custom: true }, Asked::Issuer("https://accounts.example")]
+        {
+            let found = judge_description(Ok("https://accounts.example"), asked);
+            assert_eq!((found.id, found.severity), (Code::ProviderDescribed, Severity::Ok));
+        }
     }
 
     #[test]
     fn keys_are_counted() {
-        assert_eq!(judge_keys(Ok(3)).id, Code::KeysUsable);
-        assert_eq!(judge_keys(Ok(0)).id, Code::KeysUnusable);
-        assert_eq!(judge_keys(Err(&KeyFetchError::NoSource)).id, Code::KeysUnusable);
+        for advice in [&advice::DESCOPE, &advice::OIDC] {
+            assert_eq!(judge_keys(Ok(3), advice).id, Code::KeysUsable);
+            assert_eq!(judge_keys(Ok(0), advice).id, Code::KeysUnusable);
+            assert_eq!(judge_keys(Err(&KeyFetchError::NoSource), advice).id, Code::KeysUnusable);
+        }
     }
 
     #[test]

@@ -3,20 +3,29 @@
 use agentauth_api::{FailedLogin, ObservedSettings, SessionPhase, SessionStatus};
 use agentauth_core::{SignedDuration, Timestamp};
 
+use super::advice::Advice;
 use super::finding::{Code, Finding};
 
 /// Longer than this no session token should live: what is stolen or outdated stays good for as long.
 const LONGEST_SESSION_TOKEN: SignedDuration = SignedDuration::from_hours(1);
 /// Longer than this no refresh token should live: weeks, not months.
 const LONGEST_REFRESH_TOKEN: SignedDuration = SignedDuration::from_hours(31 * 24);
-/// Where the settings are, in the console's words.
-const SETTINGS: &str = "Project Settings > Session Management";
 
-/// How the login stands. `tenant` is the configured one.
+/// What is known of the provider from its configuration.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Setup<'a> {
+    pub(super) advice: &'static Advice,
+    /// The configured tenant.
+    pub(super) tenant: Option<&'a str>,
+    /// Whether the provider can be made to rotate refresh tokens.
+    pub(super) can_rotate: bool,
+}
+
+/// How the login stands.
 pub(super) fn judge(
     session: &SessionStatus,
     failed: Option<&FailedLogin>,
-    tenant: Option<&str>,
+    setup: Setup<'_>,
     now: Timestamp,
 ) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -55,29 +64,36 @@ pub(super) fn judge(
         ));
     }
     if let Some(observed) = &session.observed {
-        found.extend(rotation(observed, session.next_refresh_at, now));
-        found.extend(lifetimes(observed));
-        found.extend(inactivity(observed));
-        found.extend(tenants(observed, &session.roles, tenant));
+        found.extend(rotation(observed, session.next_refresh_at, setup, now));
+        found.extend(lifetimes(observed, setup.advice));
+        found.extend(inactivity(observed, setup.advice));
+        found.extend(tenants(observed, &session.roles, setup));
         found.extend(observed.claim_warnings.iter().map(|warning| {
             Finding::note(
                 Code::ClaimsOdd,
-                format!("in the session token, {warning}"),
-                "look at the project's JWT template in the console (Project Settings > JWT Templates)",
+                format!("in what the tokens say of the user, {warning}"),
+                setup.advice.claims_odd,
             )
         }));
     }
     found
 }
 
-fn rotation(observed: &ObservedSettings, next: Option<Timestamp>, now: Timestamp) -> Option<Finding> {
+fn rotation(
+    observed: &ObservedSettings,
+    next: Option<Timestamp>,
+    setup: Setup<'_>,
+    now: Timestamp,
+) -> Option<Finding> {
+    const SAME: &str = "a refresh brought the same refresh token again";
     Some(match observed.rotates {
         Some(true) => Finding::ok(Code::RotationOn, "each refresh brings a new refresh token"),
-        Some(false) => Finding::warning(
+        Some(false) if !setup.can_rotate => Finding::note(
             Code::RotationOff,
-            "a refresh brought the same refresh token again",
-            format!("in the console, {SETTINGS}: switch on refresh token rotation; then log in again"),
+            format!("{SAME}; this provider never rotates them"),
+            "nothing can be switched on there; keep `session.max_age` short, and log out of machines that are given away",
         ),
+        Some(false) => Finding::warning(Code::RotationOff, SAME, setup.advice.rotation_off),
         None => {
             let wait = next.map(|next| next.duration_since(now).as_secs()).filter(|wait| *wait > 0);
             let when = wait.map(|wait| format!(", in {wait} s")).unwrap_or_default();
@@ -90,7 +106,7 @@ fn rotation(observed: &ObservedSettings, next: Option<Timestamp>, now: Timestamp
     })
 }
 
-fn lifetimes(observed: &ObservedSettings) -> Vec<Finding> {
+fn lifetimes(observed: &ObservedSettings, advice: &Advice) -> Vec<Finding> {
     let span = |seconds: Option<u64>| {
         seconds.and_then(|seconds| i64::try_from(seconds).ok()).map(SignedDuration::from_secs)
     };
@@ -100,14 +116,14 @@ fn lifetimes(observed: &ObservedSettings) -> Vec<Finding> {
         found.push(Finding::warning(
             Code::SessionTokenLong,
             format!("session tokens live for {}", words(session)),
-            format!("in the console, {SETTINGS}: set the Session Token Timeout to 10 minutes (3 at least, 60 at most)"),
+            advice.session_token_long,
         ));
     }
     if let Some(refresh) = refresh.filter(|refresh| *refresh > LONGEST_REFRESH_TOKEN) {
         found.push(Finding::warning(
             Code::RefreshTokenLong,
             format!("the refresh token has another {} to live", words(refresh)),
-            format!("in the console, {SETTINGS}: set the Refresh Token Timeout to 4 weeks at most; an inbound application has its own"),
+            advice.refresh_token_long,
         ));
     }
     if found.is_empty()
@@ -122,25 +138,24 @@ fn lifetimes(observed: &ObservedSettings) -> Vec<Finding> {
     found
 }
 
-fn inactivity(observed: &ObservedSettings) -> Option<Finding> {
+fn inactivity(observed: &ObservedSettings, advice: &Advice) -> Option<Finding> {
     let hint = observed.next_refresh_seconds.filter(|seconds| *seconds > 0)?;
     Some(Finding::note(
         Code::SessionInactivity,
         format!("the provider asks for a refresh every {hint} s, as with session inactivity switched on"),
-        format!(
-            "if idle users must be logged out, do not rely on {SETTINGS} > Session Inactivity: shorten the Refresh Token Timeout"
-        ),
+        advice.session_inactivity,
     ))
 }
 
-fn tenants(observed: &ObservedSettings, roles: &[String], tenant: Option<&str>) -> Option<Finding> {
+fn tenants(observed: &ObservedSettings, roles: &[String], setup: Setup<'_>) -> Option<Finding> {
+    let tenant = setup.tenant;
     if let Some(tenant) = tenant.filter(|tenant| !observed.tenants.iter().any(|one| one == tenant)) {
         let theirs =
             if observed.tenants.is_empty() { "none".to_owned() } else { observed.tenants.join(", ") };
         return Some(Finding::warning(
             Code::TenantForeign,
             format!("the user does not belong to the tenant `{tenant}`; their tenants: {theirs}"),
-            "correct `provider.tenant`, or add the user to the tenant in the console (Users)",
+            setup.advice.tenant_foreign,
         ));
     }
     let others = &observed.tenants_not_counted;
@@ -173,7 +188,7 @@ mod tests {
     use agentauth_api::Account;
 
     use super::*;
-    use crate::doctor::Severity;
+    use crate::doctor::{Severity, advice};
 
     const DAY: u64 = 86_400;
 
@@ -203,8 +218,12 @@ mod tests {
         }
     }
 
+    fn setup(tenant: Option<&str>) -> Setup<'_> {
+        Setup { advice: &advice::DESCOPE, tenant, can_rotate: true }
+    }
+
     fn seen(session: &SessionStatus, tenant: Option<&str>) -> Vec<(Code, Severity)> {
-        let found = judge(session, None, tenant, Timestamp::UNIX_EPOCH);
+        let found = judge(session, None, setup(tenant), Timestamp::UNIX_EPOCH);
         found.iter().map(|finding| (finding.id, finding.severity)).collect()
     }
 
@@ -238,7 +257,7 @@ mod tests {
     fn a_failed_login_is_told_until_one_works() {
         let failed = FailedLogin { code: "exchange_failed".to_owned(), message: "no".to_owned() };
         let told = |phase| {
-            let found = judge(&session(phase, None), Some(&failed), None, Timestamp::UNIX_EPOCH);
+            let found = judge(&session(phase, None), Some(&failed), setup(None), Timestamp::UNIX_EPOCH);
             found.iter().any(|finding| finding.id == Code::LoginFailed)
         };
         assert!(told(SessionPhase::LoggedOut) && !told(SessionPhase::Active));
@@ -270,21 +289,36 @@ mod tests {
     }
 
     #[test]
-    fn the_settings_are_named_in_the_consoles_words() {
+    fn the_settings_are_named_in_the_providers_words() {
         let observed = ObservedSettings {
             rotates: Some(false),
             session_token_seconds: Some(DAY),
             refresh_token_seconds: Some(400 * DAY),
+            claim_warnings: vec!["x".to_owned()],
+            next_refresh_seconds: Some(540),
             ..ObservedSettings::default()
         };
-        let found = judge(&session(SessionPhase::Active, Some(observed)), None, None, Timestamp::UNIX_EPOCH);
-        let todos: String = found.iter().map(|finding| finding.todo.as_str()).collect();
+        let session = session(SessionPhase::Active, Some(observed));
+        let told = |setup: Setup<'_>| {
+            let found = judge(&session, None, setup, Timestamp::UNIX_EPOCH);
+            let todos: String = found.iter().map(|finding| finding.todo.as_str()).collect();
+            (found, todos)
+        };
+        let (found, todos) = told(setup(Some("T9")));
         for word in
             ["Session Management", "refresh token rotation", "Session Token Timeout", "Refresh Token Timeout"]
         {
             assert!(todos.contains(word), "{word}: {todos}");
         }
         assert!(found.iter().any(|finding| finding.what.contains("400 days")), "{found:?}");
+        let other = Setup { advice: &advice::OIDC, ..setup(Some("T9")) };
+        let (same, todos) = told(other);
+        assert!(same.iter().map(|finding| finding.id).eq(found.iter().map(|finding| finding.id)));
+        assert!(!todos.contains("console") && !todos.contains("Project"), "{todos}");
+        // What cannot be had is no reproach.
+        let (found, _) = told(Setup { can_rotate: false, ..other });
+        let rotation = found.iter().find(|finding| finding.id == Code::RotationOff).unwrap();
+        assert_eq!(rotation.severity, Severity::Note);
     }
 
     #[test]

@@ -93,8 +93,8 @@ pub(super) fn judge(wishes: &Wishes, tried: &[Tried]) -> Vec<Finding> {
             None => Finding::note(
                 Code::TrialNothingDenied,
                 format!("none of {} dry runs was denied for a missing role", tried.len()),
-                "log in as a user without the role (in the console under Users), or register an agent that asks for \
-                 something you have no role for, such as `admin.manage`",
+                "log in as a user without the role, or register an agent that asks for something you have no role for, such \
+                 as `admin.manage`",
             ),
         });
     }
