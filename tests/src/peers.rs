@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::binaries;
 
@@ -43,9 +44,12 @@ pub fn node(script: &Path) -> Command {
 /// `script` as Node must be told of it: it looks for packages in the directories above a module, so a copy stands
 /// beside them.
 fn linked(script: &Path) -> PathBuf {
+    static COPIES: AtomicU32 = AtomicU32::new(0);
     let name = script.file_name().unwrap();
     let copy = directory().join(name);
-    let unfinished = directory().join(format!("{}.{}", name.display(), std::process::id()));
+    // Other processes and threads do the same at this moment.
+    let number = COPIES.fetch_add(1, Ordering::Relaxed);
+    let unfinished = directory().join(format!("{}.{}.{number}", name.display(), std::process::id()));
     std::fs::copy(script, &unfinished).unwrap();
     std::fs::rename(&unfinished, &copy).unwrap();
     copy
