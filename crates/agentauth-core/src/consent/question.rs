@@ -242,7 +242,12 @@ impl Program {
             script: process.script.as_ref().map(|script| display_safe_within(&script.path, 300)),
             assurance,
             started_by,
-            tampered: caller.tampered.iter().map(|sign| display_safe_within(sign, 64)).collect(),
+            tampered: caller
+                .caveats
+                .iter()
+                .filter(|caveat| caveat.is_tampering())
+                .map(|caveat| display_safe_within(caveat.word(), 64))
+                .collect(),
         }
     }
 
