@@ -3,6 +3,8 @@
 //! A context is a path (`files.read:/projects/alpha`) or parameters (`sheets.write:sheetId=1234`). A scope without
 //! a context covers every context. Covering is reflexive and transitive, so attenuation never widens.
 
+mod escapes;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -303,6 +305,9 @@ fn parse_path(path: &str) -> Result<String, ScopeFault> {
             "" if path == "/" => {}
             "" => return Err(refuse("it has an empty segment: write single slashes, and none at the end")),
             ".." => return Err(refuse("`..` may lead elsewhere: write the path that is meant")),
+            name if escapes::lead_elsewhere(name) => {
+                return Err(refuse("its percent escapes lead elsewhere where they are decoded"));
+            }
             "*" | "**" => return Err(refuse("a path already covers everything below it: leave out the `*`")),
             "." => {}
             name => {
@@ -337,6 +342,9 @@ fn parse_pairs(text: &str) -> Result<BTreeMap<String, String>, ScopeFault> {
         }
         if value.trim() != value {
             return Err(refuse("its value begins or ends with a space"));
+        }
+        if escapes::lead_up(value.strip_suffix('*').unwrap_or(value)) {
+            return Err(refuse("`..` in its value may lead elsewhere: write what is meant"));
         }
         if value.strip_suffix('*').unwrap_or(value).contains('*') {
             return Err(refuse("`*` may only stand at the end of a value"));

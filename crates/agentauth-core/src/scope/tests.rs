@@ -17,6 +17,9 @@ fn scopes_have_one_text() {
         ("files.read:/projects/./alpha", "files.read:/projects/alpha"),
         ("files.read:/with space/ünïcode", "files.read:/with space/ünïcode"),
         ("files.read:/a:b,c=d", "files.read:/a:b,c=d"),
+        ("files.read:/100%/a%20b/%2/a%2eb/%25", "files.read:/100%/a%20b/%2/a%2eb/%25"),
+        ("files.read:/.../a..b/..c", "files.read:/.../a..b/..c"),
+        ("web.fetch:url=https://x/a%2fb/v1..v2", "web.fetch:url=https://x/a%2fb/v1..v2"),
         ("sheets.write:sheetId=1234", "sheets.write:sheetId=1234"),
         ("email.send:subject=x,domain=example.com", "email.send:domain=example.com,subject=x"),
         ("token.use:id=YWJj==", "token.use:id=YWJj=="),
@@ -65,6 +68,29 @@ fn what_is_not_a_scope_is_refused() {
         "files.read:C:\\a",
         "files.read:/a\0b",
         "files.read:/a\nb",
+        "files.read:/a%2fb",
+        "files.read:/a%2Fb",
+        "files.read:/..%2f..%2fetc",
+        "files.read:/a/%2e%2E/b",
+        "files.read:/a/%2e/b",
+        "files.read:/a/%252e%252e/b",
+        "files.read:/a/%2%65%2%65/b",
+        "files.read:/a/%%32e%%32e/b",
+        "files.read:/a/%c0%ae%c0%ae/b",
+        "files.read:/a%0ab",
+        "files.read:/a%7f",
+        "files.read:/a%5cb",
+        "files.read:/a%00",
+        "files.read:url=https://x/a/../b",
+        "files.read:url=https://x/..",
+        "files.read:url=https://x/..*",
+        "files.read:url=https://x/%2e%2E/b",
+        "files.read:url=https://x/.%2e/b",
+        "files.read:path=a\\..\\b",
+        "files.read:x=..",
+        "files.read:x=a/..%2f../b",
+        "files.read:x=a/%252e%252e/b",
+        "files.read:x=a%2f..%5cb*",
         "files.read:/a/*",
         "files.read:/**",
         "files.read:/a\u{202e}b",
@@ -88,6 +114,54 @@ fn what_is_not_a_scope_is_refused() {
     }
 }
 
+/// Every two of these name two resources for somebody; none may stand for another, nor cover it.
+#[test]
+fn no_two_resources_are_equated() {
+    let distinct = [
+        "/a/b",
+        "/A/b",
+        "/a/B",
+        "/a b",
+        "/a%20b",
+        "/a+b",
+        "/a/b ",
+        "/a /b",
+        "/a/b.",
+        "/a/\u{430}",
+        "/\u{430}/b",
+        "/caf\u{e9}",
+        "/cafe\u{301}",
+        "/\u{ff41}/b",
+        "/a\u{2215}b",
+        "/a\u{2044}b",
+        "/a\u{a0}b",
+        "/a;b",
+        "/a?b",
+        "/a#b",
+        "/a/b~",
+        "/~a/b",
+        "/a:b",
+        "/a,b",
+        "/a/b=c",
+        "/\u{130}",
+        "/\u{131}",
+        "/i",
+        "/I",
+        "/ss",
+        "/\u{df}",
+        "/\u{1e9e}",
+        "/fi",
+        "/\u{fb01}",
+    ];
+    let scopes: Vec<_> = distinct.iter().map(|path| scope(&format!("files.read:{path}"))).collect();
+    for (one, first) in scopes.iter().enumerate() {
+        for (other, second) in scopes.iter().enumerate() {
+            assert_eq!(first == second, one == other, "{first} {second}");
+            assert_eq!(first.covers(second), one == other, "{first} {second}");
+        }
+    }
+}
+
 #[test]
 fn lengths_are_capped() {
     assert!(format!("{}.read", "a".repeat(MAX_NAME_BYTES)).parse::<Scope>().is_ok());
@@ -97,10 +171,12 @@ fn lengths_are_capped() {
     let pairs = |count| (0..count).map(|key| format!("k{key}=v")).collect::<Vec<_>>().join(",");
     assert!(format!("files.read:{}", pairs(MAX_PAIRS)).parse::<Scope>().is_ok());
     assert!(format!("files.read:{}", pairs(MAX_PAIRS + 1)).parse::<Scope>().is_err());
-    assert!(matches!(
-        format!("files.read:/{}", "a".repeat(MAX_SCOPE_BYTES)).parse::<Scope>(),
-        Err(ScopeFault::TooLong(_))
-    ));
+    for long in [MAX_SCOPE_BYTES, 64 * 1024, 1024 * 1024] {
+        for context in ["/a", "k=v,", "%2e", "..", "\u{e9}"] {
+            let text = format!("files.read:/{}", context.repeat(long / context.len()));
+            assert!(matches!(text.parse::<Scope>(), Err(ScopeFault::TooLong(_))), "{long} {context}");
+        }
+    }
 }
 
 #[test]
@@ -193,6 +269,26 @@ fn any_scope() -> impl Strategy<Value = Scope> {
     (name, context).prop_map(|(name, context)| scope(&format!("{name}{context}")))
 }
 
+/// What a careless program makes of percent escapes.
+fn decode(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('%') {
+        out.push_str(before);
+        match after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                out.push(char::from(byte));
+                rest = &after[2..];
+            }
+            None => {
+                out.push('%');
+                rest = after;
+            }
+        }
+    }
+    out + rest
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -245,6 +341,36 @@ proptest! {
     fn no_text_makes_the_parser_panic(text in "\\PC{0,64}") {
         if let Ok(one) = text.parse::<Scope>() {
             prop_assert_eq!(scope(one.as_str()), one);
+        }
+    }
+
+    /// Two texts are one scope only if they differ in `.` segments and in the order of parameters.
+    #[test]
+    fn different_texts_are_different_scopes(one in "(/[aA.%2eéб ]{1,4}){1,4}", two in "(/[aA.%2eéб ]{1,4}){1,4}") {
+        let read = |path: &str| format!("files.read:{path}").parse::<Scope>();
+        if let (Ok(first), Ok(second)) = (read(&one), read(&two)) {
+            let plain = |path: &str| path.split('/').filter(|name| *name != ".").map(str::to_owned).collect::<Vec<_>>();
+            prop_assert_eq!(first == second, plain(&one) == plain(&two));
+            let (above, below) = (plain(&one), plain(&two));
+            prop_assert_eq!(first.covers(&second), below.starts_with(&above));
+        }
+    }
+
+    /// What decoders and resolvers of paths make of an accepted path lies where the path says: below what covers it.
+    #[test]
+    fn no_decoding_leads_out_of_what_covers(path in "(/(a|b|\\.|%|2|3|6|e|E|f|F|5|c|0){1,8}){1,4}", twice in any::<bool>()) {
+        if let Ok(inner) = format!("files.read:/top{path}").parse::<Scope>() {
+            prop_assert!(scope("files.read:/top").covers(&inner));
+            let mut decoded = decode(inner.context_text());
+            if twice {
+                decoded = decode(&decoded);
+            }
+            let mut depth = 0_i32;
+            for segment in decoded.split(['/', '\\']).skip(2) {
+                depth += match segment { "" | "." => 0, ".." => -1, _ => 1 };
+                prop_assert!(depth >= 0, "{inner} becomes {decoded}");
+            }
+            prop_assert!(!decoded.contains('\0'), "{inner} becomes {decoded}");
         }
     }
 
