@@ -18,6 +18,8 @@ pub struct AgentSpec {
     pub pinned: bool,
     /// Its script, where the executable is an interpreter.
     pub script: Option<PathBuf>,
+    /// The control group that it runs in.
+    pub cgroup: Option<String>,
     /// What its manifest asks for.
     pub scopes: Vec<String>,
     /// What it is granted until that is revoked.
@@ -35,6 +37,7 @@ impl AgentSpec {
             executable: binaries::program("probe-agent"),
             pinned: true,
             script: None,
+            cgroup: None,
             grants: scopes.clone(),
             scopes,
         }
@@ -47,6 +50,7 @@ impl AgentSpec {
             executable: binaries::python()?,
             pinned: false,
             script: Some(binaries::root().join("docs/examples/payment_agent.py")),
+            cgroup: None,
             scopes: vec!["payments.execute:currency=EUR".to_owned()],
             grants: vec!["payments.execute:currency=EUR".to_owned()],
         })
@@ -60,6 +64,9 @@ impl AgentSpec {
         }
         if let Some(script) = &self.script {
             selectors["script"] = json!(script);
+        }
+        if let Some(cgroup) = &self.cgroup {
+            selectors["cgroup"] = json!(cgroup);
         }
         let scopes: Vec<Value> = self
             .scopes

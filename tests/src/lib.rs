@@ -4,6 +4,7 @@
 //! stand-in provider beside it. Nothing here waits for time to pass: see [`wait`].
 
 pub mod agents;
+pub mod arena;
 pub mod binaries;
 pub mod browser;
 pub mod cli;

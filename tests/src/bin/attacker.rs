@@ -3,7 +3,10 @@
 //!
 //! ```text
 //! attacker ask SOCKET SCOPE                     plainly, with a greeting
-//! attacker raw-reader                           prints the answers that arrive on standard input
+//! attacker ask-on-line SOCKET SCOPE             says `{"ready":true}`, then the same at a line on standard input
+//! attacker ask-orphaned SOCKET SCOPE            the same once its parent is gone
+//! attacker become-with-connection SOCKET PROGRAM ARGUMENT...   becomes PROGRAM, its standard input a connection
+//! attacker raw-reader                           prints the answer that arrives on standard input
 //! attacker exec-after-write SOCKET SCOPE AGENT  writes a request without a greeting, then becomes AGENT
 //! attacker exec-after-greeting SOCKET SCOPE AGENT   greets, writes the request, then becomes AGENT
 //! attacker exec-into-asking SOCKET SCOPE AGENT  greets, then becomes AGENT, which sends the request with that nonce
@@ -17,7 +20,7 @@
 //! attacker take LISTENER SCOPE                  takes a connection passed to LISTENER and asks on it
 //! attacker send-descriptors SOCKET SCOPE        asks with a descriptor attached to the request
 //! ```
-//! AGENT is the agent's executable. Where a mode says "becomes", a child started before reads the answers.
+//! AGENT is the agent's executable. Where a mode says "becomes", a child started before reads the answer.
 
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
@@ -34,7 +37,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     if let Err(error) = run(&words) {
-        println!("{}", json!({"io_error": error.to_string()}));
+        let _ = writeln!(std::io::stdout(), "{}", json!({"io_error": error.to_string()}));
     }
 }
 
@@ -45,7 +48,24 @@ fn run(words: &[&str]) -> std::io::Result<()> {
             let nonce = raw.greet()?;
             ask(&mut raw, scope, Some(&nonce))
         }
-        ["raw-reader"] => read_answers(&mut stdin_connection()?),
+        ["ask-on-line", socket, scope] => {
+            println!("{}", json!({"ready": true}));
+            std::io::stdout().flush()?;
+            std::io::stdin().read_line(&mut String::new())?;
+            run(&["ask", socket, scope])
+        }
+        ["ask-orphaned", socket, scope] => {
+            e2e::wait::until_true("the starter to be gone", || {
+                let parent = std::os::unix::process::parent_id();
+                !e2e::process::executable(parent).is_some_and(|program| program.ends_with("setsid"))
+            });
+            run(&["ask", socket, scope])
+        }
+        ["become-with-connection", socket, program, ref rest @ ..] => {
+            let stream = UnixStream::connect(socket)?;
+            Err(Command::new(program).args(rest).stdin(Stdio::from(OwnedFd::from(stream))).exec())
+        }
+        ["raw-reader"] => read_answer(&mut stdin_connection()?),
         ["exec-after-write", socket, scope, agent] => {
             let stream = UnixStream::connect(socket)?;
             let _reader = reader(&stream)?;
@@ -122,7 +142,7 @@ fn run(words: &[&str]) -> std::io::Result<()> {
             let nonce = raw.greet()?;
             let file = std::fs::File::open("/dev/null")?;
             e2e::descriptors::send(raw.stream(), &check(scope, Some(&nonce)), &[file.as_fd()])?;
-            read_answers(&mut raw)
+            read_answer(&mut raw)
         }
         _ => Err(std::io::Error::other(format!("no such trick: {words:?}"))),
     }
@@ -134,21 +154,19 @@ fn check(scope: &str, nonce: Option<&str>) -> Vec<u8> {
 
 fn ask(raw: &mut Raw, scope: &str, nonce: Option<&str>) -> std::io::Result<()> {
     raw.send(&check(scope, nonce))?;
+    read_answer(raw)
+}
+
+fn read_answer(raw: &mut Raw) -> std::io::Result<()> {
     let answer = raw.receive()?;
     print_answer(answer.status, answer.json());
     Ok(())
 }
 
-fn read_answers(raw: &mut Raw) -> std::io::Result<()> {
-    loop {
-        let answer = raw.receive()?;
-        print_answer(answer.status, answer.json());
-    }
-}
-
 fn print_answer(status: u16, mut line: Value) {
     line["http_status"] = status.into();
-    println!("{line}");
+    // Nobody may be listening any more.
+    let _ = writeln!(std::io::stdout(), "{line}");
     let _ = std::io::stdout().flush();
 }
 
@@ -156,7 +174,7 @@ fn stdin_connection() -> std::io::Result<Raw> {
     Ok(Raw::over(UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?)))
 }
 
-/// An accomplice that holds the same connection and reads what arrives.
+/// An accomplice that holds the same connection and reads the answer.
 fn reader(stream: &UnixStream) -> std::io::Result<Child> {
     Command::new(std::env::current_exe()?)
         .arg("raw-reader")

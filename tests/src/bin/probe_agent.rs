@@ -6,6 +6,7 @@
 //!     --no-greeting                             ask without greeting
 //!     --nonce N                                 send this nonce instead of the one of the greeting
 //!     --stdin-socket                            standard input is the connection; do not greet, ask with --nonce
+//!     --ask-on-line                             say `{"ready":true}`, and do all that at a line on standard input
 //!     --repeat-on-line                          ask again for every line on standard input
 //!     --lend PROGRAM ARG...                     greet, then run PROGRAM with the connection as its standard input
 //!                                               and the nonce as its last argument
@@ -36,6 +37,7 @@ struct Arguments {
     no_greeting: bool,
     stdin_socket: bool,
     repeat_on_line: bool,
+    ask_on_line: bool,
     lend: Vec<String>,
     exit_after_asking: Vec<String>,
     pass: Option<PathBuf>,
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
             "--nonce" => arguments.nonce = given.next(),
             "--no-greeting" => arguments.no_greeting = true,
             "--stdin-socket" => arguments.stdin_socket = true,
+            "--ask-on-line" => arguments.ask_on_line = true,
             "--repeat-on-line" => arguments.repeat_on_line = true,
             "--lend" => arguments.lend = given.by_ref().collect(),
             "--exit-after-asking" => arguments.exit_after_asking = given.by_ref().collect(),
@@ -82,6 +85,11 @@ fn main() -> ExitCode {
 }
 
 fn ask(arguments: Arguments) -> std::io::Result<()> {
+    if arguments.ask_on_line {
+        println!("{}", json!({"ready": true}));
+        std::io::stdout().flush()?;
+        std::io::stdin().read_line(&mut String::new())?;
+    }
     let mut raw = if arguments.stdin_socket {
         Raw::over(UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?))
     } else {

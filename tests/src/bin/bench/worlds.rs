@@ -102,6 +102,7 @@ impl Bench {
             executable: self.agent.clone(),
             pinned: true,
             script: None,
+            cgroup: None,
             scopes: owned(scopes),
             grants: owned(grants),
         }
@@ -137,6 +138,7 @@ fn other(number: usize, grants: usize, areas: usize) -> AgentSpec {
         executable: format!("/opt/agents/agent-{number}").into(),
         pinned: false,
         script: None,
+        cgroup: None,
         scopes,
         grants: (0..grants).map(|grant| format!("files.read:/projects/alpha/{number}/{grant}")).collect(),
     }
