@@ -115,10 +115,10 @@ const WIRE_FOR_ALL: &[&str] =
     &["ErrorCode", "Problem", "Hello", "Health", "PROTOCOL", "NONCE_HEADER", "REQUEST_ID_HEADER", "paths"];
 
 #[test]
-fn one_file_converts_between_wire_and_rules() {
+fn one_place_converts_between_wire_and_rules() {
     let mut wrong = Vec::new();
     for file in rust_files(&root().join("crates/agentauthd/src/daemon")) {
-        if file.ends_with("wire.rs") {
+        if file.ends_with("wire.rs") || file.parent().is_some_and(|parent| parent.ends_with("daemon/wire")) {
             continue;
         }
         let text = std::fs::read_to_string(&file).unwrap();
@@ -136,7 +136,7 @@ fn one_file_converts_between_wire_and_rules() {
             wrong.push(format!("{}: all of the wire", file.display()));
         }
     }
-    assert!(wrong.is_empty(), "only wire.rs converts between wire and rules: {wrong:#?}");
+    assert!(wrong.is_empty(), "only daemon/wire converts between wire and rules: {wrong:#?}");
 }
 
 /// A file, and the functions in it that name codes.

@@ -7,6 +7,7 @@
 pub mod check;
 pub mod login;
 pub mod problem;
+pub mod rights;
 pub mod status;
 mod strict;
 
@@ -16,6 +17,10 @@ pub use login::{
     LogoutResponse, Party, UnlockRequest, UnlockResponse,
 };
 pub use problem::{ErrorCode, Problem};
+pub use rights::{
+    AgentList, AgentView, GrantList, GrantView, RegisterRequest, RegisterResponse, RemoveRequest,
+    RemoveResponse, RevokeResponse, ScopeView,
+};
 pub use status::{
     AgentStatus, AuditStatus, CallerStatus, FailedLogin, HardeningStatus, Health, KeysStatus,
     ObservedSettings, PolicyStatus, ProviderStatus, SecretStoreStatus, SessionPhase, SessionStatus, Status,
@@ -47,6 +52,10 @@ pub mod paths {
     pub const LOGIN: &str = "/v1/login";
     /// `POST`: pause everything; `DELETE`: let it go on.
     pub const LOCK: &str = "/v1/lock";
+    /// `GET`: the registered agents; `POST`: register one; `GET` and `DELETE {AGENTS}/{name}`: one of them.
+    pub const AGENTS: &str = "/v1/agents";
+    /// `GET`: the grants; `DELETE {GRANTS}/{id}`: take one away.
+    pub const GRANTS: &str = "/v1/grants";
     /// `DELETE`: log out.
     pub const SESSION: &str = "/v1/session";
     /// `GET`: the process is up.

@@ -139,7 +139,9 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// An agent was registered.
+    /// The administrator's registration of an agent took effect.
+    AgentLoaded = "agent.loaded",
+    /// The person registered an agent.
     AgentRegistered = "agent.registered",
     /// An agent's registration was removed.
     AgentRemoved = "agent.removed",

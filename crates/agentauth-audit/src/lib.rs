@@ -42,4 +42,4 @@ mod tail;
 pub use chain::{Flaw, Hash, MAX_LINE};
 pub use event::{Actor, Event, Kind, Text, Verdict};
 pub use log::{Appended, AuditError, AuditLog};
-pub use read::{Entry, Reader, Verified, VerifyError, verify};
+pub use read::{Entry, Reader, Standing, Verified, VerifyError, replay, verify};

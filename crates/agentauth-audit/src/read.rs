@@ -55,6 +55,34 @@ impl<R: BufRead> Reader<R> {
     }
 
     fn read(&mut self) -> Result<Option<Entry>, VerifyError> {
+        let Some(line) = self.line()? else { return Ok(None) };
+        let frame = self.judge(&line)?;
+        let no_record = || self.broken(Flaw::Content, Some(frame.seq));
+        let event = content(&line).ok_or_else(no_record)?;
+        let line = String::from_utf8(line).map_err(|_| no_record())?;
+        Ok(Some(Entry { seq: frame.seq, prev: frame.prev, hash: frame.hash, event, line }))
+    }
+
+    /// Whether the next line fits the one before.
+    fn judge(&mut self, line: &[u8]) -> Result<Frame, VerifyError> {
+        let frame = Frame::parse(line).map_err(|flaw| self.broken(flaw, None))?;
+        let at = |flaw| Err(self.broken(flaw, Some(frame.seq)));
+        match self.last {
+            Some(last) if frame.prev != last.hash => return at(Flaw::Link),
+            Some(last) if frame.seq != last.seq + 1 => return at(Flaw::Number),
+            None if (frame.seq != 1 || frame.prev != Hash::ZERO)
+                && !content(line).is_some_and(|event| event.kind == Kind::ChainRecovered) =>
+            {
+                return at(Flaw::Beginning);
+            }
+            _ => {}
+        }
+        self.last = Some(Appended { seq: frame.seq, hash: frame.hash });
+        Ok(frame)
+    }
+
+    /// The next line without its LF.
+    fn line(&mut self) -> Result<Option<Vec<u8>>, VerifyError> {
         let mut line = Vec::new();
         (&mut self.source)
             .take(MAX_LINE as u64 + 1)
@@ -64,24 +92,15 @@ impl<R: BufRead> Reader<R> {
             return Ok(None);
         }
         self.lines += 1;
-        let broken = |flaw, seq| VerifyError::Broken { path: self.path.clone(), line: self.lines, seq, flaw };
         if line.pop() != Some(b'\n') {
-            return Err(broken(if line.len() >= MAX_LINE { Flaw::TooLong } else { Flaw::Torn }, None));
+            let flaw = if line.len() >= MAX_LINE { Flaw::TooLong } else { Flaw::Torn };
+            return Err(self.broken(flaw, None));
         }
-        let frame = Frame::parse(&line).map_err(|flaw| broken(flaw, None))?;
-        let at = |flaw| broken(flaw, Some(frame.seq));
-        let line = String::from_utf8(line).map_err(|_| at(Flaw::Content))?;
-        let Content { event } = serde_json::from_str(&line).map_err(|_| at(Flaw::Content))?;
-        match self.last {
-            Some(last) if frame.prev != last.hash => return Err(at(Flaw::Link)),
-            Some(last) if frame.seq != last.seq + 1 => return Err(at(Flaw::Number)),
-            None if event.kind != Kind::ChainRecovered && (frame.seq != 1 || frame.prev != Hash::ZERO) => {
-                return Err(at(Flaw::Beginning));
-            }
-            _ => {}
-        }
-        self.last = Some(Appended { seq: frame.seq, hash: frame.hash });
-        Ok(Some(Entry { seq: frame.seq, prev: frame.prev, hash: frame.hash, event, line }))
+        Ok(Some(line))
+    }
+
+    fn broken(&self, flaw: Flaw, seq: Option<u64>) -> VerifyError {
+        VerifyError::Broken { path: self.path.clone(), line: self.lines, seq, flaw }
     }
 }
 
@@ -98,11 +117,55 @@ impl<R: BufRead> Iterator for Reader<R> {
     }
 }
 
-/// The event's members lie beside the frame's in one object.
-#[derive(Deserialize)]
-struct Content {
-    #[serde(flatten)]
-    event: Event<'static>,
+fn content(line: &[u8]) -> Option<Event<'static>> {
+    /// The event's members lie beside the frame's in one object.
+    #[derive(Deserialize)]
+    struct Content {
+        #[serde(flatten)]
+        event: Event<'static>,
+    }
+    serde_json::from_slice::<Content>(line).ok().map(|content| content.event)
+}
+
+/// Whether a record of the past can be relied on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Everything up to it is as it was written.
+    Proven,
+    /// It follows a flaw, or is one.
+    Doubtful,
+}
+
+/// Hands over, in order, the records of the log at `path` whose line is `wanted`. The frames of all are checked; only
+/// what is wanted is read further. Records behind a flaw are handed over too, as [`Standing::Doubtful`]: what took
+/// something away is better believed. Returns the first flaw.
+///
+/// # Errors
+/// [`VerifyError::Unreadable`], or a line that is longer than any record, behind which nothing can be found.
+pub fn replay(
+    path: &Path,
+    wanted: impl Fn(&[u8]) -> bool,
+    mut each: impl FnMut(&Event<'static>, Standing),
+) -> Result<Option<VerifyError>, VerifyError> {
+    let mut reader = Reader::open(path)?;
+    let mut flaw = None;
+    loop {
+        let line = match reader.line() {
+            Ok(Some(line)) => line,
+            Ok(None) => return Ok(flaw),
+            Err(torn @ VerifyError::Broken { flaw: Flaw::Torn, .. }) => return Ok(flaw.or(Some(torn))),
+            Err(error) => return Err(error),
+        };
+        if flaw.is_none() {
+            flaw = reader.judge(&line).err();
+        }
+        if wanted(&line)
+            && let Some(event) = content(&line)
+        {
+            let standing = if flaw.is_none() { Standing::Proven } else { Standing::Doubtful };
+            each(&event, standing);
+        }
+    }
 }
 
 /// What a log that verifies holds.

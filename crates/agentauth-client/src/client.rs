@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use agentauth_api::{
-    CheckRequest, CheckResponse, ErrorCode, HOST, Health, Hello, LockResponse, LoginProgress, LoginRequest,
-    LoginStarted, LogoutRequest, LogoutResponse, NONCE_HEADER, PROTOCOL, Problem, Status, UnlockRequest,
-    UnlockResponse, paths,
+    AgentList, AgentView, CheckRequest, CheckResponse, ErrorCode, GrantList, HOST, Health, Hello,
+    LockResponse, LoginProgress, LoginRequest, LoginStarted, LogoutRequest, LogoutResponse, NONCE_HEADER,
+    PROTOCOL, Problem, RegisterRequest, RegisterResponse, RemoveRequest, RemoveResponse, RevokeResponse,
+    Status, UnlockRequest, UnlockResponse, paths,
 };
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -129,17 +130,9 @@ impl Client {
         wait: Duration,
     ) -> Result<LoginProgress, ClientError> {
         let wait = wait.min(LONGEST_WAIT);
-        if id.is_empty()
-            || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b':'))
-        {
-            return Err(ClientError::Protocol {
-                request: describe(&Method::POST, paths::LOGIN),
-                what: "names a login by something that is no identifier".to_owned(),
-                source: None,
-            });
-        }
+        let one = below(&Method::GET, paths::LOGIN, id)?;
         let seen = if seen == "waiting" { String::new() } else { format!("&seen={seen}") };
-        let path = format!("{}/{id}?wait_ms={}{seen}", paths::LOGIN, wait.as_millis());
+        let path = format!("{one}?wait_ms={}{seen}", wait.as_millis());
         self.ask(Method::GET, &path, None::<&()>, wait).await
     }
 
@@ -167,6 +160,62 @@ impl Client {
     pub async fn unlock(&mut self, request: &UnlockRequest) -> Result<UnlockResponse, ClientError> {
         // The daemon may have to fetch the provider's discovery document first.
         self.ask(Method::DELETE, paths::LOCK, Some(request), LONGEST_WAIT).await
+    }
+
+    /// The registered agents, as far as this process may see them.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn agents(&mut self) -> Result<AgentList, ClientError> {
+        self.ask(Method::GET, paths::AGENTS, None::<&()>, Duration::ZERO).await
+    }
+
+    /// One registered agent.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn agent(&mut self, name: &str) -> Result<AgentView, ClientError> {
+        let path = below(&Method::GET, paths::AGENTS, name)?;
+        self.ask(Method::GET, &path, None::<&()>, Duration::ZERO).await
+    }
+
+    /// Registers an agent, or says which login has to confirm that first.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn register(&mut self, request: &RegisterRequest) -> Result<RegisterResponse, ClientError> {
+        // The daemon reads the program to digest it, and may have to fetch the provider's discovery document.
+        self.ask(Method::POST, paths::AGENTS, Some(request), LONGEST_WAIT).await
+    }
+
+    /// Removes an agent with all its grants, or says which login has to confirm that first.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn remove_agent(
+        &mut self,
+        name: &str,
+        request: &RemoveRequest,
+    ) -> Result<RemoveResponse, ClientError> {
+        let path = below(&Method::DELETE, paths::AGENTS, name)?;
+        self.ask(Method::DELETE, &path, Some(request), LONGEST_WAIT).await
+    }
+
+    /// The grants, as far as this process may see them.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn grants(&mut self) -> Result<GrantList, ClientError> {
+        self.ask(Method::GET, paths::GRANTS, None::<&()>, Duration::ZERO).await
+    }
+
+    /// Takes a grant away.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn revoke_grant(&mut self, id: &str) -> Result<RevokeResponse, ClientError> {
+        let path = below(&Method::DELETE, paths::GRANTS, id)?;
+        self.ask(Method::DELETE, &path, None::<&()>, Duration::ZERO).await
     }
 
     /// Whether the daemon is up.
@@ -286,6 +335,19 @@ impl Client {
             Err(source) => Err(nonsense(undescribed(response), Some(Box::new(source)))),
         }
     }
+}
+
+/// The path of the thing that is named so below `parent`.
+fn below(method: &Method, parent: &str, name: &str) -> Result<String, ClientError> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b':' | b'.');
+    if name.is_empty() || !name.bytes().all(plain) || name.bytes().all(|byte| byte == b'.') {
+        return Err(ClientError::Protocol {
+            request: describe(method, parent),
+            what: "was not waited for, because no such name is possible".to_owned(),
+            source: None,
+        });
+    }
+    Ok(format!("{parent}/{name}"))
 }
 
 impl std::fmt::Debug for Client {

@@ -32,9 +32,10 @@ mod connection;
 mod error;
 
 pub use agentauth_api::{
-    Account, CheckRequest, CheckResponse, ErrorCode, Health, Hello, LockResponse, LoginMethod, LoginProgress,
-    LoginRequest, LoginStarted, LoginWay, LogoutRequest, LogoutResponse, Party, Problem, Status,
-    UnlockRequest, UnlockResponse, Verdict,
+    Account, AgentList, AgentView, CheckRequest, CheckResponse, ErrorCode, GrantList, GrantView, Health,
+    Hello, LockResponse, LoginMethod, LoginProgress, LoginRequest, LoginStarted, LoginWay, LogoutRequest,
+    LogoutResponse, Party, Problem, RegisterRequest, RegisterResponse, RemoveRequest, RemoveResponse,
+    RevokeResponse, Status, UnlockRequest, UnlockResponse, Verdict,
 };
 pub use agentauth_ipc::location::{DEFAULT_PROFILE, Location, LocationError, socket_path};
 pub use client::Client;

@@ -5,7 +5,9 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::json;
 
+use crate::canonical::{canonical_digest, sha256_hex};
 use crate::catalogue::Catalogue;
 use crate::grant::{Grant, Lifetime};
 use crate::manifest::{MAX_FILE_BYTES, Manifest, ManifestLint};
@@ -26,9 +28,35 @@ pub struct Agent {
     pub selectors: Selectors,
     /// The digest of the manifest.
     pub manifest_digest: String,
+    /// Who registered it.
+    pub source: Source,
+    /// Whether only a process that the daemon's own launcher started is taken for it.
+    pub launch_only: bool,
 }
 
-/// One JSON file that registers one agent.
+/// Who registered an agent. An administrator's word stands above a person's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    /// The person, for this profile.
+    Person,
+    /// The administrator, for everybody on this machine.
+    Administrator,
+}
+
+/// One agent as it is registered: what it is, and what recognises it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Registration {
+    /// What the agent says of itself.
+    pub manifest: Manifest,
+    /// What recognises its process.
+    pub selectors: Selectors,
+    /// Whether only a process that the daemon's own launcher started is taken for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub launch_only: bool,
+}
+
+/// One JSON file of the administrator's: it registers one agent for everybody on the machine, or forbids it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AgentFile {
@@ -36,7 +64,13 @@ pub struct AgentFile {
     pub manifest: Manifest,
     /// What recognises its process.
     pub selectors: Selectors,
-    /// What the person allows or refuses it.
+    /// Whether only a process that the daemon's own launcher started is taken for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub launch_only: bool,
+    /// Whether it gets nothing, whoever else registers it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forbidden: bool,
+    /// What it is allowed or refused, whoever is logged in.
     #[serde(default)]
     pub grants: Vec<FileGrant>,
 }
@@ -108,7 +142,17 @@ impl AgentFile {
     /// The agent that the file registers.
     #[must_use]
     pub fn agent(&self) -> Agent {
-        Agent::new(self.manifest.clone(), self.selectors.clone())
+        Agent { source: Source::Administrator, ..self.registration().agent() }
+    }
+
+    /// What it registers, without what it allows.
+    #[must_use]
+    pub fn registration(&self) -> Registration {
+        Registration {
+            manifest: self.manifest.clone(),
+            selectors: self.selectors.clone(),
+            launch_only: self.launch_only,
+        }
     }
 
     /// The grants of the file. A grant for a session counts in every session until the file changes.
@@ -120,6 +164,64 @@ impl AgentFile {
     }
 
     /// What a careful reader would say of manifest, selectors and grants.
+    #[must_use]
+    pub fn lint(&self, catalogue: &Catalogue) -> Vec<ManifestLint> {
+        let mut lints = self.registration().lint(catalogue);
+        let allowed = self.grants.iter().enumerate().filter(|(_, grant)| !grant.denied);
+        for (position, grant) in allowed.filter(|(_, grant)| !self.manifest.covers(&grant.scope)) {
+            lints.push(ManifestLint {
+                code: "grant_outside_manifest",
+                path: format!("/grants/{position}/scope"),
+                message: format!(
+                    "the grant of `{}` is wider than the manifest: only what both name counts",
+                    grant.scope
+                ),
+            });
+        }
+        lints
+    }
+}
+
+impl Registration {
+    /// Reads what [`Registration::to_json`] wrote.
+    ///
+    /// # Errors
+    /// An unknown or repeated member, a manifest that is refused, or a selector that could not recognise anything.
+    pub fn parse(json: &[u8]) -> Result<Self, AgentFileFault> {
+        if json.len() > MAX_FILE_BYTES {
+            return Err(AgentFileFault::TooLong(json.len()));
+        }
+        Ok(serde_json::from_slice(json)?)
+    }
+
+    /// The registration as one line of JSON.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Texts and flags always have a JSON text.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// SHA-256 over the canonical JSON (RFC 8785) of the manifest's digest, the selectors and the rest, in lower-case
+    /// hexadecimal. Whoever edits a registration has another one.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let value = json!({
+            "manifest": self.manifest.digest(), "selectors": self.selectors, "launch_only": self.launch_only,
+        });
+        // Without numbers, and two levels deep, the value always has a canonical text.
+        canonical_digest(&value).unwrap_or_else(|_| sha256_hex(value.to_string().as_bytes()))
+    }
+
+    /// Whether somebody gets a right by it that `before` did not give: another process is recognised, or more may be
+    /// asked for.
+    #[must_use]
+    pub fn widens(&self, before: &Self) -> bool {
+        self.selectors != before.selectors
+            || (before.launch_only && !self.launch_only)
+            || !before.manifest.widened_by(&self.manifest).is_empty()
+    }
+
+    /// What a careful reader would say of manifest and selectors.
     #[must_use]
     pub fn lint(&self, catalogue: &Catalogue) -> Vec<ManifestLint> {
         let mut lints = self.manifest.lint(catalogue);
@@ -144,26 +246,43 @@ impl AgentFile {
                 ),
             });
         }
-        let allowed = self.grants.iter().enumerate().filter(|(_, grant)| !grant.denied);
-        for (position, grant) in allowed.filter(|(_, grant)| !self.manifest.covers(&grant.scope)) {
-            lints.push(ManifestLint {
-                code: "grant_outside_manifest",
-                path: format!("/grants/{position}/scope"),
-                message: format!(
-                    "the grant of `{}` is wider than the manifest: only what both name counts",
-                    grant.scope
-                ),
-            });
-        }
         lints
+    }
+
+    /// The agent that is registered so, by the person.
+    #[must_use]
+    pub fn agent(&self) -> Agent {
+        Agent {
+            name: self.manifest.name.as_str().into(),
+            manifest_digest: self.manifest.digest(),
+            manifest: self.manifest.clone(),
+            selectors: self.selectors.clone(),
+            source: Source::Person,
+            launch_only: self.launch_only,
+        }
     }
 }
 
 impl Agent {
-    /// The agent with this manifest, recognised by these selectors.
+    /// How it is registered.
     #[must_use]
-    pub fn new(manifest: Manifest, selectors: Selectors) -> Self {
-        Self { name: manifest.name.as_str().into(), manifest_digest: manifest.digest(), manifest, selectors }
+    pub fn registration(&self) -> Registration {
+        Registration {
+            manifest: self.manifest.clone(),
+            selectors: self.selectors.clone(),
+            launch_only: self.launch_only,
+        }
+    }
+}
+
+impl Source {
+    /// The word on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Person => "person",
+            Self::Administrator => "administrator",
+        }
     }
 }
 
@@ -211,6 +330,15 @@ impl Selectors {
         let stem = file.strip_suffix(".exe").unwrap_or(file);
         let name = stem.trim_end_matches(|last: char| last.is_ascii_digit() || matches!(last, '.' | '-'));
         self.script.is_some() || INTERPRETERS.contains(&name)
+    }
+
+    /// The same, if they could recognise anything.
+    ///
+    /// # Errors
+    /// Which one could not, and why.
+    pub fn checked(self) -> Result<Self, String> {
+        let Self { executable, sha256, script, script_sha256, cgroup } = self;
+        Written { executable, sha256, script, script_sha256, cgroup }.check()
     }
 
     /// Whether they name a hash, so that the digests of a process's files make a difference.

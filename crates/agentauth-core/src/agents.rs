@@ -8,7 +8,7 @@ use std::sync::Arc;
 use imbl::{HashMap, Vector};
 use serde::{Deserialize, Serialize};
 
-use crate::agent::{Agent, Selectors};
+use crate::agent::{Agent, Selectors, Source};
 use crate::caller::{ExecutableFacts, ProcessFacts};
 
 /// How well a caller is proven to be its agent, the weakest first.
@@ -187,8 +187,9 @@ impl Agents {
 
     /// Which agent `process` is. `greeted`: whether it answered the greeting.
     ///
-    /// The most specific registration is meant (a script before a control group, that before hashes, those before none).
-    /// One whose control group the process is not in, or is in by somebody else's doing than root's, does not fit. One that fits but for a
+    /// An administrator's registration stands above a person's. Beyond that the most specific one is meant (a script
+    /// before a control group, that before hashes, those before none). One whose control group the process is not in, or
+    /// is in by somebody else's doing than root's, does not fit. One that fits but for a
     /// hash is [`Match::Changed`], unless another of the same specificity fits in full (two pinned versions side by
     /// side); a less specific one never takes its place. An executable to which its path does not lead is known by a
     /// registered hash only.
@@ -232,7 +233,7 @@ impl Agents {
 /// The registrations that fit best so far, all of one specificity.
 #[derive(Default)]
 struct Fits {
-    specificity: u8,
+    rank: Option<(Source, u8)>,
     full: Vec<Arc<Agent>>,
     pending: Option<Arc<Agent>>,
     changed: Option<(Arc<Agent>, Change)>,
@@ -248,13 +249,12 @@ impl Fits {
                 None => pending = true,
             }
         }
-        let specificity = agent.selectors.specificity();
-        let known = !self.full.is_empty() || self.pending.is_some() || self.changed.is_some();
-        if known && specificity < self.specificity {
+        let rank = Some((agent.source, agent.selectors.specificity()));
+        if rank < self.rank {
             return;
         }
-        if specificity > self.specificity {
-            *self = Self { specificity, ..Self::default() };
+        if rank > self.rank {
+            *self = Self { rank, ..Self::default() };
         }
         let mut change = |change| self.changed = Some((Arc::clone(agent), change));
         if agent.selectors.sha256.is_none()

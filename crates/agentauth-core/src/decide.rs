@@ -15,7 +15,7 @@ use crate::caller::CallerFacts;
 use crate::caveat::{Caveat, CaveatKinds};
 use crate::consent::Action;
 use crate::decision::{Decision, DecisionId, Effect, Obligations, Reason, Remedy};
-use crate::grant::GrantAnswer;
+use crate::grant::{GrantAnswer, Occasion};
 use crate::messages::{self, Circumstances};
 use crate::policy::{Question, Verdict};
 use crate::scope::Scope;
@@ -110,7 +110,7 @@ pub fn decide(
                 expires_at: allowed.expires_at,
                 dry_run,
                 high_risk: case.high_risk,
-                effects: Vec::new(),
+                effects: if dry_run { Vec::new() } else { allowed.effects },
             }
         }
         Err(refusal) => {
@@ -176,6 +176,7 @@ struct Allowed {
     policies: Vec<String>,
     obligations: Obligations,
     expires_at: Timestamp,
+    effects: Vec<Effect>,
 }
 
 /// The check that failed.
@@ -318,12 +319,13 @@ impl Case<'_> {
         if let Some(lifetime) = obligations.max_lifetime {
             expires_at = expires_at.min(later(self.now, lifetime));
         }
-        Ok(Allowed { grants: Vec::new(), policies, obligations, expires_at })
+        Ok(Allowed { grants: Vec::new(), policies, obligations, expires_at, effects: Vec::new() })
     }
 
     /// Check 7: every agent has a live grant for it. What is refused names the reason before what is only missing: no
     /// answer to a question would make it an allow. All that is missing is asked for at once.
     fn granted(&self, session: &Session, mut allowed: Allowed) -> Result<Allowed, Box<Refusal>> {
+        let action = self.request.action.as_ref().map(Action::digest);
         let mut missing: Option<Box<Refusal>> = None;
         let refused = |scope: &Scope| Refusal::new(Reason::ConsentDenied, Some(Remedy::Consent)).at(scope);
         for (scope, agent) in self.each() {
@@ -331,23 +333,35 @@ impl Case<'_> {
             if let Some(declined) = declined.filter(|declined| declined.is_everything()) {
                 return Err(refused(scope).saying(declined.to_string()));
             }
-            let (reason, earlier) =
-                match self.snapshot.grants.judge(&agent.name, scope, self.now, session.logged_in_at) {
-                    GrantAnswer::Live(grant) => {
-                        add_names(&mut allowed.grants, std::slice::from_ref(&grant.id));
-                        if let Some(end) = grant.ends_at() {
-                            allowed.expires_at = allowed.expires_at.min(end);
-                        }
-                        continue;
+            let occasion = Occasion {
+                now: self.now,
+                login: session.logged_in_at,
+                user: &session.user.subject,
+                manifest_digest: &agent.manifest_digest,
+                action,
+            };
+            let (reason, earlier) = match self.snapshot.grants.judge(&agent.name, scope, &occasion) {
+                GrantAnswer::Live(grant) => {
+                    add_names(&mut allowed.grants, std::slice::from_ref(&grant.id));
+                    let spend = Effect::SpendGrant { id: (*grant.id).to_owned() };
+                    if grant.uses.is_some() && !allowed.effects.contains(&spend) {
+                        allowed.effects.push(spend);
+                        // The next check is another use.
+                        allowed.expires_at = self.now;
                     }
-                    GrantAnswer::Refused(grant) => {
-                        let mut refusal = refused(scope);
-                        refusal.grants = vec![(*grant.id).to_owned()];
-                        return Err(refusal);
+                    if let Some(end) = grant.ends_at() {
+                        allowed.expires_at = allowed.expires_at.min(end);
                     }
-                    GrantAnswer::Expired(grant) => (Reason::GrantExpired, vec![(*grant.id).to_owned()]),
-                    GrantAnswer::Missing => (Reason::ConsentRequired, Vec::new()),
-                };
+                    continue;
+                }
+                GrantAnswer::Refused(grant) => {
+                    let mut refusal = refused(scope);
+                    refusal.grants = vec![(*grant.id).to_owned()];
+                    return Err(refusal);
+                }
+                GrantAnswer::Expired(grant) => (Reason::GrantExpired, vec![(*grant.id).to_owned()]),
+                GrantAnswer::Missing => (Reason::ConsentRequired, Vec::new()),
+            };
             if let Some(declined) = declined {
                 return Err(refused(scope).saying(declined.to_string()));
             }

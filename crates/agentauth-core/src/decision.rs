@@ -143,6 +143,11 @@ pub enum Effect {
         /// What it asks for and has no grant for, in the order of the request, without repetition.
         scopes: Vec<Scope>,
     },
+    /// A use of a grant is taken before the answer leaves. The record of the decision is the record of the use.
+    SpendGrant {
+        /// The grant's id.
+        id: String,
+    },
 }
 
 impl DecisionId {

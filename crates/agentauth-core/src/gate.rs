@@ -71,6 +71,8 @@ pub enum Operation {
     ListAgents(Reach),
     /// Register an agent or change its registration.
     RegisterAgent,
+    /// Register an agent anew with less than it had.
+    NarrowAgent,
     /// Remove an agent's registration: afterwards its processes are no agent's any more, so it takes a person.
     RemoveAgent,
     /// See grants.
@@ -158,7 +160,7 @@ impl GateRefusal {
             ),
             RefusalKind::NotAnAgent => (
                 "only registered agents may ask for it",
-                "register the program in the `agents` directory of the configuration",
+                "register the program with `agentauthd agent register`",
             ),
             RefusalKind::GradeTooLow => (
                 "the asking process is not shown to be the person at a terminal",
@@ -292,7 +294,7 @@ impl Operation {
             | Self::Events(Reach::All)
             | Self::Metrics => Need::AnyPerson,
             Self::DryRun => Need::Terminal,
-            Self::RemoveAgent | Self::Approve(Widening::Expiring) => Need::Prompt,
+            Self::NarrowAgent | Self::RemoveAgent | Self::Approve(Widening::Expiring) => Need::Prompt,
             Self::Unlock => Need::TerminalOrEvidence,
             Self::LoginAsAnother
             | Self::RegisterAgent
@@ -325,6 +327,7 @@ impl fmt::Display for Operation {
             Self::Unlock => "unlocking",
             Self::ListAgents(_) => "listing agents",
             Self::RegisterAgent => "registering an agent",
+            Self::NarrowAgent => "registering an agent with less than it had",
             Self::RemoveAgent => "removing an agent",
             Self::ListGrants(_) => "listing grants",
             Self::RevokeGrant(_) => "revoking a grant",

@@ -8,14 +8,15 @@ use std::sync::Arc;
 use imbl::{HashMap, Vector};
 use serde::{Deserialize, Serialize};
 
-use crate::canonical::sha256_hex;
+use crate::canonical::{canonical_digest, sha256_hex};
 use crate::scope::{Scope, ScopeContext, path_and_above};
 use crate::time::Timestamp;
 
 /// A scope that was allowed to an agent, or refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
-    /// A stable name: a hash over agent, scope, lifetime and whether it is a refusal.
+    /// A stable name: a hash over all that it says, so that who edits a grant makes another one. It begins with
+    /// [`COUNTED`] where the uses are counted.
     pub id: Arc<str>,
     /// The agent's name.
     pub agent: Arc<str>,
@@ -26,9 +27,51 @@ pub struct Grant {
     /// Whether it is refused.
     pub denied: bool,
     /// For [`Lifetime::Session`]: when the login happened in which it was given; `None` counts in every session
-    /// (grants that stand in a registration file).
+    /// (an administrator's grants).
     pub login: Option<Timestamp>,
+    /// How many checks it allows; `None` for any number.
+    pub uses: Option<u32>,
+    /// How many of those are left. Not part of what it says: the records of the decisions tell.
+    pub left: Option<u32>,
+    /// What it was given for.
+    pub binding: Binding,
 }
+
+/// What a grant was given for. What is absent does not matter.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Binding {
+    /// The digest of the manifest that the person saw. A refusal stands beyond it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest_digest: Option<Arc<str>>,
+    /// The user (`sub`) who gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<Arc<str>>,
+    /// The digest of the canonical action that the person saw: it allows this one only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<Arc<str>>,
+    /// The question that it answers; tells two alike grants apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent: Option<Arc<str>>,
+}
+
+/// What the occasion is on which a grant is to hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Occasion<'a> {
+    /// When.
+    pub now: Timestamp,
+    /// When the login happened.
+    pub login: Timestamp,
+    /// Who is logged in (`sub`).
+    pub user: &'a str,
+    /// The digest of the agent's manifest.
+    pub manifest_digest: &'a str,
+    /// The digest of the canonical action, where the request names one.
+    pub action: Option<&'a str>,
+}
+
+/// How the id of a grant begins whose uses are counted.
+pub const COUNTED: &str = "uses-";
 
 /// For how long a grant holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -76,37 +119,104 @@ pub enum GrantAnswer<'a> {
     Missing,
 }
 
+/// A grant as it is written down: everything that its id is a hash of.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written<'a> {
+    agent: Arc<str>,
+    scope: std::borrow::Cow<'a, Scope>,
+    lifetime: Lifetime,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    denied: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    login: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    uses: Option<u32>,
+    #[serde(default)]
+    binding: std::borrow::Cow<'a, Binding>,
+}
+
 impl Grant {
     /// `agent` may do `scope` for `lifetime`.
     #[must_use]
     pub fn new(agent: &str, scope: Scope, lifetime: Lifetime) -> Self {
-        let id = Self::name(agent, &scope, lifetime, false);
-        Self { id, agent: agent.into(), scope, lifetime, denied: false, login: None }
+        Self {
+            id: "".into(),
+            agent: agent.into(),
+            scope,
+            lifetime,
+            denied: false,
+            login: None,
+            uses: None,
+            left: None,
+            binding: Binding::default(),
+        }
+        .named()
     }
 
     /// The same, refused instead of allowed.
     #[must_use]
     pub fn refused(mut self) -> Self {
         self.denied = true;
-        self.id = Self::name(&self.agent, &self.scope, self.lifetime, true);
-        self
+        self.named()
     }
 
     /// The same, bound to the login that happened at `login`.
     #[must_use]
     pub fn during(mut self, login: Timestamp) -> Self {
         self.login = Some(login);
-        self
+        self.named()
     }
 
-    /// Whether it holds at `now`, in the session whose login happened at `login`.
+    /// The same, for so many checks.
+    #[must_use]
+    pub fn for_uses(mut self, uses: u32) -> Self {
+        (self.uses, self.left) = (Some(uses), Some(uses));
+        self.named()
+    }
+
+    /// The same, given for this.
+    #[must_use]
+    pub fn bound(mut self, binding: Binding) -> Self {
+        self.binding = binding;
+        self.named()
+    }
+
+    /// What it says, as one line of JSON.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Texts, whole numbers and instants always have a JSON text.
+        serde_json::to_string(&self.written()).unwrap_or_default()
+    }
+
+    /// Reads what [`Grant::to_json`] wrote. Its id follows from what it says; all uses are left.
+    ///
+    /// # Errors
+    /// An unknown or missing member, or a scope that is none.
+    pub fn from_json(json: &str) -> serde_json::Result<Self> {
+        let Written { agent, scope, lifetime, denied, login, uses, binding } = serde_json::from_str(json)?;
+        let (scope, binding) = (scope.into_owned(), binding.into_owned());
+        let grant = Self { id: "".into(), agent, scope, lifetime, denied, login, uses, left: uses, binding };
+        Ok(grant.named())
+    }
+
+    /// Whether it was given for an occasion like this, whenever that is.
+    fn is_meant_for(&self, occasion: &Occasion<'_>) -> bool {
+        let Binding { manifest_digest, user, action, consent: _ } = &self.binding;
+        (self.denied || manifest_digest.as_deref().is_none_or(|digest| digest == occasion.manifest_digest))
+            && user.as_deref().is_none_or(|user| user == occasion.user)
+            && action.as_deref().is_none_or(|action| Some(action) == occasion.action)
+    }
+
+    /// Whether it holds now: it has not ended, and is not used up.
     #[must_use]
     pub fn holds(&self, now: Timestamp, login: Timestamp) -> bool {
-        match self.lifetime {
-            Lifetime::UntilRevoked => true,
-            Lifetime::Until(end) => now < end,
-            Lifetime::Session => self.login.is_none_or(|given| given == login),
-        }
+        self.left != Some(0)
+            && match self.lifetime {
+                Lifetime::UntilRevoked => true,
+                Lifetime::Until(end) => now < end,
+                Lifetime::Session => self.login.is_none_or(|given| given == login),
+            }
     }
 
     /// When it ends by itself.
@@ -118,20 +228,38 @@ impl Grant {
         }
     }
 
-    fn name(agent: &str, scope: &Scope, lifetime: Lifetime, denied: bool) -> Arc<str> {
-        let lifetime = match lifetime {
-            Lifetime::UntilRevoked => "until_revoked".to_owned(),
-            Lifetime::Until(end) => end.to_string(),
-            Lifetime::Session => "session".to_owned(),
-        };
-        // None of the parts can contain NUL.
-        let text = format!("{agent}\0{scope}\0{lifetime}\0{denied}");
-        format!("grant-{}", sha256_hex(text.as_bytes()).get(..24).unwrap_or_default()).into()
+    /// What is left of it under a manifest that now asks for `scope` and nothing wider.
+    #[must_use]
+    pub fn carried_over(&self, scope: &Scope, manifest_digest: &str) -> Option<Self> {
+        let scope = self.scope.meet(scope)?;
+        let binding = Binding { manifest_digest: Some(manifest_digest.into()), ..self.binding.clone() };
+        Some(Self { scope, binding, ..self.clone() }.named())
     }
 
-    /// The order of preference among grants that hold: the one that ends last.
-    fn reach(&self) -> (bool, Option<Timestamp>) {
-        (self.ends_at().is_none(), self.ends_at())
+    fn named(mut self) -> Self {
+        let value = serde_json::to_value(self.written()).unwrap_or_default();
+        // Neither deep nor with fractions, so it has a canonical text.
+        let digest = canonical_digest(&value).unwrap_or_else(|_| sha256_hex(value.to_string().as_bytes()));
+        let prefix = if self.uses.is_some() { COUNTED } else { "grant-" };
+        self.id = format!("{prefix}{}", digest.get(..32).unwrap_or_default()).into();
+        self
+    }
+
+    fn written(&self) -> Written<'_> {
+        Written {
+            agent: Arc::clone(&self.agent),
+            scope: std::borrow::Cow::Borrowed(&self.scope),
+            lifetime: self.lifetime,
+            denied: self.denied,
+            login: self.login,
+            uses: self.uses,
+            binding: std::borrow::Cow::Borrowed(&self.binding),
+        }
+    }
+
+    /// The order of preference among grants that hold: one whose uses are not counted, then the one that ends last.
+    fn reach(&self) -> (bool, bool, Option<Timestamp>) {
+        (self.uses.is_none(), self.ends_at().is_none(), self.ends_at())
     }
 }
 
@@ -172,6 +300,23 @@ impl Grants {
             }
         }
         Some(grant)
+    }
+
+    /// Takes one use of a grant whose uses are counted; `false` where there is none left, or no such grant.
+    pub fn spend(&mut self, id: &str) -> bool {
+        let Some(grant) = self.by_id.get(id).cloned() else { return false };
+        let Some(left) = grant.left.and_then(|left| left.checked_sub(1)) else { return false };
+        self.insert(Grant { left: Some(left), ..Grant::clone(&grant) });
+        true
+    }
+
+    /// Counts a use as not taken yet; for looking at what was true when it was.
+    pub fn give_back(&mut self, id: &str) {
+        if let Some(grant) = self.by_id.get(id).cloned()
+            && let Some(left) = grant.left
+        {
+            self.insert(Grant { left: Some(left.saturating_add(1)), ..Grant::clone(&grant) });
+        }
     }
 
     /// Removes every grant of an agent; returns how many there were.
@@ -223,26 +368,29 @@ impl Grants {
         self.by_id.is_empty()
     }
 
-    /// What the grants say of `agent` doing `scope` at `now`, in the session whose login happened at `login`.
+    /// What the grants say of `agent` doing `scope` on this occasion.
     ///
     /// A refusal stands against every scope that it overlaps, and above every grant: who asks for a whole folder
     /// does not get what was refused inside it.
     #[must_use]
-    pub fn judge(&self, agent: &str, scope: &Scope, now: Timestamp, login: Timestamp) -> GrantAnswer<'_> {
+    pub fn judge(&self, agent: &str, scope: &Scope, occasion: &Occasion<'_>) -> GrantAnswer<'_> {
         let of_action = self.by_agent.get(agent).and_then(|of_agent| of_agent.get(scope.action_name()));
         let Some(of_action) = of_action else { return GrantAnswer::Missing };
-        let refusal =
-            of_action.refusals.iter().find(|grant| grant.holds(now, login) && grant.scope.overlaps(scope));
+        let holds = |grant: &Grant| grant.holds(occasion.now, occasion.login);
+        let refusal = of_action
+            .refusals
+            .iter()
+            .find(|grant| grant.is_meant_for(occasion) && holds(grant) && grant.scope.overlaps(scope));
         if let Some(refusal) = refusal {
             return GrantAnswer::Refused(refusal);
         }
         let mut live: Option<&Arc<Grant>> = None;
         let mut expired = None;
         of_action.each_possible(scope, |grant| {
-            if !grant.scope.covers(scope) {
+            if !grant.scope.covers(scope) || !grant.is_meant_for(occasion) {
                 return;
             }
-            if !grant.holds(now, login) {
+            if !holds(grant) {
                 expired = Some(grant);
             } else if live.is_none_or(|best| best.reach() < grant.reach()) {
                 live = Some(grant);

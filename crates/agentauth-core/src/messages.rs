@@ -63,12 +63,15 @@ pub(crate) fn explain(reason: Reason, about: &Circumstances<'_>) -> (String, Str
             (because("an administrator has locked it"), "only an administrator can lift that".into())
         }
         Reason::AgentUnknown => {
-            (because("it is not a registered agent"), "register it: put a file for it into the `agents` directory of the configuration, then restart agentauthd".into())
+            (because("it is not a registered agent"), "register it: `agentauthd agent register MANIFEST --exe PATH`".into())
         }
         Reason::AgentChanged => (
             because("its file is not the one that was registered"),
             match about.remedy {
-                Some(_) => "if you updated it yourself, put the new digest into its registration file, then restart agentauthd".into(),
+                Some(_) => format!(
+                    "if you updated it yourself, accept it with `agentauthd agent register --update {}`",
+                    about.agents.first().map_or("NAME", String::as_str)
+                ),
                 None => "after an upgrade, restart the agent".into(),
             },
         ),

@@ -152,6 +152,38 @@ impl Scope {
         self.action_name() == other.action_name() && self.0.context.overlaps(&other.0.context)
     }
 
+    /// What both scopes allow, as one scope; nothing where they have nothing in common.
+    #[must_use]
+    pub fn meet(&self, other: &Self) -> Option<Self> {
+        if self.action_name() != other.action_name() {
+            return None;
+        }
+        let context = self.0.context.meet(&other.0.context)?;
+        Some(Self::compose(self.action_name(), self.0.dot, context))
+    }
+
+    /// The scope of this action (`resource.action`, the dot at `dot`) and context, in canonical text.
+    fn compose(name: &str, dot: usize, context: ScopeContext) -> Self {
+        let mut canonical = String::with_capacity(name.len() + 1);
+        canonical.push_str(name);
+        match &context {
+            ScopeContext::Any => {}
+            ScopeContext::Path(path) => {
+                canonical.push(':');
+                canonical.push_str(path);
+            }
+            ScopeContext::Pairs(pairs) => {
+                for (position, (key, value)) in pairs.iter().enumerate() {
+                    canonical.push(if position == 0 { ':' } else { ',' });
+                    canonical.push_str(key);
+                    canonical.push('=');
+                    canonical.push_str(value);
+                }
+            }
+        }
+        Self(Arc::new(Parts { text: canonical.into(), dot, end: name.len(), context }))
+    }
+
     /// Why this scope is broad, if it is.
     #[must_use]
     pub fn broad(&self) -> Option<Broad> {
@@ -201,6 +233,28 @@ impl ScopeContext {
                 .iter()
                 .all(|(key, value)| more.get(key).is_some_and(|narrower| value_covers(value, narrower))),
             (Self::Path(_) | Self::Pairs(_), _) => false,
+        }
+    }
+
+    /// What is in both contexts.
+    fn meet(&self, other: &Self) -> Option<Self> {
+        match (self, other) {
+            _ if self.covers(other) => Some(other.clone()),
+            _ if other.covers(self) => Some(self.clone()),
+            (Self::Pairs(one), Self::Pairs(two)) => {
+                let mut both = one.clone();
+                for (key, value) in two {
+                    let narrower = match both.get(key) {
+                        Some(mine) if value_covers(value, mine) => continue,
+                        Some(mine) if !value_covers(mine, value) => return None,
+                        Some(_) | None => value.clone(),
+                    };
+                    both.insert(key.clone(), narrower);
+                }
+                // Whoever has more parameters than can be written has no text, and so is no scope.
+                (both.len() <= MAX_PAIRS).then_some(Self::Pairs(both))
+            }
+            _ => None,
         }
     }
 
@@ -265,24 +319,7 @@ impl FromStr for Scope {
             Some(path) if path.starts_with('/') => ScopeContext::Path(parse_path(path)?),
             Some(pairs) => ScopeContext::Pairs(parse_pairs(pairs)?),
         };
-        let mut canonical = String::with_capacity(text.len());
-        canonical.push_str(name);
-        match &context {
-            ScopeContext::Any => {}
-            ScopeContext::Path(path) => {
-                canonical.push(':');
-                canonical.push_str(path);
-            }
-            ScopeContext::Pairs(pairs) => {
-                for (position, (key, value)) in pairs.iter().enumerate() {
-                    canonical.push(if position == 0 { ':' } else { ',' });
-                    canonical.push_str(key);
-                    canonical.push('=');
-                    canonical.push_str(value);
-                }
-            }
-        }
-        Ok(Self(Arc::new(Parts { text: canonical.into(), dot: resource.len(), end: name.len(), context })))
+        Ok(Self::compose(name, resource.len(), context))
     }
 }
 

@@ -6,6 +6,7 @@
 
 use serde_json::{Value, json};
 
+use crate::agent::Registration;
 use crate::canonical::canonical_digest;
 use crate::claims::IdTokenClaims;
 use crate::time::Timestamp;
@@ -29,6 +30,22 @@ pub enum Widening {
         from: Party,
         /// Whom it is to belong to.
         to: Party,
+    },
+    /// An agent is registered, in place of what has its name.
+    RegisterAgent {
+        /// Whom the installation belongs to.
+        account: Party,
+        /// The agent as it is to be registered.
+        registration: Box<Registration>,
+        /// The digest of the registration that it replaces.
+        replaces: Option<String>,
+    },
+    /// An agent is none any more, so that its programs count as the person's own.
+    RemoveAgent {
+        /// Whom the installation belongs to.
+        account: Party,
+        /// The agent's name.
+        agent: String,
     },
     /// What was paused goes on.
     Unlock {
@@ -142,7 +159,9 @@ impl Widening {
     pub fn asked_of(&self) -> &Party {
         match self {
             Self::SwitchAccount { from, .. } => from,
-            Self::Unlock { account } => account,
+            Self::Unlock { account }
+            | Self::RegisterAgent { account, .. }
+            | Self::RemoveAgent { account, .. } => account,
         }
     }
 
@@ -150,6 +169,14 @@ impl Widening {
         match self {
             Self::SwitchAccount { from, to } => json!({
                 "operation": "login.switch", "from": from.json(), "to": to.json(), "device": device, "id": id,
+            }),
+            Self::RegisterAgent { account, registration, replaces } => json!({
+                "operation": "agent.register", "account": account.json(), "agent": registration.manifest.name,
+                "registration": registration.digest(), "manifest": registration.manifest.digest(),
+                "selectors": registration.selectors, "replaces": replaces, "device": device, "id": id,
+            }),
+            Self::RemoveAgent { account, agent } => json!({
+                "operation": "agent.remove", "account": account.json(), "agent": agent, "device": device, "id": id,
             }),
             Self::Unlock { account } => {
                 json!({ "operation": "unlock", "account": account.json(), "device": device, "id": id })

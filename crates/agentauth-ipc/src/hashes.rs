@@ -119,6 +119,19 @@ impl HashCache {
     }
 }
 
+/// The path of a regular file, with links resolved, and the file that it leads to now. Blocking.
+///
+/// # Errors
+/// What the system says; a path that leads to anything but a regular file.
+pub fn regular_file(path: &Path) -> io::Result<(PathBuf, FileId)> {
+    let resolved = path.canonicalize()?;
+    let stat = rustix::fs::stat(&resolved)?;
+    if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    Ok((resolved, file_id(&stat)))
+}
+
 /// The path by which the program of process `pid` can be opened, whatever became of its name.
 pub fn executable_path(pid: u32) -> PathBuf {
     PathBuf::from(format!("/proc/{pid}/exe"))

@@ -37,4 +37,4 @@ pub use native::Native;
 pub use port::{Cause, Health, Reply, SecretStore, StoreError};
 #[cfg(target_os = "linux")]
 pub use secret_service::SecretService;
-pub use state::{Pin, PinOutcome, RefreshRecord, StateDb, StateError};
+pub use state::{Pin, PinOutcome, RefreshRecord, RightsChange, StateDb, StateError};

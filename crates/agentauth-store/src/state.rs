@@ -11,8 +11,12 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionB
 
 use crate::ProfileName;
 
+mod rights;
+
+pub use rights::RightsChange;
+
 /// The schema of this program; the file's `user_version`. Each entry brings the file from its index to the next.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE pins (
         profile      TEXT PRIMARY KEY NOT NULL,
@@ -41,6 +45,20 @@ const MIGRATIONS: [&str; 2] = [
         profile      TEXT PRIMARY KEY NOT NULL,
         last_seen    TEXT NOT NULL
     ) STRICT;
+",
+    "
+    CREATE TABLE agents (
+        profile      TEXT NOT NULL,
+        name         TEXT NOT NULL,
+        registration TEXT NOT NULL,
+        PRIMARY KEY (profile, name)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE grants (
+        profile      TEXT NOT NULL,
+        id           TEXT NOT NULL,
+        says         TEXT NOT NULL,
+        PRIMARY KEY (profile, id)
+    ) STRICT, WITHOUT ROWID;
 ",
 ];
 

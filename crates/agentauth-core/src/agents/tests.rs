@@ -1,6 +1,7 @@
 //! Which agent a process is, registration by registration.
 
 use super::*;
+use crate::agent::Registration;
 use crate::caller::ScriptFacts;
 use crate::manifest::Manifest;
 
@@ -10,7 +11,8 @@ const OTHER: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
 fn agent(name: &str, selectors: &str) -> Agent {
     let manifest =
         Manifest::parse(format!(r#"{{"name":"{name}","version":"1","scopes":[]}}"#).as_bytes()).unwrap();
-    Agent::new(manifest, serde_json::from_str(selectors).unwrap())
+    let selectors = serde_json::from_str(selectors).unwrap();
+    Registration { manifest, selectors, launch_only: false }.agent()
 }
 
 fn agents(registered: &[(&str, String)]) -> Agents {
@@ -221,4 +223,22 @@ fn registering_again_replaces_and_removing_forgets() {
     assert_eq!(summary(&registered.match_process(&script("/opt/two", "/opt/s", None), true)), "a path");
     registered.remove("a");
     assert!(registered.is_empty() && registered.by_executable.is_empty());
+}
+
+#[test]
+fn the_administrators_word_stands_above_the_persons() {
+    let specific = agent("mine", &format!(r#"{{"executable":"/opt/a","sha256":"{HASH}"}}"#));
+    let general = Agent { source: Source::Administrator, ..agent("theirs", r#"{"executable":"/opt/a"}"#) };
+    let process = program("/opt/a", Some(HASH));
+    let matched = |agents: &Agents| match agents.match_process(&process, true) {
+        Match::Agent { agent, .. } => agent.name.to_string(),
+        other => panic!("{other:?}"),
+    };
+    for order in [[&specific, &general], [&general, &specific]] {
+        let mut agents = Agents::new();
+        order.into_iter().for_each(|agent| drop(agents.insert(agent.clone())));
+        assert_eq!(matched(&agents), "theirs");
+        agents.remove("theirs");
+        assert_eq!(matched(&agents), "mine");
+    }
 }

@@ -52,6 +52,11 @@ fn of_caller(agents: &Agents, facts: &CallerFacts) -> Identified {
             found.assurance =
                 if found.caveats.is_empty() { assurance } else { assurance.min(Assurance::Path) };
             found.must_have_greeted();
+            if agent.launch_only && found.assurance < Assurance::Launched {
+                let detail =
+                    format!("`{}` is registered to be started by `agentauthd exec` only", agent.name);
+                found.refuse(Reason::CallerUnproven, None, detail);
+            }
         }
         Match::Changed { agent, change } => {
             found.suspect(&agent.name);

@@ -10,6 +10,10 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
 }
 
+fn on(now: i64) -> Occasion<'static> {
+    Occasion { now: at(now), login: at(0), user: "U1", manifest_digest: "m1", action: None }
+}
+
 fn grant(scope: &str, lifetime: Lifetime) -> Grant {
     Grant::new("agent", scope.parse().unwrap(), lifetime)
 }
@@ -19,7 +23,7 @@ fn judge(grants: &[Grant], scope: &str, now: i64) -> &'static str {
     for grant in grants {
         index.insert(grant.clone());
     }
-    match index.judge("agent", &scope.parse().unwrap(), at(now), at(0)) {
+    match index.judge("agent", &scope.parse().unwrap(), &on(now)) {
         GrantAnswer::Live(_) => "live",
         GrantAnswer::Refused(_) => "refused",
         GrantAnswer::Expired(_) => "expired",
@@ -78,7 +82,7 @@ fn of_several_the_one_that_holds_longest_is_named() {
         index.insert(grant("files.read:/a", lifetime));
     }
     let scope: Scope = "files.read:/a".parse().unwrap();
-    let ends = |index: &Grants| match index.judge("agent", &scope, at(1), at(0)) {
+    let ends = |index: &Grants| match index.judge("agent", &scope, &on(1)) {
         GrantAnswer::Live(grant) => grant.ends_at(),
         other => panic!("{other:?}"),
     };
@@ -96,7 +100,74 @@ fn ids_are_stable_and_tell_apart() {
     assert_ne!(one, id("agent", "a.b:k=1", Lifetime::UntilRevoked));
     assert_ne!(one, id("agent", "a.b:k=1,l=2", Lifetime::Session));
     assert_ne!(one, Grant::new("agent", "a.b:k=1,l=2".parse().unwrap(), Lifetime::UntilRevoked).refused().id);
-    assert_eq!(&*one, "grant-632ac215663fda3c88dbfcb1");
+    assert_eq!(&*one, "grant-844ef48ceaa0d640551645ec45fe0120");
+}
+
+#[test]
+fn a_grant_is_for_what_it_was_given_for() {
+    let bound = |change: fn(&mut Binding)| {
+        let mut binding = Binding::default();
+        change(&mut binding);
+        grant("files.read:/a", Lifetime::UntilRevoked).bound(binding)
+    };
+    let fitting = bound(|binding| {
+        binding.manifest_digest = Some("m1".into());
+        binding.user = Some("U1".into());
+        binding.consent = Some("c1".into());
+    });
+    assert_eq!(judge(slice::from_ref(&fitting), "files.read:/a", 1), "live");
+    for change in [
+        (|binding| binding.manifest_digest = Some("m2".into())) as fn(&mut Binding),
+        |binding| binding.user = Some("U2".into()),
+        |binding| binding.action = Some("a1".into()),
+    ] {
+        assert_eq!(judge(&[bound(change)], "files.read:/a", 1), "missing");
+        assert_ne!(bound(change).id, fitting.id);
+    }
+    let refused = bound(|binding| binding.manifest_digest = Some("m2".into())).refused();
+    assert_eq!(judge(&[refused, fitting], "files.read:/a", 1), "refused");
+
+    let mut index = Grants::new();
+    index.insert(bound(|binding| binding.action = Some("a1".into())));
+    let scope: Scope = "files.read:/a".parse().unwrap();
+    let answer =
+        |action| matches!(index.judge("agent", &scope, &Occasion { action, ..on(1) }), GrantAnswer::Live(_));
+    assert!(answer(Some("a1")) && !answer(Some("a2")) && !answer(None));
+}
+
+#[test]
+fn uses_run_out_and_are_taken_last() {
+    let mut index = Grants::new();
+    let twice = grant("files.read:/a", Lifetime::UntilRevoked).for_uses(2);
+    assert!(twice.id.starts_with(COUNTED));
+    index.insert(twice.clone());
+    assert_eq!(Grant::from_json(&twice.to_json()).unwrap(), twice);
+    let scope: Scope = "files.read:/a".parse().unwrap();
+    let live = |index: &Grants| match index.judge("agent", &scope, &on(1)) {
+        GrantAnswer::Live(grant) => Some(grant.id.clone()),
+        _ => None,
+    };
+    assert_eq!(live(&index), Some(twice.id.clone()));
+    assert!(index.spend(&twice.id) && index.spend(&twice.id));
+    assert!(!index.spend(&twice.id) && !index.spend("none"));
+    assert_eq!(live(&index), None);
+    index.give_back(&twice.id);
+    assert_eq!(live(&index), Some(twice.id.clone()));
+    let other = grant("files.read", Lifetime::Until(at(5)));
+    index.insert(other.clone());
+    assert_eq!(live(&index), Some(other.id));
+}
+
+#[test]
+fn what_a_new_manifest_leaves_of_a_grant() {
+    let given = grant("files.read:/a", Lifetime::UntilRevoked)
+        .bound(Binding { manifest_digest: Some("m1".into()), ..Binding::default() });
+    let left =
+        |scope: &str| given.carried_over(&scope.parse().unwrap(), "m2").map(|grant| grant.scope.to_string());
+    assert_eq!(left("files.read:/a/b").as_deref(), Some("files.read:/a/b"));
+    assert_eq!(left("files.read").as_deref(), Some("files.read:/a"));
+    assert_eq!(left("files.read:/b"), None);
+    assert_eq!(left("files.write:/a"), None);
 }
 
 #[test]
@@ -201,7 +272,7 @@ proptest! {
         } else {
             "missing"
         };
-        let found = match index.judge("agent", &scope, at(now), at(0)) {
+        let found = match index.judge("agent", &scope, &on(now)) {
             GrantAnswer::Live(_) => "live",
             GrantAnswer::Refused(_) => "refused",
             GrantAnswer::Expired(_) => "expired",

@@ -31,7 +31,8 @@ fn faults(texts: &[&str]) -> Vec<String> {
 fn agent() -> Arc<Agent> {
     let manifest =
         Manifest::parse(br#"{"name":"a","version":"1.2","publisher":"Example","scopes":[]}"#).unwrap();
-    Arc::new(Agent::new(manifest, serde_json::from_str(r#"{"executable":"/opt/a"}"#).unwrap()))
+    let selectors = serde_json::from_str(r#"{"executable":"/opt/a"}"#).unwrap();
+    Arc::new(crate::agent::Registration { manifest, selectors, launch_only: false }.agent())
 }
 
 fn at(second: i64) -> Timestamp {

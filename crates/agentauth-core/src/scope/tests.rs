@@ -315,6 +315,22 @@ proptest! {
         prop_assert_eq!(one.overlaps(&two), two.overlaps(&one));
     }
 
+    #[test]
+    fn meeting_narrows_both_and_loses_nothing_of_what_they_share(
+        one in any_scope(), two in any_scope(), three in any_scope(),
+    ) {
+        let meet = one.meet(&two);
+        prop_assert_eq!(&meet, &two.meet(&one));
+        prop_assert_eq!(meet.is_some(), one.overlaps(&two));
+        if let Some(meet) = &meet {
+            prop_assert!(one.covers(meet) && two.covers(meet), "{one} ∩ {two} = {meet}");
+            prop_assert_eq!(meet.as_str().parse::<Scope>().unwrap(), meet.clone());
+        }
+        if one.covers(&three) && two.covers(&three) {
+            prop_assert!(meet.is_some_and(|meet| meet.covers(&three)));
+        }
+    }
+
     /// What overlaps a narrower scope overlaps the wider one: a refusal cannot be escaped by asking for more.
     #[test]
     fn overlap_grows_with_covering(one in any_scope(), two in any_scope(), three in any_scope()) {

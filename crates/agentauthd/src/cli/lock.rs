@@ -1,10 +1,10 @@
 //! `agentauthd lock` and `agentauthd unlock`: pause everything, and let it go on.
 
-use agentauth_client::{LoginProgress, LoginWay, UnlockRequest};
+use agentauth_client::UnlockRequest;
 use agentauth_core::text::display_safe_within;
 use clap::Args;
 
-use super::login::{Address, Waiting};
+use super::login::Confirmation;
 use super::output::{self, WARN};
 use super::{Context, Exit, Failure};
 
@@ -55,17 +55,9 @@ impl Unlock {
         let mut client = context.client();
         let answer = client.unlock(&UnlockRequest { reauth: self.reauth }).await?;
         if let Some(login) = &answer.login {
-            let browser = !self.no_browser;
-            if let LoginWay::Browser { url, redirect_uri, .. } = &login.way {
-                let what = "To end the pause, sign in at";
-                Address { what, url, redirect_uri, device_offered: false }.show(context, browser);
-            }
-            match (Waiting { browser, device: false }).follow(context, &mut client, login).await? {
-                Some(LoginProgress::Done { .. }) => {}
-                Some(LoginProgress::Failed { message, .. }) => {
-                    return Err(Failure::Told(format!("everything stays paused: {message}")));
-                }
-                _ => return Ok(Exit::Error),
+            let asked = Confirmation { what: "To end the pause, sign in at", browser: !self.no_browser };
+            if !asked.follow(context, &mut client, login, "everything stays paused").await? {
+                return Ok(Exit::Error);
             }
         }
         if self.json {

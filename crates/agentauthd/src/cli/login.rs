@@ -123,20 +123,20 @@ impl Login {
 }
 
 /// Where a person has to sign in, in the browser of this machine.
-pub(super) struct Address<'a> {
+struct Address<'a> {
     /// What for, as the beginning of a sentence.
-    pub(super) what: &'a str,
+    what: &'a str,
     /// What to open.
-    pub(super) url: &'a str,
+    url: &'a str,
     /// Where the browser comes back to.
-    pub(super) redirect_uri: &'a str,
+    redirect_uri: &'a str,
     /// Whether another device is a way, too.
-    pub(super) device_offered: bool,
+    device_offered: bool,
 }
 
 impl Address<'_> {
     /// Shows the address and opens it in the `browser`, or says what to do where there is none.
-    pub(super) fn show(&self, context: &Context<'_>, browser: bool) {
+    fn show(&self, context: &Context<'_>, browser: bool) {
         let shown = display_safe_within(self.url, LONGEST_URL);
         output::say(&format!("{STRONG}{}{STRONG:#}\n\n  {shown}\n", self.what));
         if browser && context.loaded.config.login.open_browser && open(self.url) {
@@ -150,17 +150,48 @@ impl Address<'_> {
     }
 }
 
-/// How a login is waited for.
-pub(super) struct Waiting {
-    /// Whether a browser may be opened for what follows.
+/// A fresh login that confirms something.
+pub(super) struct Confirmation<'a> {
+    /// What for, as the beginning of a sentence that ends with the address.
+    pub(super) what: &'a str,
+    /// Whether a browser may be opened for it.
     pub(super) browser: bool,
+}
+
+impl Confirmation<'_> {
+    /// Follows the login to its end; whether it was confirmed. `otherwise` says what stays as it was.
+    pub(super) async fn follow(
+        &self,
+        context: &Context<'_>,
+        client: &mut Client,
+        login: &LoginStarted,
+        otherwise: &str,
+    ) -> Result<bool, Failure> {
+        if let LoginWay::Browser { url, redirect_uri, .. } = &login.way {
+            let what = self.what;
+            Address { what, url, redirect_uri, device_offered: false }.show(context, self.browser);
+        }
+        match (Waiting { browser: self.browser, device: false }).follow(context, client, login).await? {
+            Some(LoginProgress::Done { .. }) => Ok(true),
+            Some(LoginProgress::Failed { message, .. }) => {
+                Err(Failure::Told(format!("{otherwise}: {message}")))
+            }
+            _ => Ok(false),
+        }
+    }
+}
+
+/// How a login is waited for.
+struct Waiting {
+    /// Whether a browser may be opened for what follows.
+    browser: bool,
     /// Whether the person signs in on another device.
-    pub(super) device: bool,
+    device: bool,
 }
 
 impl Waiting {
     /// Follows a login to its end; nothing where the person does not wait for it.
-    pub(super) async fn follow(
+    async fn follow(
         &self,
         context: &Context<'_>,
         client: &mut Client,

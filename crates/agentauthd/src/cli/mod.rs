@@ -12,6 +12,7 @@ mod edit;
 mod exit;
 mod failure;
 mod glance;
+mod grants;
 mod hints;
 mod lock;
 mod login;
@@ -104,6 +105,10 @@ enum Command {
     Check(check::Check),
     /// Look at agents and their manifests.
     Agent(agent::AgentCommand),
+    /// Say what agents were allowed, and until when.
+    Grants(grants::Grants),
+    /// Take grants away.
+    Grant(grants::GrantCommand),
     /// Look at the configuration.
     Config(config::ConfigCommand),
     /// Say what is wrong with this installation, why it matters and what to do.
@@ -226,7 +231,9 @@ async fn carry_out(cli: Cli, environment: &Environment) -> Result<Exit, Failure>
         Command::Status(command) => command.run(&context).await,
         Command::Whoami(command) => command.run(&context).await,
         Command::Check(command) => command.run(&context).await,
-        Command::Agent(command) => command.run(&context),
+        Command::Agent(command) => command.run(&context).await,
+        Command::Grants(command) => command.run(&context).await,
+        Command::Grant(command) => command.run(&context).await,
         Command::Config(command) => command.run(&context),
         // Answered above.
         Command::Completions(_) | Command::Doctor(_) | Command::Man(_) => Ok(Exit::Done),

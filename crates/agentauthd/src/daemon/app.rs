@@ -15,6 +15,7 @@ use super::limits::Usage;
 use super::logins::Logins;
 use super::pause::Pause;
 use super::recorder::Recorder;
+use super::rights::Rights;
 use super::state::State;
 
 /// The daemon, as its requests see it.
@@ -24,6 +25,7 @@ pub(crate) struct App {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) audit: Recorder,
     pub(crate) pause: Arc<Pause>,
+    pub(crate) rights: Arc<Rights>,
     pub(crate) identifier: Arc<dyn Identify>,
     pub(crate) hashes: HashCache,
     pub(crate) recogniser: Recogniser,

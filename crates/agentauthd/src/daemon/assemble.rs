@@ -17,7 +17,9 @@ use agentauth_idp::{
     ConfigFaults, HttpError, OidcSettings, Provider, ProviderConfig, ProviderSettings, RefreshVia,
 };
 use agentauth_ipc::{HashCache, IdentifyError, ListenError, Listener, ProcIdentifier, listen};
-use agentauth_store::{ClaimError, LateAgeFile, Memory, ProfileName, SecretStore, StateDb, StateError};
+use agentauth_store::{
+    ClaimError, LateAgeFile, Memory, ProfileName, RightsChange, SecretStore, StateDb, StateError,
+};
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
@@ -25,11 +27,12 @@ use super::Start;
 use super::app::{About, App, ProviderSide};
 use super::keeper::{self, Keeper};
 use super::limits::{Limits, Usage};
-use super::load::{self, LoadError};
+use super::load::{self, LoadError, Places};
 use super::logins::{self, Logins};
 use super::pause::Pause;
 use super::record;
 use super::recorder::Recorder;
+use super::rights::{self, Rights};
 use super::state::State;
 use crate::config::{Config, ProviderKind, RefreshRoute, StoreKind, scopes};
 
@@ -145,13 +148,17 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
     let listener = listener(config, owner_uid)?;
     let audit = Recorder::new(AuditLog::open(&state_directory.join("audit"), now)?);
     let catalogue = scopes::catalogue(config, owner_uid).map_err(LoadError::from)?;
-    let loaded = load::load(catalogue, &config.paths.agents_dir, &config.paths.policies_dir, owner_uid)?;
+    let rights = rights::standings(&db, &profile, audit.path())?;
+    let past = RightsChange { grants_out: rights.past.clone(), ..RightsChange::default() };
+    db.change_rights(&profile, &past)?;
+    let loaded = load::load(catalogue, &Places::of(config, owner_uid), rights)?;
+    let policy_sources: Vec<String> = loaded.policy_texts.iter().map(|(name, _)| name.clone()).collect();
     audit.append(&record::service_start(&device, now))?;
-    audit.append(&record::policy_loaded(&loaded.policy_sources, loaded.policy.len(), now))?;
+    audit.append(&record::policy_loaded(&policy_sources, loaded.policy.len(), now))?;
     for (name, path) in &loaded.agent_files {
         if let Some(agent) = loaded.agents.get(name) {
             let source = path.display().to_string();
-            audit.append(&record::agent_registered(name, &agent.manifest_digest, &source, now))?;
+            audit.append(&record::agent_loaded(name, &agent.manifest_digest, &source, now))?;
         }
     }
     for problem in &loaded.problems {
@@ -161,7 +168,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         generation: 0,
         locked,
         quarantined_device: false,
-        quarantined_agents: imbl::HashSet::new(),
+        quarantined_agents: loaded.forbidden.into_iter().collect(),
         session: if config.provider.is_named() {
             let why = "the keychain has not been read yet";
             SessionState::Unverified { user: None, since: now, why: why.to_owned() }
@@ -195,13 +202,22 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
     };
     let pause = Arc::new(Pause {
         state: state.clone(),
-        db,
-        profile,
+        db: db.clone(),
+        profile: profile.clone(),
         audit: audit.clone(),
         clock: clock.clone(),
         keeper: provider.as_ref().map(|side| side.keeper.clone()),
         turn: tokio::sync::Mutex::default(),
     });
+    let rights = Rights {
+        state: state.clone(),
+        db,
+        profile,
+        audit: audit.clone(),
+        clock: clock.clone(),
+        policies: loaded.policy_texts,
+        turn: tokio::sync::Mutex::default(),
+    };
     let app = App {
         about: About {
             owner_uid,
@@ -209,7 +225,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
             profile: config.profile.clone(),
             device,
             policy_count: loaded.policy.len(),
-            policy_sources: loaded.policy_sources,
+            policy_sources,
             problems: notes.into_iter().chain(loaded.problems).collect(),
             needless_credentials,
             hardening,
@@ -219,6 +235,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         clock,
         audit,
         pause,
+        rights: Arc::new(rights),
         stop: stop.clone(),
         identifier: Arc::new(ProcIdentifier::new()?),
         hashes: HashCache::new(DIGESTS),

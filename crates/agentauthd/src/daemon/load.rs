@@ -9,17 +9,20 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use agentauth_core::agent::{Agent, AgentFile};
+use agentauth_core::agent::{Agent, AgentFile, Source};
 use agentauth_core::agents::Agents;
 use agentauth_core::catalogue::Catalogue;
 use agentauth_core::grant::Grants;
 use agentauth_core::manifest::MAX_FILE_BYTES;
 use agentauth_core::policy::{MAX_POLICY_BYTES, Policy, PolicyFault, PolicyFaults};
 use agentauth_core::text::display_safe_within;
+use agentauth_store::StateDb;
 
 use super::assemble::provider_config;
-use crate::config::Config;
+use super::chain::Chain;
+use super::rights::{Standings, standings};
 use crate::config::trust::{self, Untrusted};
+use crate::config::{ADMIN_DIRECTORY, Config};
 use crate::config::{ScopesFaults, scopes};
 
 /// At most this many characters of a path are shown.
@@ -31,12 +34,39 @@ pub(crate) struct Loaded {
     pub(crate) grants: Grants,
     pub(crate) policy: Arc<Policy>,
     pub(crate) catalogue: Arc<Catalogue>,
-    /// Where policies came from, by name.
-    pub(crate) policy_sources: Vec<String>,
-    /// The file of each registered agent, by the agent's name.
+    /// The policies, name and text.
+    pub(crate) policy_texts: Vec<(String, String)>,
+    /// The file of each agent that the administrator registered, by the agent's name.
     pub(crate) agent_files: Vec<(String, PathBuf)>,
+    /// Agents that the administrator forbids.
+    pub(crate) forbidden: Vec<String>,
     /// Agents that were not registered, and why; they get nothing.
     pub(crate) problems: Vec<String>,
+}
+
+/// Where rules are read from, and whose files count there.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    /// The administrator's registrations, and the administrator.
+    pub(crate) admin_agents: (PathBuf, u32),
+    /// The user's.
+    pub(crate) own_agents: PathBuf,
+    /// Policies.
+    pub(crate) policies: PathBuf,
+    /// The user.
+    pub(crate) owner: u32,
+}
+
+impl Places {
+    /// Those of a configuration. `owner` is the user whose policies count, besides root's.
+    pub(crate) fn of(config: &Config, owner: u32) -> Self {
+        Self {
+            admin_agents: (Path::new(ADMIN_DIRECTORY).join("agents"), 0),
+            own_agents: config.paths.agents_dir.clone(),
+            policies: config.paths.policies_dir.clone(),
+            owner,
+        }
+    }
 }
 
 /// Why the daemon cannot decide anything.
@@ -73,22 +103,17 @@ pub struct RulesReport {
     pub notes: Vec<String>,
 }
 
-/// Reads everything else. `owner` is the user whose files count, besides root's.
+/// Reads everything else. `standings` are what the person registered and granted.
 ///
 /// # Errors
 /// [`LoadError`], which names every policy at fault. A registration that is not valid is no error: its agent gets
 /// nothing, and `status` says why.
-pub(crate) fn load(
-    catalogue: Catalogue,
-    agents_directory: &Path,
-    policies_directory: &Path,
-    owner: u32,
-) -> Result<Loaded, LoadError> {
-    let found = registrations(agents_directory, &catalogue, owner);
+pub(crate) fn load(catalogue: Catalogue, places: &Places, standings: Standings) -> Result<Loaded, LoadError> {
+    let found = registrations(places, &catalogue, standings);
     for note in &found.notes {
         tracing::warn!(note, "worth a look in a registration");
     }
-    let (policy, policy_sources) = policies(policies_directory, &catalogue, &found.agents, owner)
+    let (policy, policy_texts) = policies(&places.policies, &catalogue, &found.agents, places.owner)
         .inspect_err(|_| {
             // A policy may name an action that only a refused registration knows.
             for problem in &found.problems {
@@ -103,16 +128,39 @@ pub(crate) fn load(
         grants: found.grants,
         policy: Arc::new(policy),
         catalogue: Arc::new(catalogue),
-        policy_sources,
+        policy_texts,
         agent_files: found.files,
+        forbidden: found.forbidden,
         problems: found.problems,
     })
 }
 
-/// What a start with this configuration would find; changes nothing. `owner` is the user whose files count, besides
-/// root's.
+/// What a start with this configuration would find in files; changes nothing. `owner` is the user whose policies count,
+/// besides root's.
 #[must_use]
 pub fn check_rules(config: &Config, owner: u32) -> RulesReport {
+    report(config, owner, Standings::default())
+}
+
+/// The same with what the person registered. Reads the state directory, and creates nothing there.
+#[must_use]
+pub fn survey_rules(config: &Config, owner: u32) -> RulesReport {
+    let database = config.paths.state_dir.join("state.db");
+    let read = || -> Result<Standings, String> {
+        if !database.exists() {
+            return Ok(Standings::default());
+        }
+        let profile = config.profile.parse().map_err(|error| Chain(&error).to_string())?;
+        let db = StateDb::open(&database).map_err(|error| Chain(&error).to_string())?;
+        let audit = config.paths.state_dir.join("audit/audit.jsonl");
+        standings(&db, &profile, &audit).map_err(|error| Chain(&error).to_string())
+    };
+    let standings =
+        read().unwrap_or_else(|problem| Standings { problems: vec![problem], ..Standings::default() });
+    report(config, owner, standings)
+}
+
+fn report(config: &Config, owner: u32, standings: Standings) -> RulesReport {
     let mut report = RulesReport::default();
     if let Err(faults) = provider_config(config) {
         report.faults.extend(faults.0.iter().map(ToString::to_string));
@@ -124,8 +172,9 @@ pub fn check_rules(config: &Config, owner: u32) -> RulesReport {
             return report;
         }
     };
-    let found = registrations(&config.paths.agents_dir, &catalogue, owner);
-    match policies(&config.paths.policies_dir, &catalogue, &found.agents, owner) {
+    let places = Places::of(config, owner);
+    let found = registrations(&places, &catalogue, standings);
+    match policies(&places.policies, &catalogue, &found.agents, owner) {
         Ok((policy, _)) => {
             report.policies = policy.len();
             report.notes.extend(policy.warnings().iter().cloned());
@@ -133,61 +182,84 @@ pub fn check_rules(config: &Config, owner: u32) -> RulesReport {
         Err(PolicyFaults(faults)) => report.faults.extend(faults.iter().map(ToString::to_string)),
     }
     report.registered.extend(found.agents.iter().cloned());
-    report.agents.extend(found.files.into_iter().map(|(name, _)| name));
+    report.agents.extend(found.agents.iter().map(|agent| (*agent.name).to_owned()));
+    report.agents.sort();
     report.problems.extend(found.problems);
     report.notes.extend(found.notes);
     report
 }
 
-/// What a directory of registrations amounts to.
+/// What all registrations amount to.
+#[derive(Default)]
 struct Registrations {
     agents: Agents,
     grants: Grants,
     files: Vec<(String, PathBuf)>,
+    forbidden: Vec<String>,
     problems: Vec<String>,
     notes: Vec<String>,
 }
 
-fn registrations(directory: &Path, catalogue: &Catalogue, owner: u32) -> Registrations {
-    let mut found = Registrations {
-        agents: Agents::new(),
-        grants: Grants::new(),
-        files: Vec::new(),
-        problems: Vec::new(),
-        notes: Vec::new(),
-    };
-    let files = files(directory, "json", MAX_FILE_BYTES, owner).unwrap_or_else(|why| {
-        found.problems.push(format!("`{}` registers nobody, because {why}", shown(directory)));
-        Vec::new()
-    });
-    for (path, text) in files {
-        let file = match text.map(|text| AgentFile::parse(text.as_bytes())) {
-            Ok(Ok(file)) => file,
-            Ok(Err(fault)) => {
-                found.problems.push(format!("`{}` registers nobody: {fault}", shown(&path)));
-                continue;
-            }
-            Err(why) => {
-                found.problems.push(format!("`{}` registers nobody, because {why}", shown(&path)));
-                continue;
-            }
-        };
-        let name = &file.manifest.name;
+/// The administrator's, and the person's where the administrator has none of the same name.
+fn registrations(places: &Places, catalogue: &Catalogue, standings: Standings) -> Registrations {
+    let mut found = Registrations { problems: standings.problems, ..Registrations::default() };
+    let (directory, administrator) = &places.admin_agents;
+    found.add_files(directory, *administrator, Source::Administrator, catalogue);
+    found.add_files(&places.own_agents, places.owner, Source::Person, catalogue);
+    for registration in standings.registrations {
+        let name = &registration.manifest.name;
         if found.agents.get(name).is_some() {
-            found
-                .problems
-                .push(format!("`{}` registers `{name}` a second time: remove one of the two", shown(&path)));
+            found.problems.push(format!(
+                "your registration of `{name}` does not count, because a file of higher standing registers it"
+            ));
             continue;
         }
-        let lints = file.lint(catalogue);
-        found.notes.extend(lints.into_iter().map(|lint| format!("{}: {}", shown(&path), lint.message)));
-        for grant in file.grants() {
-            found.grants.insert(grant);
-        }
-        found.agents.insert(file.agent());
-        found.files.push((file.manifest.name, path));
+        found.agents.insert(registration.agent());
+    }
+    for grant in standings.grants {
+        found.grants.insert(grant);
     }
     found
+}
+
+impl Registrations {
+    fn add_files(&mut self, directory: &Path, owner: u32, source: Source, catalogue: &Catalogue) {
+        let files = files(directory, "json", MAX_FILE_BYTES, owner).unwrap_or_else(|why| {
+            self.problems.push(format!("`{}` registers nobody, because {why}", shown(directory)));
+            Vec::new()
+        });
+        for (path, text) in files {
+            let file = match text.map(|text| AgentFile::parse(text.as_bytes())) {
+                Ok(Ok(file)) => file,
+                Ok(Err(fault)) => {
+                    self.problems.push(format!("`{}` registers nobody: {fault}", shown(&path)));
+                    continue;
+                }
+                Err(why) => {
+                    self.problems.push(format!("`{}` registers nobody, because {why}", shown(&path)));
+                    continue;
+                }
+            };
+            let name = &file.manifest.name;
+            if self.agents.get(name).is_some() {
+                self.problems.push(format!(
+                    "`{}` registers `{name}` a second time: remove one of the two",
+                    shown(&path)
+                ));
+                continue;
+            }
+            let lints = file.lint(catalogue);
+            self.notes.extend(lints.into_iter().map(|lint| format!("{}: {}", shown(&path), lint.message)));
+            for grant in file.grants() {
+                self.grants.insert(grant);
+            }
+            self.agents.insert(Agent { source, ..file.agent() });
+            if file.forbidden {
+                self.forbidden.push(name.clone());
+            }
+            self.files.push((file.manifest.name, path));
+        }
+    }
 }
 
 /// The shipped policies and the directory's, with their names.
@@ -196,7 +268,7 @@ fn policies(
     catalogue: &Catalogue,
     agents: &Agents,
     owner: u32,
-) -> Result<(Policy, Vec<String>), PolicyFaults> {
+) -> Result<(Policy, Vec<(String, String)>), PolicyFaults> {
     let mut faults = Vec::new();
     let mut fault = |path: &Path, why: String| {
         let what = format!("nothing of it is used, because {why}");
@@ -221,7 +293,7 @@ fn policies(
         .iter()
         .flat_map(|agent| agent.manifest.scopes.iter().map(|wanted| wanted.scope.action_name().to_owned()));
     match Policy::load(&sources, catalogue, actions) {
-        Ok(policy) if faults.is_empty() => Ok((policy, sources.into_iter().map(|(name, _)| name).collect())),
+        Ok(policy) if faults.is_empty() => Ok((policy, sources)),
         Ok(_) => Err(PolicyFaults(faults)),
         Err(PolicyFaults(more)) => {
             faults.extend(more);

@@ -49,8 +49,17 @@ impl Rules {
         mknodat(CWD, self.path(name), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     }
 
+    fn places(&self) -> Places {
+        Places {
+            admin_agents: (self.path("admin"), self.owner),
+            own_agents: self.path("agents"),
+            policies: self.path("policies"),
+            owner: self.owner,
+        }
+    }
+
     fn load(&self) -> Result<Loaded, LoadError> {
-        load(shipped(), &self.path("agents"), &self.path("policies"), self.owner)
+        load(shipped(), &self.places(), Standings::default())
     }
 
     fn problems(&self) -> Vec<String> {
@@ -74,9 +83,10 @@ fn shipped() -> Catalogue {
 fn what_is_not_there_is_no_problem() {
     let rules = Rules::new();
     let none = rules.path("none");
-    let loaded = load(shipped(), &none, &none, rules.owner).map_err(|error| error.to_string()).unwrap();
+    let places = Places { own_agents: none.clone(), policies: none, ..rules.places() };
+    let loaded = load(shipped(), &places, Standings::default()).map_err(|error| error.to_string()).unwrap();
     assert_eq!((loaded.agents.iter().count(), loaded.problems.len()), (0, 0));
-    assert_eq!(loaded.policy_sources.len(), Policy::shipped().len());
+    assert_eq!(loaded.policy_texts.len(), Policy::shipped().len());
 }
 
 #[test]
@@ -133,7 +143,11 @@ fn another_users_files_do_not_count_but_roots_do() {
     let rules = Rules::new();
     rules.write("agents/a.json", AGENT);
     let stranger = rules.owner.wrapping_add(1);
-    let found = registrations(&rules.path("agents"), &Catalogue::shipped().unwrap(), stranger);
+    let found = registrations(
+        &Places { owner: stranger, ..rules.places() },
+        &Catalogue::shipped().unwrap(),
+        Standings::default(),
+    );
     // Root's files are everybody's rules; where the tests run as root, these are.
     assert_eq!(found.problems.is_empty(), rules.owner == 0, "{:?}", found.problems);
     if rules.owner == 0 {
@@ -173,7 +187,7 @@ fn every_policy_that_cannot_be_used_is_named_and_none_is_used() {
     let rules = Rules::new();
     rules.write("policies/good.cedar", POLICY);
     let loaded = rules.load().map_err(|error| error.to_string()).unwrap();
-    assert!(loaded.policy_sources.iter().any(|source| source.ends_with("good.cedar")));
+    assert!(loaded.policy_texts.iter().any(|(source, _)| source.ends_with("good.cedar")));
 }
 
 #[test]
@@ -194,7 +208,7 @@ fn a_directory_that_others_can_change_does_not_count() {
 fn what_is_only_odd_is_noted() {
     let rules = Rules::new();
     rules.write("agents/a.json", AGENT.replace(",\"script\":\"/opt/payment_agent.py\"", ""));
-    let found = registrations(&rules.path("agents"), &Catalogue::shipped().unwrap(), rules.owner);
+    let found = registrations(&rules.places(), &Catalogue::shipped().unwrap(), Standings::default());
     assert!(found.problems.is_empty());
     assert!(found.notes.len() == 1 && found.notes[0].contains("is an interpreter"), "{:?}", found.notes);
 }

@@ -11,6 +11,7 @@ mod logins;
 mod pause;
 mod record;
 mod recorder;
+mod rights;
 mod server;
 mod state;
 mod wire;
@@ -25,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use assemble::RunError;
 pub(crate) use assemble::provider_config;
-pub use load::{LoadError, RulesReport, check_rules};
+pub use load::{LoadError, RulesReport, check_rules, survey_rules};
 
 use crate::config::Config;
 

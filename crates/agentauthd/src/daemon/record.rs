@@ -2,8 +2,10 @@
 
 use agentauth_audit::{Actor, Event, Kind, Verdict};
 use agentauth_core::Timestamp;
+use agentauth_core::agent::Registration;
 use agentauth_core::caller::CallerFacts;
 use agentauth_core::decision::Decision;
+use agentauth_core::grant::Grant;
 use agentauth_core::session::{OverReason, Session, User};
 use agentauth_core::widening::Confirmed;
 use serde_json::{Map, Value, json};
@@ -204,16 +206,74 @@ fn asker(caller: &CallerFacts) -> Actor<'_> {
     }
 }
 
-/// An agent's registration took effect.
-pub(crate) fn agent_registered<'a>(
-    name: &'a str,
-    digest: &'a str,
-    source: &'a str,
-    now: Timestamp,
-) -> Event<'a> {
+/// The administrator's registration of an agent took effect.
+pub(crate) fn agent_loaded<'a>(name: &'a str, digest: &'a str, source: &'a str, now: Timestamp) -> Event<'a> {
     Event {
         details: details(json!({ "agent": name, "manifest_digest": digest, "source": source })),
-        ..Event::new(Kind::AgentRegistered, now)
+        ..Event::new(Kind::AgentLoaded, now)
+    }
+}
+
+/// The person registers an agent. The digest of the registration is what the row in the state database is held against.
+pub(crate) fn agent_registered<'a>(
+    registration: &Registration,
+    by: &'a CallerFacts,
+    confirmed: Option<&Confirmed>,
+    now: Timestamp,
+) -> Event<'a> {
+    let manifest = &registration.manifest;
+    let mut details = details(json!({
+        "agent": manifest.name,
+        "registration": registration.digest(),
+        "manifest_digest": manifest.digest(),
+        "version": manifest.version,
+        "selectors": registration.selectors,
+        "launch_only": registration.launch_only,
+    }));
+    details.extend(confirmed.map(confirmation).unwrap_or_default());
+    Event { actor: Some(asker(by)), details, ..Event::new(Kind::AgentRegistered, now) }
+}
+
+/// An agent's registration goes, and all its grants with it.
+pub(crate) fn agent_removed<'a>(name: &'a str, by: &'a CallerFacts, now: Timestamp) -> Event<'a> {
+    Event {
+        actor: Some(asker(by)),
+        details: details(json!({ "agent": name })),
+        ..Event::new(Kind::AgentRemoved, now)
+    }
+}
+
+/// Grants that follow from others that were given: what is left of them under a new manifest, or a refusal that stands
+/// above an administrator's.
+pub(crate) fn grants_carried<'a>(agent: &'a str, grants: &'a [Grant], now: Timestamp) -> Event<'a> {
+    let say: Vec<Value> = grants
+        .iter()
+        .map(|grant| json!({ "scope": grant.scope, "lifetime": grant.lifetime, "denied": grant.denied }))
+        .collect();
+    Event {
+        grants: grants.iter().map(|grant| (&*grant.id).into()).collect(),
+        details: details(json!({ "agent": agent, "grants": say })),
+        ..Event::new(Kind::GrantAdded, now)
+    }
+}
+
+/// Grants that end with the registration that they were given under.
+pub(crate) fn grants_replaced<'a>(agent: &'a str, ids: &'a [String], now: Timestamp) -> Event<'a> {
+    Event {
+        grants: ids.iter().map(|id| id.as_str().into()).collect(),
+        details: details(json!({ "agent": agent })),
+        ..Event::new(Kind::GrantRevoked, now)
+    }
+}
+
+/// A person, or the agent itself, took a grant away.
+pub(crate) fn grant_revoked<'a>(grant: &'a Grant, by: &'a CallerFacts, now: Timestamp) -> Event<'a> {
+    Event {
+        actor: Some(asker(by)),
+        scopes: vec![grant.scope.as_str().into()],
+        grants: vec![(&*grant.id).into()],
+        details: details(json!({ "agent": &*grant.agent })),
+        ..Event::new(Kind::GrantRevoked, now)
     }
 }
 

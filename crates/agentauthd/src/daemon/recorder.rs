@@ -45,6 +45,11 @@ impl Recorder {
         self.lock().clone()
     }
 
+    /// Where the log is.
+    pub(crate) fn path(&self) -> &std::path::Path {
+        self.log.path()
+    }
+
     /// The number of the newest record.
     pub(crate) fn newest(&self) -> u64 {
         self.log.head().seq

@@ -1,4 +1,6 @@
-//! The one file that names both the words on the socket and the rules, and converts between them.
+//! The one place that names both the words on the socket and the rules, and converts between them.
+
+mod rights;
 
 use std::time::Duration;
 
@@ -23,6 +25,9 @@ use super::pause::Paused;
 use super::record::Asked;
 use super::server::Refusal;
 use crate::config::addressed;
+pub(crate) use rights::{
+    Wish, agent, agents_known, grants_known, registered, removal_by_login, removed, revoked, wish,
+};
 
 /// The longest purpose, in bytes.
 const MAX_PURPOSE: usize = 1024;

@@ -34,7 +34,7 @@ pub use finding::{Area, Code, Finding, Severity};
 pub use trial::Wishes;
 
 use crate::config::{Config, ConfigFault, Loaded, StoreKind};
-use crate::daemon::{RulesReport, check_rules, provider_config};
+use crate::daemon::{RulesReport, provider_config, survey_rules};
 use crate::environment::Environment;
 use daemon::Reached;
 
@@ -253,7 +253,7 @@ fn look_at_disk(config: &Config, working_directory: Option<&Path>, owner: u32) -
     let directories = [&*paths.config_dir, &*paths.agents_dir, &*paths.policies_dir, &*paths.state_dir];
     let env_files: Vec<_> = working_directory.map(|directory| directory.join(".env")).into_iter().collect();
     findings.extend(configuration::judge_secrets(&configuration::search(&directories, &env_files)));
-    let mut rules = check_rules(config, owner);
+    let mut rules = survey_rules(config, owner);
     // Those of the provider's settings are told under the configuration.
     if let Err(ConfigFaults(faults)) = provider_config(config) {
         rules.faults.retain(|told| !faults.iter().any(|fault| fault.to_string() == *told));

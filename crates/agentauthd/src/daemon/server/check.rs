@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use agentauth_api::ErrorCode;
 use agentauth_core::gate::Operation;
-use agentauth_core::{CheckRequest, Decision, DecisionId, Remedy, Subject, Timestamp, decide};
+use agentauth_core::{
+    CheckRequest, Decision, DecisionId, Effect, Remedy, Snapshot, Subject, Timestamp, decide,
+};
 use axum::body::Body;
 use axum::extract::State;
 use axum::{Extension, Json};
@@ -73,8 +75,9 @@ async fn answer(
         return Ok(decision.audit_unavailable(now));
     }
     // The disk took its time; what was true before it may not be any more.
-    let again = decided(app, caller, request);
-    if again.allow && connection.reprove(caller).is_ok() {
+    let mut snapshot = Snapshot::clone(&app.state.load());
+    spent(&decision).for_each(|id| snapshot.grants.give_back(id));
+    if decided(app, &snapshot, caller, request).allow && connection.reprove(caller).is_ok() {
         return Ok(decision);
     }
     recorded_decision(app, connection, caller, request, asked)
@@ -88,13 +91,20 @@ fn recorded_decision(
     asked: &Asked,
 ) -> Result<Decision, Refusal> {
     let now = app.clock.now();
-    let decision = decided(app, caller, request);
-    if let Err(why) = connection.reprove(caller) {
-        tracing::warn!(pid = connection.pid(), why, "a caller changed between question and answer");
-        let unproven = decision.caller_unproven(now);
-        app.audit.note_down(&record::decision(&unproven, &caller.facts, asked, now));
-        return Err(Refusal::new(ErrorCode::CallerUnproven, why));
-    }
+    let decision = loop {
+        let decision = decided(app, &app.state.load(), caller, request);
+        if let Err(why) = connection.reprove(caller) {
+            tracing::warn!(pid = connection.pid(), why, "a caller changed between question and answer");
+            let unproven = decision.caller_unproven(now);
+            app.audit.note_down(&record::decision(&unproven, &caller.facts, asked, now));
+            return Err(Refusal::new(ErrorCode::CallerUnproven, why));
+        }
+        let uses: Vec<&str> = spent(&decision).collect();
+        // Another check was quicker to take the last use: what is left now is another question.
+        if uses.is_empty() || app.rights.spend(&uses) {
+            break decision;
+        }
+    };
     Ok(match app.audit.append(&record::decision(&decision, &caller.facts, asked, now)) {
         Ok(()) => decision,
         Err(error) => {
@@ -104,13 +114,21 @@ fn recorded_decision(
     })
 }
 
-fn decided(app: &App, caller: &Caller, request: &CheckRequest) -> Decision {
+/// The grants of which this decision takes a use.
+fn spent(decision: &Decision) -> impl Iterator<Item = &str> {
+    decision.effects.iter().filter_map(|effect| match effect {
+        Effect::SpendGrant { id } => Some(id.as_str()),
+        _ => None,
+    })
+}
+
+fn decided(app: &App, snapshot: &Snapshot, caller: &Caller, request: &CheckRequest) -> Decision {
     let now = app.clock.now();
     let subject = match &request.dry_run_as {
         Some(agent) => Subject::DryRun { agent },
         None => Subject::Caller(&caller.facts),
     };
-    decide(&app.state.load(), request, subject, new_id(now), now)
+    decide(snapshot, request, subject, new_id(now), now)
 }
 
 /// A fresh identifier, ordered by time.

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use agentauth_api::{ErrorCode, NONCE_HEADER};
 use agentauth_core::agents::Match;
 use agentauth_core::caller::{CallerFacts, ProcessFacts};
-use agentauth_core::gate::{Asker, GateRefusal, Operation, RefusalKind, may};
+use agentauth_core::gate::{Asker, GateRefusal, Operation, Reach, RefusalKind, may};
 use agentauth_core::recognise::{Grade, Shortfall, recognise};
 use agentauth_core::snapshot::Snapshot;
 use agentauth_ipc::greeting::{NONCE_BYTES, Nonce};
@@ -160,18 +160,44 @@ impl Connection {
         operation: Operation,
     ) -> Result<Caller, Refusal> {
         let caller = self.caller(app, headers).await?;
-        let refusal = match may(operation, self.asker(app, &caller, Grade::None)) {
-            Ok(()) => return Ok(caller),
+        match self.gate(app, &caller, operation) {
+            Ok(()) => Ok(caller),
+            Err(refusal) => Err(refused(app, &caller, &refusal)),
+        }
+    }
+
+    /// Whether a caller may ask for this operation by being who it is. Where not, evidence may help.
+    pub(crate) fn gate(&self, app: &App, caller: &Caller, operation: Operation) -> Result<(), GateRefusal> {
+        match may(operation, self.asker(app, caller, Grade::None)) {
             Err(refusal) if refusal.kind() == RefusalKind::GradeTooLow => {
-                let (grade, shortfalls) = self.grade(app, &caller);
-                match may(operation, self.asker(app, &caller, grade)) {
-                    Ok(()) => return Ok(caller),
-                    Err(refusal) => refusal.because(&shortfalls),
-                }
+                let (grade, shortfalls) = self.grade(app, caller);
+                may(operation, self.asker(app, caller, grade)).map_err(|refusal| refusal.because(&shortfalls))
             }
-            Err(refusal) => refusal,
-        };
-        Err(refused(app, &caller, &refusal))
+            judged => judged,
+        }
+    }
+
+    /// Whose records the caller may see or touch by an operation: `None` for all, else the agents that it is or
+    /// descends from.
+    pub(crate) async fn sees(
+        &self,
+        app: &App,
+        headers: &HeaderMap,
+        operation: fn(Reach) -> Operation,
+    ) -> Result<Option<Vec<String>>, Refusal> {
+        let caller = self.caller(app, headers).await?;
+        if self.asker(app, &caller, Grade::None) != Asker::Agent {
+            self.may(app, headers, operation(Reach::All)).await?;
+            return Ok(None);
+        }
+        self.may(app, headers, operation(Reach::Own)).await?;
+        let snapshot = app.state.load();
+        let processes = std::iter::once(&caller.facts.process).chain(&caller.facts.ancestors);
+        let agents = processes.filter_map(|process| match snapshot.agents.match_process(process, false) {
+            Match::Agent { agent, .. } => Some(agent.name.to_string()),
+            _ => None,
+        });
+        Ok(Some(agents.collect()))
     }
 
     /// How well the caller is shown to be a person's own, and what stands in the way of more.

@@ -1,8 +1,10 @@
 //! The socket's server: accept, bound, serve, drain. One file for each request.
 
+mod agents;
 mod body;
 mod check;
 mod connection;
+mod grants;
 mod health;
 mod hello;
 mod lock;
@@ -156,6 +158,10 @@ fn router(app: Arc<App>) -> Router {
         .route(paths::STATUS, get(status::status))
         .route(paths::LOGIN, post(login::start))
         .route("/v1/login/{id}", get(login::progress))
+        .route(paths::AGENTS, get(agents::list).post(agents::register))
+        .route("/v1/agents/{name}", get(agents::show).delete(agents::remove))
+        .route(paths::GRANTS, get(grants::list))
+        .route("/v1/grants/{id}", delete(grants::revoke))
         .route(paths::LOCK, post(lock::lock).delete(lock::unlock))
         .route(paths::SESSION, delete(session::logout))
         .route(paths::HEALTHZ, get(health::healthz))

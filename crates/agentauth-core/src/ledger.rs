@@ -1,0 +1,166 @@
+//! What the record of the past says about rights: which registrations and grants it gave and has not ended.
+//!
+//! A registration or a grant in the database is a copy for quick reading. It counts only if the record says that it
+//! was given, so that whoever edits the database gives nothing. The record is replayed in its order, once, at the
+//! start.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::agent::Registration;
+use crate::grant::{COUNTED, Grant};
+
+/// One record, as far as it concerns rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry<'a> {
+    /// An agent was registered by the person, in place of what was registered under its name before.
+    Registered {
+        /// The agent's name.
+        agent: &'a str,
+        /// The digest of its registration.
+        registration: &'a str,
+    },
+    /// An agent's registration was removed, and with it all its grants.
+    Removed {
+        /// The agent's name.
+        agent: &'a str,
+    },
+    /// A grant was given.
+    Given(&'a str),
+    /// A grant was taken away.
+    Revoked(&'a str),
+    /// A check was allowed by a grant. Only a grant whose uses are counted is changed by it.
+    Used(&'a str),
+}
+
+/// What stands after all records.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    registrations: HashMap<String, String>,
+    /// The grants given and not taken away, with how often each counted one was used.
+    grants: HashMap<String, u32>,
+    /// Never given again: an id is a hash over one answer to one question.
+    ended: HashSet<String>,
+}
+
+impl Ledger {
+    /// Takes the next record into account.
+    pub fn apply(&mut self, entry: Entry<'_>) {
+        match entry {
+            Entry::Registered { agent, registration } => {
+                self.registrations.insert(agent.to_owned(), registration.to_owned());
+            }
+            Entry::Removed { agent } => {
+                self.registrations.remove(agent);
+            }
+            Entry::Given(id) if !self.ended.contains(id) => {
+                self.grants.entry(id.to_owned()).or_insert(0);
+            }
+            Entry::Revoked(id) => {
+                self.grants.remove(id);
+                self.ended.insert(id.to_owned());
+            }
+            Entry::Used(id) if id.starts_with(COUNTED) => {
+                if let Some(uses) = self.grants.get_mut(id) {
+                    *uses = uses.saturating_add(1);
+                }
+            }
+            Entry::Given(_) | Entry::Used(_) => {}
+        }
+    }
+
+    /// Whether the record says that the person registered exactly this.
+    #[must_use]
+    pub fn stands(&self, registration: &Registration) -> bool {
+        let recorded = self.registrations.get(&registration.manifest.name);
+        recorded.is_some_and(|digest| *digest == registration.digest())
+    }
+
+    /// The grant as the record leaves it: nothing if it was never given or has ended, else with the uses that are left.
+    #[must_use]
+    pub fn admit(&self, grant: Grant) -> Option<Grant> {
+        let used = *self.grants.get(&*grant.id)?;
+        let left = grant.uses.map(|uses| uses.saturating_sub(used));
+        (left != Some(0)).then_some(Grant { left, ..grant })
+    }
+}
+
+impl Ledger {
+    /// Whether every use of the counted grant of this id is in the record, or it was taken away: it is past.
+    #[must_use]
+    pub fn is_past(&self, grant: &Grant) -> bool {
+        self.ended.contains(&*grant.id)
+            || grant.uses.zip(self.grants.get(&*grant.id)).is_some_and(|(uses, used)| *used >= uses)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::AgentFile;
+    use crate::grant::Lifetime;
+
+    fn registration(version: &str) -> Registration {
+        let json = format!(
+            r#"{{"manifest":{{"name":"a","version":"{version}","scopes":[]}},"selectors":{{"executable":"/opt/a"}}}}"#
+        );
+        AgentFile::parse(json.as_bytes()).unwrap().registration()
+    }
+
+    fn grant(scope: &str) -> Grant {
+        Grant::new("a", scope.parse().unwrap(), Lifetime::UntilRevoked)
+    }
+
+    #[test]
+    fn only_what_was_registered_last_stands() {
+        let (one, two) = (registration("1"), registration("2"));
+        let mut ledger = Ledger::default();
+        assert!(!ledger.stands(&one));
+        ledger.apply(Entry::Registered { agent: "a", registration: &one.digest() });
+        assert!(ledger.stands(&one) && !ledger.stands(&two));
+        ledger.apply(Entry::Registered { agent: "a", registration: &two.digest() });
+        assert!(!ledger.stands(&one) && ledger.stands(&two));
+        ledger.apply(Entry::Removed { agent: "a" });
+        assert!(!ledger.stands(&two));
+    }
+
+    #[test]
+    fn a_grant_counts_between_its_record_and_the_record_of_its_end() {
+        let (given, never) = (grant("files.read:/a"), grant("files.read:/b"));
+        let mut ledger = Ledger::default();
+        ledger.apply(Entry::Given(&given.id));
+        assert_eq!(ledger.admit(given.clone()), Some(given.clone()));
+        assert_eq!(ledger.admit(never), None);
+        ledger.apply(Entry::Revoked(&given.id));
+        ledger.apply(Entry::Given(&given.id));
+        assert_eq!(ledger.admit(given), None);
+    }
+
+    #[test]
+    fn an_edited_grant_is_another_one() {
+        let given = grant("files.read:/a").for_uses(1);
+        let mut ledger = Ledger::default();
+        ledger.apply(Entry::Given(&given.id));
+        for (from, to) in [("/a", "/"), ("\"uses\":1", "\"uses\":9"), ("\"agent\":\"a\"", "\"agent\":\"b\"")]
+        {
+            let edited = given.to_json().replace(from, to);
+            assert_ne!(edited, given.to_json());
+            assert_eq!(ledger.admit(Grant::from_json(&edited).unwrap()), None, "{edited}");
+        }
+        assert_eq!(ledger.admit(Grant::from_json(&given.to_json()).unwrap()), Some(given));
+    }
+
+    #[test]
+    fn uses_are_counted_by_the_decisions_that_they_allowed() {
+        let (thrice, always) = (grant("files.read:/a").for_uses(3), grant("files.read:/b"));
+        let mut ledger = Ledger::default();
+        for id in [&thrice.id, &always.id] {
+            ledger.apply(Entry::Given(id));
+        }
+        for left in [Some(2), Some(1), None] {
+            ledger.apply(Entry::Used(&thrice.id));
+            ledger.apply(Entry::Used(&always.id));
+            assert_eq!(ledger.admit(thrice.clone()).and_then(|grant| grant.left), left);
+        }
+        assert_eq!(ledger.admit(always.clone()), Some(always));
+    }
+}

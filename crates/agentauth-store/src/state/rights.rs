@@ -1,0 +1,118 @@
+//! Registrations and grants: copies of what the record gave, for quick reading at the start. A row gives nothing by
+//! itself.
+
+use rusqlite::{TransactionBehavior, params};
+
+use super::{StateDb, StateError};
+use crate::ProfileName;
+
+/// Rows to write and to take out, at once or not at all. What is taken out goes first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RightsChange {
+    /// Registrations to take out, by the agent's name.
+    pub agents_out: Vec<String>,
+    /// Registrations to write: the agent's name, and the registration as JSON.
+    pub agents_in: Vec<(String, String)>,
+    /// Grants to take out, by id.
+    pub grants_out: Vec<String>,
+    /// Grants to write: the id, and what the grant says as JSON.
+    pub grants_in: Vec<(String, String)>,
+}
+
+impl StateDb {
+    /// Carries out `change` for `profile`; on disk when it returns.
+    ///
+    /// # Errors
+    /// [`StateError`]; nothing has changed then.
+    pub fn change_rights(&self, profile: &ProfileName, change: &RightsChange) -> Result<(), StateError> {
+        let profile = profile.as_str();
+        let work = || -> rusqlite::Result<()> {
+            let mut connection = self.connection();
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            for (rows, statement) in [
+                (&change.agents_out, "DELETE FROM agents WHERE profile = ?1 AND name = ?2"),
+                (&change.grants_out, "DELETE FROM grants WHERE profile = ?1 AND id = ?2"),
+            ] {
+                let mut statement = transaction.prepare_cached(statement)?;
+                for row in rows {
+                    statement.execute(params![profile, row])?;
+                }
+            }
+            for (rows, statement) in [
+                (
+                    &change.agents_in,
+                    "INSERT OR REPLACE INTO agents (profile, name, registration) VALUES (?1, ?2, ?3)",
+                ),
+                (&change.grants_in, "INSERT OR REPLACE INTO grants (profile, id, says) VALUES (?1, ?2, ?3)"),
+            ] {
+                let mut statement = transaction.prepare_cached(statement)?;
+                for (key, text) in rows {
+                    statement.execute(params![profile, key, text])?;
+                }
+            }
+            transaction.commit()
+        };
+        work().map_err(|cause| self.fault("write registrations and grants", cause))
+    }
+
+    /// The registrations of `profile`, each as JSON, by the agent's name.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn registrations(&self, profile: &ProfileName) -> Result<Vec<(String, String)>, StateError> {
+        self.rows(profile, "SELECT name, registration FROM agents WHERE profile = ?1 ORDER BY name")
+    }
+
+    /// The grants of `profile`, each as JSON, by id.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn grants(&self, profile: &ProfileName) -> Result<Vec<(String, String)>, StateError> {
+        self.rows(profile, "SELECT id, says FROM grants WHERE profile = ?1 ORDER BY id")
+    }
+
+    fn rows(&self, profile: &ProfileName, query: &str) -> Result<Vec<(String, String)>, StateError> {
+        let read = || -> rusqlite::Result<Vec<(String, String)>> {
+            let connection = self.connection();
+            let mut statement = connection.prepare(query)?;
+            let rows = statement.query_map([profile.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect()
+        };
+        read().map_err(|cause| self.fault("read registrations and grants", cause))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(key: &str, text: &str) -> (String, String) {
+        (key.to_owned(), text.to_owned())
+    }
+
+    #[test]
+    fn rights_survive_and_belong_to_one_profile() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.db");
+        let (dev, prod): (ProfileName, ProfileName) = ("dev".parse().unwrap(), "prod".parse().unwrap());
+        let db = StateDb::open(&path).unwrap();
+        let first = RightsChange {
+            agents_in: vec![pair("b", "B"), pair("a", "A")],
+            grants_in: vec![pair("g2", "2"), pair("g1", "1")],
+            ..RightsChange::default()
+        };
+        db.change_rights(&dev, &first).unwrap();
+        let second = RightsChange {
+            agents_out: vec!["b".to_owned(), "none".to_owned()],
+            agents_in: vec![pair("a", "A2")],
+            grants_out: vec!["g1".to_owned(), "g3".to_owned()],
+            grants_in: vec![pair("g3", "3")],
+        };
+        db.change_rights(&dev, &second).unwrap();
+        drop(db);
+        let db = StateDb::open(&path).unwrap();
+        assert_eq!(db.registrations(&dev).unwrap(), [pair("a", "A2")]);
+        assert_eq!(db.grants(&dev).unwrap(), [pair("g2", "2"), pair("g3", "3")]);
+        assert_eq!((db.registrations(&prod).unwrap(), db.grants(&prod).unwrap()), (vec![], vec![]));
+    }
+}

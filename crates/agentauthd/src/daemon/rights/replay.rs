@@ -1,0 +1,133 @@
+//! The start: which rows of the state database the record bears out.
+
+use std::path::Path;
+
+use agentauth_audit::{Event, Kind, Standing, Verdict, VerifyError, replay};
+use agentauth_core::agent::Registration;
+use agentauth_core::grant::{COUNTED, Grant};
+use agentauth_core::ledger::{Entry, Ledger};
+use agentauth_core::text::display_safe_within;
+use agentauth_store::{ProfileName, StateDb, StateError};
+use memchr::memmem;
+
+use crate::daemon::chain::Chain;
+
+/// What a person has registered and granted.
+#[derive(Default)]
+pub(crate) struct Standings {
+    pub(crate) registrations: Vec<Registration>,
+    pub(crate) grants: Vec<Grant>,
+    /// The ids of rows that have had their day.
+    pub(crate) past: Vec<String>,
+    /// Rows that do not count, and why. Safe to show.
+    pub(crate) problems: Vec<String>,
+}
+
+/// Reads what the database holds for `profile` and the record of `audit` bears out. Blocking; takes as long as reading
+/// the record does.
+///
+/// # Errors
+/// [`StateError`]. A row that does not count, or a record that cannot be read, is no error: it gives nothing.
+pub(crate) fn standings(db: &StateDb, profile: &ProfileName, audit: &Path) -> Result<Standings, StateError> {
+    let (registrations, grants) = (db.registrations(profile)?, db.grants(profile)?);
+    let mut found = Standings::default();
+    if registrations.is_empty() && grants.is_empty() {
+        return Ok(found);
+    }
+    let ledger = match ledger(audit) {
+        Ok((ledger, None)) => ledger,
+        Ok((ledger, Some(flaw))) => {
+            found
+                .problems
+                .push(format!("what was registered and granted after this does not count: {}", Chain(&flaw)));
+            ledger
+        }
+        Err(error) => {
+            found.problems.push(format!("nothing that was registered or granted counts: {}", Chain(&error)));
+            return Ok(found);
+        }
+    };
+    for (name, json) in registrations {
+        match Registration::parse(json.as_bytes()) {
+            Ok(registration) if ledger.stands(&registration) => found.registrations.push(registration),
+            Ok(_) => found.problems.push(format!(
+                "the registration of `{}` does not count: the record does not say that it was made so; register the \
+                 agent again with `agentauthd agent register`",
+                display_safe_within(&name, 64)
+            )),
+            Err(fault) => found.problems.push(format!(
+                "the registration of `{}` does not count: {fault}; register the agent again with \
+                 `agentauthd agent register`",
+                display_safe_within(&name, 64)
+            )),
+        }
+    }
+    let mut edited = 0;
+    for (id, json) in grants {
+        match Grant::from_json(&json).ok() {
+            Some(grant) if ledger.is_past(&grant) => found.past.push(id),
+            grant => match grant.and_then(|grant| ledger.admit(grant)) {
+                Some(grant) => found.grants.push(grant),
+                None => edited += 1,
+            },
+        }
+    }
+    if edited > 0 {
+        found.problems.push(format!(
+            "{edited} grants in the state database do not count: the record does not say that they were given so"
+        ));
+    }
+    Ok(found)
+}
+
+fn ledger(audit: &Path) -> Result<(Ledger, Option<VerifyError>), VerifyError> {
+    let mut ledger = Ledger::default();
+    let rights: Vec<_> = [
+        Kind::AgentRegistered,
+        Kind::AgentRemoved,
+        Kind::ConsentAnswered,
+        Kind::GrantAdded,
+        Kind::GrantRevoked,
+    ]
+    .iter()
+    .map(|kind| format!("\"event\":\"{}\"", kind.as_str()))
+    .collect();
+    let rights: Vec<_> = rights.iter().map(|kind| memmem::Finder::new(kind.as_bytes())).collect();
+    let counted = format!("\"{COUNTED}");
+    let counted = memmem::Finder::new(counted.as_bytes());
+    // The kind stands behind the frame and the time; what a caller said stands behind it.
+    let wanted = |line: &[u8]| {
+        let head = line.get(..256).unwrap_or(line);
+        rights.iter().any(|kind| kind.find(head).is_some()) || counted.find(line).is_some()
+    };
+    let flaw = replay(audit, wanted, |event, standing| apply(&mut ledger, event, standing))?;
+    Ok((ledger, flaw))
+}
+
+/// What one record means. Behind a flaw only what takes away is believed.
+fn apply(ledger: &mut Ledger, event: &Event<'_>, standing: Standing) {
+    let text = |name: &str| event.details.get(name).and_then(serde_json::Value::as_str);
+    let ids = || event.grants.iter().map(agentauth_audit::Text::as_str);
+    let proven = standing == Standing::Proven;
+    match event.kind {
+        Kind::AgentRegistered if proven => {
+            if let (Some(agent), Some(registration)) = (text("agent"), text("registration")) {
+                ledger.apply(Entry::Registered { agent, registration });
+            }
+        }
+        Kind::AgentRemoved => {
+            if let Some(agent) = text("agent") {
+                ledger.apply(Entry::Removed { agent });
+            }
+            ids().for_each(|id| ledger.apply(Entry::Revoked(id)));
+        }
+        Kind::ConsentAnswered | Kind::GrantAdded if proven => {
+            ids().for_each(|id| ledger.apply(Entry::Given(id)));
+        }
+        Kind::GrantRevoked => ids().for_each(|id| ledger.apply(Entry::Revoked(id))),
+        Kind::Decision if event.decision == Some(Verdict::Allow) && !event.dry_run => {
+            ids().for_each(|id| ledger.apply(Entry::Used(id)));
+        }
+        _ => {}
+    }
+}

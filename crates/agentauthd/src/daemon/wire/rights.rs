@@ -1,0 +1,172 @@
+//! Registrations and grants, on the socket and in the rules.
+
+use agentauth_api as api;
+use agentauth_core::agent::{Agent, Registration};
+use agentauth_core::grant::{Grant, Lifetime};
+use agentauth_core::manifest::Manifest;
+use agentauth_core::snapshot::Snapshot;
+use agentauth_core::{Timestamp, display_safe};
+
+use crate::daemon::logins::Started;
+use crate::daemon::rights::{Removed, Revoked};
+use crate::daemon::server::Refusal;
+
+/// What somebody wishes to be registered.
+pub(crate) struct Wish {
+    pub(crate) manifest: Option<Manifest>,
+    pub(crate) update: Option<String>,
+    pub(crate) executable: Option<String>,
+    pub(crate) script: Option<String>,
+    pub(crate) cgroup: Option<String>,
+    pub(crate) launch_only: Option<bool>,
+}
+
+/// The wish in a request.
+///
+/// # Errors
+/// A problem: a manifest that is none, or too little to register anything.
+pub(crate) fn wish(request: api::RegisterRequest) -> Result<Wish, Refusal> {
+    let api::RegisterRequest { manifest, update, executable, script, cgroup, launch_only } = request;
+    let invalid = |detail: String| Refusal::new(api::ErrorCode::RequestInvalid, detail);
+    let manifest = manifest
+        .map(|manifest| Manifest::parse(manifest.to_string().as_bytes()))
+        .transpose()
+        .map_err(|fault| invalid(fault.to_string()))?;
+    if update.is_none() && (manifest.is_none() || executable.is_none()) {
+        return Err(invalid(
+            "give `manifest` and `executable`, or `update` with the agent's name".to_owned(),
+        ));
+    }
+    if let (Some(name), Some(manifest)) = (&update, &manifest)
+        && *name != manifest.name
+    {
+        let detail = format!(
+            "the manifest is that of `{}`, and `update` names `{}`: an agent keeps its name",
+            manifest.name,
+            display_safe(name)
+        );
+        return Err(invalid(detail));
+    }
+    Ok(Wish { manifest, update, executable, script, cgroup, launch_only })
+}
+
+/// What a registration comes to.
+pub(crate) fn registered(
+    snapshot: &Snapshot,
+    registration: &Registration,
+    before: Option<&Agent>,
+    notes: Vec<String>,
+    in_force: bool,
+    login: Option<Started>,
+) -> api::RegisterResponse {
+    let widened = before.map_or_else(Vec::new, |before| {
+        let widened = before.manifest.widened_by(&registration.manifest);
+        widened.into_iter().map(|entry| entry.scope.to_string()).collect()
+    });
+    api::RegisterResponse {
+        agent: agent(snapshot, &registration.agent()),
+        replaces: before.map(|before| agent(snapshot, before)),
+        widened,
+        notes,
+        registered: in_force,
+        login: login.map(super::login_started),
+    }
+}
+
+/// The registered agents, all or those named.
+pub(crate) fn agents_known(snapshot: &Snapshot, only: Option<&[String]>) -> api::AgentList {
+    let counts = |name: &str| only.is_none_or(|names| names.iter().any(|known| known == name));
+    let mut agents: Vec<_> = snapshot
+        .agents
+        .iter()
+        .filter(|known| counts(&known.name))
+        .map(|known| agent(snapshot, known))
+        .collect();
+    agents.sort_by(|one, two| one.name.cmp(&two.name));
+    api::AgentList { agents }
+}
+
+/// One agent.
+pub(crate) fn agent(snapshot: &Snapshot, agent: &Agent) -> api::AgentView {
+    let catalogue = &snapshot.catalogue;
+    let scopes = agent.manifest.scopes.iter().map(|entry| api::ScopeView {
+        scope: entry.scope.to_string(),
+        purpose: entry.purpose.clone(),
+        required: entry.required,
+        says: catalogue.entry(&entry.scope).map(|known| known.says.clone()),
+        risk: catalogue.risk(&entry.scope).as_str().to_owned(),
+    });
+    api::AgentView {
+        name: agent.name.to_string(),
+        version: agent.manifest.version.clone(),
+        publisher: agent.manifest.publisher.clone(),
+        source: agent.source.as_str().to_owned(),
+        manifest_digest: agent.manifest_digest.clone(),
+        registration: agent.registration().digest(),
+        executable: agent.selectors.executable.clone(),
+        sha256: agent.selectors.sha256.clone(),
+        script: agent.selectors.script.clone(),
+        script_sha256: agent.selectors.script_sha256.clone(),
+        cgroup: agent.selectors.cgroup.clone(),
+        launch_only: agent.launch_only,
+        forbidden: snapshot.quarantined_agents.contains(&*agent.name),
+        scopes: scopes.collect(),
+        grants: snapshot.grants.of_agent(&agent.name).count(),
+    }
+}
+
+/// The grants, all or those of the agents named.
+pub(crate) fn grants_known(snapshot: &Snapshot, only: Option<&[String]>, now: Timestamp) -> api::GrantList {
+    let mut grants: Vec<_> = match only {
+        None => snapshot.grants.iter().map(|known| grant(snapshot, known, now)).collect(),
+        Some(names) => names
+            .iter()
+            .flat_map(|name| snapshot.grants.of_agent(name))
+            .map(|known| grant(snapshot, known, now))
+            .collect(),
+    };
+    grants.sort_by(|one, two| (&one.agent, &one.scope, &one.id).cmp(&(&two.agent, &two.scope, &two.id)));
+    api::GrantList { grants }
+}
+
+/// One grant.
+pub(crate) fn grant(snapshot: &Snapshot, grant: &Grant, now: Timestamp) -> api::GrantView {
+    let (lifetime, until) = match grant.lifetime {
+        Lifetime::UntilRevoked => ("until_revoked", None),
+        Lifetime::Until(end) => ("until", Some(end)),
+        Lifetime::Session => ("session", None),
+    };
+    let session = snapshot.session.usable_at(now).ok();
+    let holds = session.is_some_and(|session| {
+        let user = grant.binding.user.as_deref();
+        user.is_none_or(|user| user == session.user.subject) && grant.holds(now, session.logged_in_at)
+    });
+    api::GrantView {
+        id: grant.id.to_string(),
+        agent: grant.agent.to_string(),
+        scope: grant.scope.to_string(),
+        denied: grant.denied,
+        lifetime: lifetime.to_owned(),
+        until,
+        uses: grant.uses,
+        left: grant.left,
+        action: grant.binding.action.as_deref().map(str::to_owned),
+        holds,
+    }
+}
+
+/// Whether a removal is to be confirmed by a login.
+pub(crate) fn removal_by_login(request: &api::RemoveRequest) -> bool {
+    request.reauth
+}
+
+/// What removing an agent did, or which login has to confirm it.
+pub(crate) fn removed(done: Option<Removed>, login: Option<Started>) -> api::RemoveResponse {
+    let Removed { grants, failures } = done.unwrap_or_default();
+    api::RemoveResponse { grants, failures, login: login.map(super::login_started) }
+}
+
+/// What revoking a grant did.
+pub(crate) fn revoked(snapshot: &Snapshot, done: Revoked, now: Timestamp) -> api::RevokeResponse {
+    api::RevokeResponse { grant: grant(snapshot, &done.grant, now), failures: done.failures }
+}

@@ -1,0 +1,272 @@
+//! Registrations, end to end: confirmed by the owner's fresh login, kept by the record, ended at once.
+
+use std::path::{Path, PathBuf};
+
+use e2e::cli::Outcome;
+use e2e::{ALICE, AgentSpec, BOB, LoginRun, Person, Provider, Store, World, WorldOptions, agents, binaries};
+use serde_json::{Value, json};
+
+const READ: &str = "files.read:/projects";
+
+/// A world whose one program is no agent yet, with somebody logged in.
+fn unregistered(store: Store) -> World {
+    let options = WorldOptions { store, agents: Vec::new(), ..WorldOptions::default() };
+    let world = World::with(&Provider::start(), options);
+    world.login(ALICE);
+    world
+}
+
+/// A manifest in a file of the person's.
+fn manifest(world: &World, version: &str, scopes: &[&str]) -> PathBuf {
+    let scopes: Vec<Value> =
+        scopes.iter().map(|scope| json!({"scope": scope, "purpose": "do what the test asks for"})).collect();
+    let path = world.home().join(format!("manifest-{version}.json"));
+    let text = json!({"name": "probe-agent", "version": version, "scopes": scopes}).to_string();
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+/// Asks for something that has to be confirmed, and signs this person in for it.
+#[track_caller]
+fn confirmed_by(world: &World, person: Person, arguments: &[&str]) -> Outcome {
+    let run = LoginRun::begin(world.command(&[arguments, &["--no-browser"]].concat()));
+    world.provider.sign_in(&run.url, person.email, person.password);
+    run.finish()
+}
+
+#[track_caller]
+fn register(world: &World, manifest: &Path, exe: &Path) {
+    let arguments = ["agent", "register", manifest.to_str().unwrap(), "--exe", exe.to_str().unwrap()];
+    let outcome = confirmed_by(world, ALICE, &arguments);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}\n{}", world.log_tail());
+}
+
+fn reason(world: &World) -> String {
+    world.check(READ)["reason"].as_str().unwrap().to_owned()
+}
+
+fn records(world: &World, kind: &str) -> Vec<Value> {
+    world.audit().into_iter().filter(|record| record["event"] == kind).collect()
+}
+
+#[test]
+fn a_program_is_an_agent_once_the_owner_has_signed_in_for_it_and_until_it_is_removed() {
+    let mut world = unregistered(Store::File);
+    assert_eq!(reason(&world), "agent_unknown");
+    let manifest = manifest(&world, "1.0.0", &[READ]);
+    let exe = binaries::program("probe-agent");
+    let arguments = ["agent", "register", manifest.to_str().unwrap(), "--exe", exe.to_str().unwrap()];
+
+    // Somebody else's sign-in is not the owner's.
+    let refused = confirmed_by(&world, BOB, &arguments);
+    assert!(refused.code == Some(1) && refused.stderr.contains("nothing was registered"), "{refused:?}");
+    assert_eq!(reason(&world), "agent_unknown");
+
+    let outcome = confirmed_by(&world, ALICE, &arguments);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    for part in [READ, &exe.display().to_string(), &agents::sha256(&exe), "do what the test asks for"] {
+        assert!(outcome.stderr.contains(part), "{part} is missing in {outcome:?}");
+    }
+    assert_eq!(reason(&world), "consent_required");
+    let record = &records(&world, "agent.registered")[0];
+    assert_eq!(record["details"]["request"]["operation"], "agent.register", "{record}");
+    assert_eq!(record["details"]["confirmed_by"], "reauth");
+    assert_eq!(record["details"]["selectors"]["sha256"], json!(agents::sha256(&exe)));
+
+    // The same once more changes nothing and asks nobody.
+    let again = world.cli(&arguments);
+    assert_eq!((again.code, records(&world, "agent.registered").len()), (Some(0), 1), "{again:?}");
+    let listed = world.cli(&["agent", "list", "--json"]).json();
+    assert_eq!(listed["agents"][0]["name"], "probe-agent");
+    assert_eq!(world.cli(&["agent", "show", "probe-agent", "--json"]).json(), listed["agents"][0]);
+    assert_eq!(world.cli(&["agent", "show", "nobody"]).code, Some(1));
+
+    world.restart_daemon();
+    world.wait_for_phase(agentauth_api::SessionPhase::Active);
+    assert_eq!(reason(&world), "consent_required");
+
+    let refused = world.cli(&["agent", "remove", "probe-agent"]);
+    assert!(refused.code == Some(1) && refused.stderr.contains("not shown to be the person"), "{refused:?}");
+    let removed = confirmed_by(&world, ALICE, &["agent", "remove", "probe-agent", "--reauth"]);
+    assert_eq!(removed.code, Some(0), "{removed:?}");
+    assert_eq!(reason(&world), "agent_unknown");
+    world.restart_daemon();
+    world.wait_for_phase(agentauth_api::SessionPhase::Active);
+    assert_eq!(reason(&world), "agent_unknown");
+}
+
+#[test]
+fn a_row_that_the_record_does_not_bear_out_registers_nobody() {
+    let mut world = unregistered(Store::File);
+    register(&world, &manifest(&world, "1.0.0", &[READ]), &binaries::program("probe-agent"));
+    world.stop_daemon();
+    let database = rusqlite::Connection::open(world.state_dir().join("state.db")).unwrap();
+    let edit = |from: &str, to: &str| {
+        let changed = database
+            .execute("UPDATE agents SET registration = replace(registration, ?1, ?2)", [from, to])
+            .unwrap();
+        assert_eq!(changed, 1);
+    };
+    edit(READ, "files.read:/");
+    world.start_daemon();
+    world.wait_for_phase(agentauth_api::SessionPhase::Active);
+    assert_eq!(reason(&world), "agent_unknown");
+    let problems = world.status().problems;
+    assert!(problems.iter().any(|problem| problem.contains("probe-agent")), "{problems:?}");
+
+    world.stop_daemon();
+    edit("files.read:/", READ);
+    world.start_daemon();
+    world.wait_for_phase(agentauth_api::SessionPhase::Active);
+    assert_eq!(reason(&world), "consent_required");
+
+    // A row of somebody's own making, and one that was removed and put back.
+    world.stop_daemon();
+    database
+        .execute(
+            "UPDATE agents SET name = 'other', registration = replace(registration, 'probe-agent', 'other')",
+            [],
+        )
+        .unwrap();
+    world.start_daemon();
+    assert!(world.cli(&["agent", "list", "--json"]).json()["agents"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn a_new_version_is_confirmed_for_what_it_widens_and_a_changed_program_for_its_digest() {
+    let world = unregistered(Store::Memory);
+    // A copy of its own, so that it can change.
+    let exe = world.home().canonicalize().unwrap().join("copied-agent");
+    std::fs::copy(binaries::program("probe-agent"), &exe).unwrap();
+    let ask = || -> Value {
+        let mut command = binaries::command(&exe);
+        command.arg("--socket").arg(world.socket()).arg(READ);
+        world.lines_of(command).remove(0)
+    };
+    register(&world, &manifest(&world, "1.0.0", &[READ]), &exe);
+    assert_eq!(ask()["reason"], "consent_required");
+
+    let wider = manifest(&world, "2.0.0", &[READ, "email.send:domain=example.com"]);
+    let arguments = ["agent", "register", wider.to_str().unwrap(), "--update", "probe-agent"];
+    let outcome = confirmed_by(&world, ALICE, &arguments);
+    assert!(
+        outcome.code == Some(0) && outcome.stderr.contains("new: email.send:domain=example.com"),
+        "{outcome:?}"
+    );
+
+    // Another program at the same path.
+    let before = agents::sha256(&exe);
+    let mut bytes = std::fs::read(&exe).unwrap();
+    bytes.extend_from_slice(b"\0");
+    let replacement = exe.with_extension("new");
+    std::fs::write(&replacement, bytes).unwrap();
+    std::fs::set_permissions(&replacement, std::fs::metadata(&exe).unwrap().permissions()).unwrap();
+    std::fs::rename(&replacement, &exe).unwrap();
+    let refused = ask();
+    assert_eq!(refused["reason"], "agent_changed", "{refused}");
+    let message = refused["message"].as_str().unwrap();
+    let update = "agentauthd agent register --update probe-agent";
+    for part in [&before[..12], &agents::sha256(&exe)[..12], update] {
+        assert!(message.contains(part), "{part} is missing in {message}");
+    }
+    let outcome = confirmed_by(&world, ALICE, &["agent", "register", "--update", "probe-agent"]);
+    assert!(outcome.code == Some(0) && outcome.stderr.contains("in place of"), "{outcome:?}");
+    assert!(outcome.stderr.contains(&before), "{outcome:?}");
+    assert_eq!(ask()["reason"], "consent_required");
+}
+
+#[test]
+fn what_cannot_be_registered_is_refused_with_every_reason_and_nothing_is_stored() {
+    let world = unregistered(Store::Memory);
+    let good = manifest(&world, "1.0.0", &[READ]);
+    let bad = world.home().join("bad.json");
+    std::fs::write(
+        &bad,
+        r#"{"name":"a b","version":"1","scopes":[{"scope":"files.read:/../x"},{"scope":"*","purpose":"p"}]}"#,
+    )
+    .unwrap();
+    let exe = binaries::program("probe-agent");
+    let refused = world.cli(&["agent", "register", bad.to_str().unwrap(), "--exe", exe.to_str().unwrap()]);
+    assert_eq!(refused.code, Some(1));
+    for place in ["/name", "/scopes/0/scope", "/scopes/0/purpose", "/scopes/1/scope"] {
+        assert!(refused.stderr.contains(place), "{place} is missing in {refused:?}");
+    }
+    for exe in ["/nonexistent/program", "/", "/dev/null"] {
+        let refused = world.cli(&["agent", "register", good.to_str().unwrap(), "--exe", exe]);
+        assert!(refused.code == Some(1) && refused.stderr.contains(exe), "{refused:?}");
+    }
+    let python = binaries::python();
+    if let Some(python) = python {
+        let python = python.to_str().unwrap();
+        let refused = world.cli(&["agent", "register", good.to_str().unwrap(), "--exe", python]);
+        assert!(refused.code == Some(1) && refused.stderr.contains("is an interpreter"), "{refused:?}");
+    }
+    let refused = world.cli(&["agent", "register", "--update", "probe-agent"]);
+    assert!(refused.code == Some(1) && refused.stderr.contains("no registered agent"), "{refused:?}");
+    assert!(records(&world, "agent.registered").is_empty());
+    assert!(world.cli(&["agent", "list", "--json"]).json()["agents"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn an_agent_registers_nothing_and_sees_itself_only() {
+    let other = AgentSpec {
+        name: "other".to_owned(),
+        executable: "/opt/other".into(),
+        pinned: false,
+        ..AgentSpec::probe()
+    };
+    let options = WorldOptions { agents: vec![AgentSpec::probe(), other], ..WorldOptions::default() };
+    let world = World::with(&Provider::start(), options);
+    world.login(ALICE);
+    let ask = |method: &str, path: &str, body: &str| {
+        let request = ["--request", method, path, body];
+        world.probe(if body.is_empty() { &request[..3] } else { &request }).remove(0)
+    };
+    let body = json!({"manifest": {"name": "mine", "version": "1", "scopes": []}, "executable": "/bin/true"});
+    for (method, path, body) in [
+        ("POST", "/v1/agents", body.to_string()),
+        ("DELETE", "/v1/agents/other", "{}".to_owned()),
+        ("DELETE", "/v1/agents/probe-agent", r#"{"reauth":true}"#.to_owned()),
+    ] {
+        let answer = ask(method, path, &body);
+        assert_eq!((&answer["http_status"], &answer["code"]), (&json!(403), &json!("forbidden")), "{answer}");
+    }
+    let agents = ask("GET", "/v1/agents", "");
+    assert_eq!(agents["agents"].as_array().unwrap().len(), 1, "{agents}");
+    assert_eq!(agents["agents"][0]["name"], "probe-agent");
+    assert_eq!(ask("GET", "/v1/agents/other", "")["code"], "not_found");
+    let grants = ask("GET", "/v1/grants", "");
+    assert!(
+        grants["grants"].as_array().unwrap().iter().all(|grant| grant["agent"] == "probe-agent"),
+        "{grants}"
+    );
+    let all = world.cli(&["grants", "--json"]).json();
+    let foreign = all["grants"].as_array().unwrap().iter().find(|grant| grant["agent"] == "other").unwrap();
+    let path = format!("/v1/grants/{}", foreign["id"].as_str().unwrap());
+    assert_eq!(ask("DELETE", &path, "")["code"], "not_found");
+
+    // What is its own it may give back.
+    assert_eq!(world.check(READ)["decision"], "allow");
+    let own = grants["grants"].as_array().unwrap().iter().find(|grant| grant["scope"] == READ).unwrap();
+    let answer = ask("DELETE", &format!("/v1/grants/{}", own["id"].as_str().unwrap()), "");
+    assert_eq!(answer["grant"]["scope"], READ, "{answer}");
+    assert_ne!(world.check(READ)["decision"], "allow");
+}
+
+#[test]
+fn a_revoked_grant_is_gone_with_the_next_check_and_stays_so() {
+    let mut world = World::durable();
+    world.login(ALICE);
+    assert_eq!(world.check(READ)["decision"], "allow");
+    let grants = world.cli(&["grants", "--agent", "probe-agent", "--json"]).json();
+    let grant = grants["grants"].as_array().unwrap().iter().find(|grant| grant["scope"] == READ).unwrap();
+    let revoked = world.cli(&["grant", "revoke", grant["id"].as_str().unwrap()]);
+    assert!(revoked.code == Some(0) && revoked.stdout.contains(READ), "{revoked:?}");
+    let refused = reason(&world);
+    assert_ne!(refused, "granted");
+    assert_eq!(world.cli(&["grant", "revoke", grant["id"].as_str().unwrap()]).code, Some(1));
+    world.restart_daemon();
+    world.wait_for_phase(agentauth_api::SessionPhase::Active);
+    assert_ne!(reason(&world), "granted");
+    assert_eq!(records(&world, "grant.revoked").len(), 1);
+}
