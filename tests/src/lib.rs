@@ -17,6 +17,7 @@ pub mod peers;
 pub mod process;
 pub mod provider;
 pub mod raw;
+pub mod rights;
 pub mod wait;
 pub mod world;
 

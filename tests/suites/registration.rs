@@ -2,8 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use agentauth_core::agent::AgentFile;
+use agentauth_core::grant::{Binding, Grant, Lifetime};
 use e2e::cli::Outcome;
-use e2e::{ALICE, AgentSpec, BOB, LoginRun, Person, Provider, Store, World, WorldOptions, agents, binaries};
+use e2e::{
+    ALICE, AgentSpec, BOB, LoginRun, Person, Provider, Store, World, WorldOptions, agents, binaries, rights,
+};
 use serde_json::{Value, json};
 
 const READ: &str = "files.read:/projects";
@@ -269,4 +273,73 @@ fn a_revoked_grant_is_gone_with_the_next_check_and_stays_so() {
     world.wait_for_phase(agentauth_api::SessionPhase::Active);
     assert_ne!(reason(&world), "granted");
     assert_eq!(records(&world, "grant.revoked").len(), 1);
+}
+
+/// A world whose agent was registered earlier, with this grant, and where somebody is logged in.
+fn with_grant(grant: &Grant) -> World {
+    let options = WorldOptions { store: Store::File, agents: Vec::new(), ..WorldOptions::default() };
+    let mut world = World::without_daemon(&Provider::start(), options);
+    let file = AgentFile::parse(AgentSpec::probe().file().to_string().as_bytes()).unwrap();
+    rights::put(&world.state_dir(), "default", &[file.registration()], std::slice::from_ref(grant));
+    world.start_daemon();
+    world.login(ALICE);
+    world
+}
+
+fn counted(uses: u32) -> Grant {
+    let binding = Binding { consent: Some("question-1".into()), ..Binding::default() };
+    Grant::new("probe-agent", READ.parse().unwrap(), Lifetime::UntilRevoked).for_uses(uses).bound(binding)
+}
+
+#[test]
+fn a_grant_for_one_use_is_used_once_by_64_that_ask_at_once() {
+    let mut world = with_grant(&counted(1));
+    let allowed = |world: &World| {
+        std::thread::scope(|scope| {
+            let asking: Vec<_> = (0..64).map(|_| scope.spawn(|| world.check(READ))).collect();
+            let answers = asking.into_iter().map(|asking| asking.join().unwrap());
+            answers.filter(|answer| answer["decision"] == "allow").count()
+        })
+    };
+    assert_eq!(allowed(&world), 1);
+    let listed = world.cli(&["grants", "--json"]).json();
+    assert_eq!((&listed["grants"][0]["left"], &listed["grants"][0]["holds"]), (&json!(0), &json!(false)));
+    // The record of the decision is the record of the use.
+    world.kill_daemon();
+    world.start_daemon();
+    world.wait_for_phase(agentauth_api::SessionPhase::Active);
+    assert_eq!(allowed(&world), 0);
+    assert_eq!(reason(&world), "consent_required");
+    assert_eq!(world.status().problems, Vec::<String>::new());
+}
+
+#[test]
+fn uses_are_counted_across_a_kill_and_an_edited_count_counts_nothing() {
+    let grant = counted(3);
+    let mut world = with_grant(&grant);
+    for _ in 0..3 {
+        assert_eq!(world.check(READ)["decision"], "allow");
+        world.kill_daemon();
+        world.start_daemon();
+        world.wait_for_phase(agentauth_api::SessionPhase::Active);
+    }
+    assert_ne!(world.check(READ)["decision"], "allow");
+
+    world.stop_daemon();
+    let database = rusqlite::Connection::open(world.state_dir().join("state.db")).unwrap();
+    let more = grant.to_json().replace("\"uses\":3", "\"uses\":9");
+    database
+        .execute(
+            "INSERT OR REPLACE INTO grants (profile, id, says) VALUES ('default', ?1, ?2)",
+            [&*grant.id, &more],
+        )
+        .unwrap();
+    world.start_daemon();
+    world.wait_for_phase(agentauth_api::SessionPhase::Active);
+    assert_ne!(world.check(READ)["decision"], "allow");
+    let problems = world.status().problems;
+    assert!(
+        problems.iter().any(|problem| problem.contains("1 grants in the state database")),
+        "{problems:?}"
+    );
 }
