@@ -184,6 +184,10 @@ fn draw() -> impl Strategy<Value = Draw> {
     )
 }
 
+/// Ways to write paths near `/projects/alpha`, most of them into or out of it.
+const SPELLINGS: &str = "/(\\./)?(projects|projects|Projects|projects%2falpha|projects2)(/|/|/\\./|//)\
+    (alpha|alpha|Alpha|alph\u{430}|%61lpha|alpha2|alpha |alpha%00|\\.\\.)((/|//|\\\\)(etc|\\.|\\.\\.|%2e%2e|\\.\\.%2f\\.\\.|alpha|\\*| |)){0,3}";
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 600, ..ProptestConfig::default() })]
 
@@ -286,6 +290,21 @@ proptest! {
         }
         let asks = matches!(decision.reason, Reason::ConsentRequired | Reason::GrantExpired);
         prop_assert_eq!(asks, !asked.is_empty());
+    }
+
+    /// Whatever spelling of a path is asked for: what is allowed lies, segment by segment, below what was granted.
+    #[test]
+    fn no_spelling_of_a_path_leads_out_of_a_grant(path in SPELLINGS) {
+        let Ok(asked) = format!("files.read:{path}").parse::<Scope>() else { return Ok(()) };
+        let mut snapshot = SNAPSHOT.clone();
+        snapshot.grants = agentauth_core::Grants::new();
+        let granted = "files.read:/projects/alpha".parse().unwrap();
+        snapshot.grants.insert(Grant::new("files-agent", granted, Lifetime::UntilRevoked));
+        let request = CheckRequest { scopes: vec![asked], ..CheckRequest::default() };
+        let subject = Subject::Caller(&WORLD.callers["files"]);
+        let decision = decide(&snapshot, &request, subject, DecisionId::new("d"), WORLD.now);
+        let names: Vec<_> = path.split('/').filter(|name| !matches!(*name, "" | ".")).collect();
+        prop_assert_eq!(decision.allow, names.starts_with(&["projects", "alpha"]), "{}: {:?}", path, decision.reason);
     }
 
     /// Locks, quarantines, one scope more, an agent more above the caller: none of them gives a right.
