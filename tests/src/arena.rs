@@ -41,8 +41,7 @@ impl Arena {
     /// The agents: `agent` and `outer` (pinned programs; the latter may only read), `grouped` (pinned, and in
     /// [`control_group`]), `plain` (a program by its path), and `py`, `js`, `sh` (scripts).
     pub fn new() -> Self {
-        let root = rustix::process::geteuid().is_root();
-        let uid = root.then_some(PLAIN_USER).filter(|_| std::env::var_os("E2E_ALONE").is_none());
+        let uid = rustix::process::geteuid().is_root().then_some(PLAIN_USER);
         let directory = tempfile::Builder::new().prefix("arena").tempdir().unwrap();
         let place = |name: &str| directory.path().join(name);
         for name in ["agent", "grouped", "outer", "plain"] {
@@ -142,7 +141,7 @@ impl Arena {
 
     /// The first answer that a program prints.
     pub fn run(&self, command: Command) -> Value {
-        Trick::start(command).next()
+        Trick::start(command).answer()
     }
 
     /// Gives a file to the world's user.
@@ -239,7 +238,7 @@ impl Trick {
 
     /// The next answer; the end of the output counts as that of the connection.
     #[track_caller]
-    pub fn next(&mut self) -> Value {
+    pub fn answer(&mut self) -> Value {
         let Some(line) = self.lines.next() else { return json!({"io_error": "the end of the output"}) };
         let line = line.unwrap();
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
@@ -292,7 +291,7 @@ impl Table {
                 .filter(|answer| is_misattributed(answer))
                 .map(|answer| format!("{attack}: {answer}")),
         );
-        self.add(attack, &answers, |answer| is_misattributed(answer));
+        self.add(attack, &answers, is_misattributed);
     }
 
     /// A program that is an agent, and less proven by what was done to it: the answer must be exactly this one, as

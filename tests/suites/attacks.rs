@@ -25,7 +25,7 @@ fn connections() {
     let (socket, agent) = (arena.socket(), arena.word("agent"));
     let becomes = |arena: &Arena, mode: &str| {
         let mut trick = arena.attacker(&[mode, &socket, PAY, &agent]);
-        let answer = trick.next();
+        let answer = trick.answer();
         trick.wait_until_it_is(&arena.place("agent"));
         answer
     };
@@ -33,7 +33,7 @@ fn connections() {
     table.answered("none: the agent asks", ROUNDS, "allow granted as agent, pinned", || {
         arena.run(arena.agent(&[PAY]))
     });
-    table.refused("a stranger greets and asks", ROUNDS, || arena.attacker(&["ask", &socket, PAY]).next());
+    table.refused("a stranger greets and asks", ROUNDS, || arena.attacker(&["ask", &socket, PAY]).answer());
     table.refused("connect, ask, exec the agent", RACES, || becomes(&arena, "exec-after-write"));
     table.refused("connect, greet, ask, exec the agent", RACES, || becomes(&arena, "exec-after-greeting"));
     table.refused("connect, ask, exec the agent, all before the daemon looks", ROUNDS, || {
@@ -42,16 +42,16 @@ fn connections() {
         let mut trick = arena.attacker(&["exec-after-write", &socket, PAY, &agent]);
         trick.wait_until_it_is(&arena.place("agent"));
         arena.world.daemon().signal(Signal::CONT);
-        trick.next()
+        trick.answer()
     });
     table.refused("connect, greet, exec the agent, which asks", RACES, || {
-        arena.attacker(&["exec-into-asking", &socket, PAY, &agent]).next()
+        arena.attacker(&["exec-into-asking", &socket, PAY, &agent]).answer()
     });
     table.refused("connect, exec the agent, a child greets and asks", ROUNDS, || {
         becomes(&arena, "exec-then-child-asks")
     });
     table.refused("connect, greet, fork: the child execs the agent and asks", RACES, || {
-        arena.attacker(&["child-agent-asks", &socket, PAY, &agent]).next()
+        arena.attacker(&["child-agent-asks", &socket, PAY, &agent]).answer()
     });
     let lent = |mode: &str| {
         let mut command = arena.agent(&["--lend", &arena.word("attacker"), mode, PAY]);
@@ -65,24 +65,24 @@ fn connections() {
     table.refused("the agent's connection is passed to a stranger", ROUNDS, || {
         let listener = arena.word("take.sock");
         let mut taker = arena.attacker(&["take", &listener, PAY]);
-        assert_eq!(taker.next()["listening"], true);
+        assert_eq!(taker.answer()["listening"], true);
         let _agent = Trick::start(arena.agent(&["--pass", &listener]));
-        let answer = taker.next();
+        let answer = taker.answer();
         std::fs::remove_file(listener).unwrap();
         answer
     });
     table.refused("descriptors are sent to the daemon", ROUNDS, || {
-        arena.attacker(&["send-descriptors", &socket, PAY]).next()
+        arena.attacker(&["send-descriptors", &socket, PAY]).answer()
     });
     table.refused("the agent asks and is gone, a stranger holds its connection", ROUNDS, || {
         let command = arena.agent(&[PAY, "--exit-after-asking", &arena.word("attacker"), "raw-reader"]);
         let mut trick = Trick::start(command);
-        assert_eq!(trick.next()["ready"], true);
+        assert_eq!(trick.answer()["ready"], true);
         arena.world.daemon().signal(Signal::STOP);
         trick.say("go");
         assert!(trick.process().wait().success());
         arena.world.daemon().signal(Signal::CONT);
-        trick.next()
+        trick.answer()
     });
     table.refused("somebody else's nonce", ROUNDS, || {
         let mut other = e2e::raw::Raw::connect(&arena.world.socket()).unwrap();
@@ -135,10 +135,10 @@ fn files() {
             let mut command = arena.command(arena.place(name));
             command.args(["ask-on-line", &arena.socket(), PAY]);
             let mut trick = Trick::start(command);
-            assert_eq!(trick.next()["ready"], true);
+            assert_eq!(trick.answer()["ready"], true);
             std::fs::rename(&kept, arena.place(name)).unwrap();
             trick.say("ask");
-            let answer = trick.next();
+            let answer = trick.answer();
             assert_eq!(answer["reason"], "agent_changed", "{answer}");
             answer
         });
@@ -154,10 +154,10 @@ fn files() {
     });
     table.refused("the agent's file is replaced between greeting and question", ROUNDS, || {
         let mut trick = Trick::start(arena.agent(&["--repeat-on-line", READ]));
-        assert_eq!(trick.next()["decision"], "allow");
+        assert_eq!(trick.answer()["decision"], "allow");
         arena.replace("agent", "agent");
         trick.say("again");
-        trick.next()
+        trick.answer()
     });
     table.answered(
         "the agent's file was written just now",
@@ -168,13 +168,13 @@ fn files() {
     wait::until_true("the file to settle, on one connection", || {
         arena.replace("agent", "agent");
         let mut trick = Trick::start(arena.agent(&["--repeat-on-line", READ]));
-        let young = trick.next();
+        let young = trick.answer();
         if young["caveats"] != json!(["just_changed"]) {
             return false;
         }
         wait::until_true("it to be pinned", || {
             trick.say("again");
-            trick.next()["assurance"] == "pinned"
+            trick.answer()["assurance"] == "pinned"
         });
         true
     });
@@ -205,10 +205,10 @@ fn files() {
             let mut command = arena.command(arena.place("agent"));
             command.args(["--socket", &arena.socket(), "--ask-on-line", READ]);
             let mut trick = Trick::start(command);
-            assert_eq!(trick.next()["ready"], true);
+            assert_eq!(trick.answer()["ready"], true);
             arena.replace("agent", "agent");
             trick.say("ask");
-            trick.next()
+            trick.answer()
         },
     );
     table.judge();
@@ -345,11 +345,11 @@ fn interpreters() {
 
     table.refused("the script is rewritten between greeting and question", ROUNDS, || {
         let mut trick = Trick::start(py(&[&script, &socket, READ]));
-        assert_eq!(trick.next()["decision"], "allow");
+        assert_eq!(trick.answer()["decision"], "allow");
         let text = std::fs::read_to_string(&script).unwrap();
         std::fs::write(&script, text).unwrap();
         trick.say("again");
-        trick.next()
+        trick.answer()
     });
     table.answered(
         "the script was written just now",
@@ -372,7 +372,7 @@ fn surroundings() {
         let mut command = arena.agent(&["--repeat-on-line", scope]);
         command.env("LD_PRELOAD", library);
         let mut trick = Trick::start(command);
-        let answer = trick.next();
+        let answer = trick.answer();
         let maps = String::from_utf8(proc_file(trick.process().pid(), "maps")).unwrap();
         assert!(maps.contains("libutil"), "the library was loaded");
         answer
@@ -410,11 +410,11 @@ fn surroundings() {
             PAY,
         ]);
         let mut trick = Trick::start(command);
-        let mut said = [trick.next(), trick.next()];
+        let mut said = [trick.answer(), trick.answer()];
         said.sort_by_key(|line| line["ready"] == true);
         assert_eq!((&said[0]["attached"], &said[1]["ready"]), (&json!(true), &json!(true)));
         trick.say("ask");
-        trick.next()
+        trick.answer()
     });
 
     let under = |outer: &str, words: &[&str]| {
@@ -532,6 +532,12 @@ fn other_users(arena: &Arena, table: &mut Table) {
 /// Whoever gets a dead asker's number.
 #[test]
 fn pid_reuse() {
+    if !rustix::process::geteuid().is_root() {
+        // In a user namespace of one's own the kernel allows it, but the directories above the socket belong to nobody
+        // there, and the daemon refuses to listen.
+        eprintln!("not tried: it takes root to choose the next process number");
+        return;
+    }
     if std::env::var_os("E2E_ALONE").is_none() {
         return alone("pid_reuse");
     }
@@ -543,7 +549,7 @@ fn pid_reuse() {
     let go = arena.world.home().join("go");
     table.refused("the agent gets the pid of an asker who left its connection to an accomplice", 20, || {
         let mut trick = arena.attacker(&["greet-then-leave", &arena.socket(), PAY]);
-        let pid = trick.next()["pid"].as_u64().unwrap();
+        let pid = trick.answer()["pid"].as_u64().unwrap();
         trick.hang_up();
         assert!(trick.process().wait().success());
         arena.world.daemon().signal(Signal::STOP);
@@ -558,20 +564,16 @@ fn pid_reuse() {
         wait::until_true("the agent to run", || executable(impostor.pid()).as_ref() == Some(&place));
         std::fs::write(&go, "").unwrap();
         arena.world.daemon().signal(Signal::CONT);
-        let answer = trick.next();
+        let answer = trick.answer();
         std::fs::remove_file(&go).unwrap();
         answer
     });
     table.judge();
 }
 
-/// Runs one test of this suite in a process namespace of its own, where nobody else takes numbers; without root, as the
-/// root of a user namespace.
+/// Runs one test of this suite in a process namespace of its own, where nobody else takes numbers.
 fn alone(test: &str) {
     let mut command = Command::new("unshare");
-    if !rustix::process::geteuid().is_root() {
-        command.arg("--map-root-user");
-    }
     command.args(["--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", "\"$@\"; exit $?", "sh"]);
     command.arg(std::env::current_exe().unwrap()).args([test, "--exact", "--nocapture", "--test-threads=1"]);
     let status = command.env("E2E_ALONE", "1").status().unwrap();

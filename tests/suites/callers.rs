@@ -34,10 +34,10 @@ fn a_wrong_nonce_and_somebody_elses_nonce() {
 fn a_nonce_belongs_to_its_connection() {
     let world = world();
     let mut agent = Trick::start(world.probe_command(&["--repeat-on-line", PAY]));
-    assert_eq!(agent.next()["decision"], "allow");
+    assert_eq!(agent.answer()["decision"], "allow");
     // A second greeting gives a second nonce or the same one; what matters is that the kept connection goes on.
     agent.say("again");
-    assert_eq!(agent.next()["decision"], "allow");
+    assert_eq!(agent.answer()["decision"], "allow");
 }
 
 #[test]

@@ -1,63 +1,109 @@
-//! macOS: the peer's pid and uid. What runs there is not looked at yet, so a caller can be refused but not proven.
+//! macOS: the peer by its audit token, its program and the signature over that. Who wrote each byte the system does not
+//! say, and no identifier is built on this yet: a caller can be refused but not proven.
 
 #[cfg(feature = "identify")]
 pub mod peer {
-    //! Who connected, as `LOCAL_PEERPID` and `getpeereid` have it.
+    //! Who connected: the kernel's audit token, which is of one run of one process, and what the code signing machinery
+    //! says of the program in that run.
 
-    use std::{io, os::fd::AsFd};
+    use std::{io, os::fd::AsFd, path::PathBuf};
 
+    use core_foundation::{base::TCFType as _, data::CFData};
     use nix::sys::socket::{getsockopt, sockopt};
+    use security_framework::os::macos::code_signing::{Flags, GuestAttributes, SecCode, SecRequirement};
+
+    use crate::program::{Program, Signature};
+
+    /// Places in an audit token, as `<bsm/libbsm.h>` reads it.
+    const EFFECTIVE_UID: usize = 1;
+    const EFFECTIVE_GID: usize = 2;
+    const PROCESS: usize = 5;
+    const PROCESS_VERSION: usize = 7;
 
     /// The process that connected.
     #[derive(Debug)]
     pub struct Peer {
-        pid: u32,
-        uid: u32,
-        gid: u32,
+        token: [u32; 8],
     }
 
     impl Peer {
-        /// Asks the kernel who connected `socket`.
+        /// Asks the kernel who connected `socket` (`LOCAL_PEERTOKEN`).
         ///
         /// # Errors
         /// See [`PeerError`].
         pub fn of<Fd: AsFd>(socket: &Fd) -> Result<Self, PeerError> {
-            let ask = |errno: nix::errno::Errno| PeerError::Ask { source: errno.into() };
-            let pid = getsockopt(socket, sockopt::LocalPeerPid).map_err(ask)?;
-            let (uid, gid) = nix::unistd::getpeereid(socket).map_err(ask)?;
-            let pid = u32::try_from(pid).ok().filter(|pid| *pid != 0).ok_or(PeerError::Unnameable)?;
-            Ok(Self { pid, uid: uid.as_raw(), gid: gid.as_raw() })
+            let token = getsockopt(socket, sockopt::LocalPeerToken)
+                .map_err(|errno| PeerError::Ask { source: errno.into() })?;
+            let peer = Self { token: token.val };
+            if peer.pid() == 0 { Err(PeerError::Unnameable) } else { Ok(peer) }
         }
 
         /// Process id.
         pub fn pid(&self) -> u32 {
-            self.pid
+            self.part(PROCESS)
         }
 
         /// Effective user id at the time of `connect`.
         pub fn uid(&self) -> u32 {
-            self.uid
+            self.part(EFFECTIVE_UID)
         }
 
         /// Effective group id at the time of `connect`.
         pub fn gid(&self) -> u32 {
-            self.gid
+            self.part(EFFECTIVE_GID)
         }
 
         /// Whether this is root.
         pub fn is_root(&self) -> bool {
-            self.uid == 0
+            self.uid() == 0
         }
 
-        /// Never: the pid may have been given to another process.
+        /// Always: the token is of one run of one process, and no later one has the same.
         pub fn is_pinned(&self) -> bool {
-            false
+            true
         }
 
-        /// Whether some process has this pid. Doubt counts as no.
+        /// Whether that run goes on: the process has neither ended nor become another program. Doubt counts as no.
         pub fn alive(&self) -> bool {
-            let pid = i32::try_from(self.pid).ok().and_then(rustix::process::Pid::from_raw);
-            pid.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
+            self.code().is_ok()
+        }
+
+        /// What it runs.
+        ///
+        /// # Errors
+        /// [`PeerError::Gone`] when the process has ended or become another program.
+        pub fn program(&self) -> Result<Program, PeerError> {
+            let url = self.code()?.path(Flags::NONE).map_err(|source| PeerError::Code { source })?;
+            let path: PathBuf = url.to_path().ok_or(PeerError::Unnameable)?;
+            Ok(Program { pid: self.pid(), path, run: u64::from(self.part(PROCESS_VERSION)) })
+        }
+
+        /// Whether the running code is validly signed and meets `requirement`, in Apple's language for that (such as
+        /// `anchor apple generic and certificate leaf[subject.OU] = "TEAM123456"`).
+        ///
+        /// # Errors
+        /// [`PeerError::Requirement`] when that cannot be read; [`PeerError::Gone`].
+        pub fn signature(&self, requirement: &str) -> Result<Signature, PeerError> {
+            let asked: SecRequirement =
+                requirement.parse().map_err(|source| PeerError::Requirement { source })?;
+            match self.code()?.check_validity(Flags::NONE, &asked) {
+                Ok(()) => Ok(Signature::Valid { signer: requirement.to_owned() }),
+                Err(failure) => Ok(Signature::Invalid { status: failure.code() }),
+            }
+        }
+
+        /// The code of this very run: the system looks it up by the whole token, its version included.
+        fn code(&self) -> Result<SecCode, PeerError> {
+            let bytes: Vec<u8> = self.token.iter().flat_map(|part| part.to_ne_bytes()).collect();
+            let token = CFData::from_buffer(&bytes);
+            let mut attributes = GuestAttributes::new();
+            attributes.set_audit_token(token.as_concrete_TypeRef());
+            SecCode::copy_guest_with_attribues(None, &attributes, Flags::NONE)
+                .map_err(|_| PeerError::Gone { pid: self.pid() })
+        }
+
+        fn part(&self, place: usize) -> u32 {
+            self.token.get(place).copied().unwrap_or_default()
         }
     }
 
@@ -67,12 +113,32 @@ pub mod peer {
         /// The kernel names none.
         #[error("the process that connected cannot be named")]
         Unnameable,
+        /// It ended, or runs another program by now.
+        #[error("the process {pid} that connected is gone, or has become another program")]
+        Gone {
+            /// The process id it had.
+            pid: u32,
+        },
         /// The kernel did not answer.
         #[error("cannot ask the kernel who connected")]
         Ask {
             /// What the system said.
             #[source]
             source: io::Error,
+        },
+        /// Nothing is known of its code.
+        #[error("cannot look at the code of the process that connected")]
+        Code {
+            /// What the system said.
+            #[source]
+            source: security_framework::base::Error,
+        },
+        /// The requirement is not written as Apple wants it.
+        #[error("the code signing requirement cannot be read")]
+        Requirement {
+            /// What the system said.
+            #[source]
+            source: security_framework::base::Error,
         },
     }
 }

@@ -22,7 +22,7 @@ use tokio::{
     net::UnixStream,
 };
 
-/// Most bytes that one read takes; larger buffers would only cost their zeroing.
+/// Most bytes that one read takes.
 const LARGEST_READ: usize = 16 * 1024;
 
 /// A connected socket that reads only what one process wrote.
@@ -33,6 +33,8 @@ pub struct CredStream {
     poison: Poison,
     /// Room for one `SCM_CREDENTIALS` and not a byte more.
     control: Vec<u8>,
+    /// Where bytes arrive: the reader's buffer would have to be zeroed for each read, and would get what a stranger wrote.
+    scratch: Box<[u8]>,
 }
 
 impl CredStream {
@@ -44,7 +46,8 @@ impl CredStream {
     pub fn new(stream: UnixStream, writer: u32) -> io::Result<Self> {
         watch_writers(&stream)?;
         let control = nix::cmsg_space!(UnixCredentials);
-        Ok(Self { inner: stream, writer, poison: Poison::default(), control })
+        let scratch = vec![0; LARGEST_READ].into_boxed_slice();
+        Ok(Self { inner: stream, writer, poison: Poison::default(), control, scratch })
     }
 
     /// The shared state, for whoever must refuse what was read before the stream was poisoned.
@@ -71,7 +74,10 @@ impl AsyncRead for CredStream {
         if buffer.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
-        let room = buffer.initialize_unfilled_to(buffer.remaining().min(LARGEST_READ));
+        let most = buffer.remaining().min(LARGEST_READ);
+        let Some(room) = this.scratch.get_mut(..most) else {
+            return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
+        };
         loop {
             ready!(this.inner.poll_read_ready(context))?;
             // A short read is not taken for an empty socket: the bytes of another writer may stand behind it without
@@ -81,13 +87,12 @@ impl AsyncRead for CredStream {
             match outcome {
                 Ok(Received { bytes: 0, .. }) => return Poll::Ready(Ok(())),
                 Ok(Received { bytes, writer: Ok(writer) }) if writer == this.writer => {
-                    buffer.advance(bytes);
+                    buffer.put_slice(room.get(..bytes).unwrap_or_default());
                     return Poll::Ready(Ok(()));
                 }
                 Ok(Received { writer, .. }) => {
                     let reason = writer.err().unwrap_or(PoisonReason::WrongWriter);
                     this.poison.set(reason);
-                    room.fill(0);
                     tracing::warn!(expected = this.writer, ?writer, %reason, "connection poisoned");
                     return Poll::Ready(Err(reason.into()));
                 }

@@ -1,5 +1,13 @@
-//! Windows: the pipe's name and the client's end. Listening needs an explicit security descriptor, which takes more
-//! than safe code; it says so instead of serving a pipe that others can open.
+//! Windows: the pipe's name, the client's end, and who is on the other end of a pipe. Listening needs an explicit security
+//! descriptor; it says so instead of serving a pipe that others can open.
+
+#[cfg(feature = "identify")]
+mod peer;
+#[cfg(feature = "identify")]
+mod signature;
+
+#[cfg(feature = "identify")]
+pub use peer::{Peer, PeerError};
 
 /// The pipe of the user with this security identifier (`S-1-5-21-...`).
 pub fn pipe_name(user_sid: &str) -> String {

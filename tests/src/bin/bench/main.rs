@@ -15,6 +15,7 @@
 
 mod agent;
 mod empty;
+mod identity;
 mod latency;
 mod link;
 mod machine;
@@ -78,6 +79,7 @@ fn run(effort: Effort) -> ExitCode {
         placement.take();
         parts.push((placement.words(), latency::rows(&bench, effort, placement)));
         if placement == Placement::OneCore {
+            parts.push((identity::TITLE, identity::rows(effort)));
             parts.push((scale::TITLE, scale::rows(&bench, effort)));
         }
     }
