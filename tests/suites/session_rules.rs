@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use agentauth_api::SessionPhase;
+use descope_emulator::{Fault, FaultAction};
 use e2e::cli::Running;
 use e2e::provider::TOKEN_ENDPOINT;
 use e2e::{ALICE, BOB, LoginRun, Person, Provider, Store, World, WorldOptions, binaries, wait};
@@ -305,6 +306,79 @@ fn the_end_of_a_session_at_the_provider_is_noticed_by_the_next_confirmation() {
     let over = records(&world, "session.over");
     assert!(over.iter().all(|record| record["reason"] == "revoked"), "{over:?}");
     assert_eq!(over.len(), 2);
+}
+
+/// The provider is asked often enough that nothing else has to happen.
+#[test]
+fn withdrawn_keys_end_a_login_at_the_next_confirmation() {
+    let world = world_with(Store::Memory, "revalidate_every = \"10s\"");
+    world.login(ALICE);
+    assert_eq!(world.check(PAY)["decision"], "allow");
+    rotate_and_revoke(&world);
+    assert_over(&world);
+}
+
+/// Nothing but the keys themselves can be the reason: tokens live for a day, and nobody asks the provider.
+#[test]
+fn withdrawn_keys_end_a_login_when_the_key_set_is_due() {
+    let mut world = World::durable();
+    let control = world.provider.control().clone();
+    world.provider.patch(json!({"lifetimes": {"session": 24 * 3600}}));
+    world.login(ALICE);
+    world.stop_daemon();
+    // As 50 minutes later, at the same provider: the set is due after 48, and cannot be had for now.
+    let file = world.state_dir().join("jwks.json");
+    let mut cache: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let fetched: jiff::Timestamp = cache["fetched_at"].as_str().unwrap().parse().unwrap();
+    cache["fetched_at"] = json!((fetched - jiff::SignedDuration::from_mins(50)).to_string());
+    assert_eq!(cache["life_seconds"], 3600, "the bound that docs/architecture.md tells");
+    std::fs::write(&file, cache.to_string()).unwrap();
+    world.provider.inject(Fault::on("/v2/keys/*", FaultAction::html(503)));
+    world.start_daemon();
+    world.wait_for_phase(SessionPhase::Active);
+
+    let withdrawn: Vec<_> = control.keys().into_iter().map(|key| key.kid).collect();
+    rotate_and_revoke(&world);
+    assert!(control.keys().iter().all(|key| !withdrawn.contains(&key.kid)));
+    // Within the bound, what the old key signed is believed.
+    assert_eq!(world.check(PAY)["decision"], "allow");
+    let asked = control.count(TOKEN_ENDPOINT);
+    world.provider.calm();
+    assert_over(&world);
+    assert_eq!(
+        control.count(TOKEN_ENDPOINT),
+        asked + 1,
+        "the provider was asked once whether the login stands"
+    );
+    let held = std::fs::read_to_string(&file).unwrap();
+    assert!(withdrawn.iter().all(|kid| !held.contains(kid)), "a withdrawn key is kept: {held}");
+    // The way out works.
+    world.login(ALICE);
+    assert_eq!(world.check(PAY)["decision"], "allow");
+}
+
+/// "Rotate and revoke" in the provider's console: every key is another, and no refresh token of before is good.
+fn rotate_and_revoke(world: &World) {
+    let provider = &world.provider;
+    provider.block_on(provider.control().rotate_and_revoke_keys()).unwrap();
+}
+
+/// The login ends, and agents and the person are told why and what to do.
+#[track_caller]
+fn assert_over(world: &World) {
+    let decision = wait::until("the login to end", || {
+        Some(world.check(PAY)).filter(|decision| decision["remedy"] == "login")
+    });
+    assert_eq!(decision["decision"], "deny", "{decision}");
+    let reason = decision["reason"].as_str().unwrap();
+    assert!(["session_expired", "session_revoked"].contains(&reason), "{decision}");
+    let status = world.wait_for_phase(SessionPhase::Over);
+    let why = status.session.detail.unwrap();
+    assert!(why.contains("log in"), "{why}");
+    let shown = world.cli(&["status"]).all();
+    assert!(shown.contains(&why), "{shown}");
+    let over = records(world, "session.over");
+    assert_eq!(over.len(), 1, "{over:?}");
 }
 
 #[test]

@@ -9,12 +9,13 @@
 mod answers;
 mod callback;
 mod json;
+mod oidc;
 mod tokens;
 
 use agentauth_core::Timestamp;
 use agentauth_core::text::has_hidden;
 
-use crate::config::{ProviderConfig, ProviderSettings};
+use crate::config::{OidcSettings, Preset, ProviderConfig, ProviderSettings};
 
 pub use answers::{discovery, token_response};
 pub use callback::callback;
@@ -32,6 +33,25 @@ fn now() -> Timestamp {
 
 fn config() -> ProviderConfig {
     let settings = ProviderSettings { project_id: PROJECT.to_owned(), ..ProviderSettings::default() };
+    ProviderConfig::new(settings).expect("valid settings")
+}
+
+/// An issuer as other providers have them: with a port and a path.
+const ISSUER: &str = "https://accounts.example:8443/realms/acme";
+/// One on this machine, as in a test or behind a tunnel.
+const LOCAL_ISSUER: &str = "http://127.0.0.1:9000/realms/acme";
+/// Our client there.
+const CLIENT: &str = "agentauthd";
+
+/// A client of any OpenID provider.
+fn oidc_config(issuer: &str, preset: Preset) -> ProviderConfig {
+    let oidc = OidcSettings { issuer: issuer.to_owned(), preset, ..OidcSettings::default() };
+    let settings = ProviderSettings {
+        oidc: Some(oidc),
+        client_id: Some(CLIENT.to_owned()),
+        audiences: vec!["https://api.example".to_owned()],
+        ..ProviderSettings::default()
+    };
     ProviderConfig::new(settings).expect("valid settings")
 }
 

@@ -48,18 +48,18 @@ pub struct KnownLogin<'l> {
 }
 
 /// An ID token that was judged, as a source of facts.
-struct JudgedId {
-    id: IdTokenClaims,
-    claims: Claims,
-    key_id: String,
+pub(crate) struct JudgedId {
+    pub(crate) id: IdTokenClaims,
+    pub(crate) claims: Claims,
+    pub(crate) key_id: String,
 }
 
 /// An access token and what came along with it.
-struct Given<'g> {
-    access_token: &'g SecretString,
-    id: Option<&'g JudgedId>,
-    expires_in: Option<u64>,
-    asked_at: Timestamp,
+pub(crate) struct Given<'g> {
+    pub(crate) access_token: &'g SecretString,
+    pub(crate) id: Option<&'g JudgedId>,
+    pub(crate) expires_in: Option<u64>,
+    pub(crate) asked_at: Timestamp,
 }
 
 impl Provider {
@@ -205,30 +205,7 @@ impl Provider {
     ) -> Result<VerifiedSession, TokenFault> {
         let lacking = given.id.is_none_or(|judged| oidc.places.lack_in(&judged.claims));
         let info = if lacking { self.facts(given.access_token, subject).await? } else { None };
-        if given.id.is_none() && info.is_none() {
-            return Err(TokenFault::NoFacts);
-        }
-        let life = match given.expires_in {
-            None => DEFAULT_LIFE,
-            Some(0) => return Err(TokenFault::NoLife),
-            Some(seconds) => {
-                SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX)).min(LONGEST_LIFE)
-            }
-        };
-        let frame = SessionFrame {
-            subject: subject.to_owned(),
-            issuer: oidc.issuer.clone(),
-            issued_at: given.id.map(|judged| judged.id.issued_at),
-            expires_at: given.asked_at.checked_add(life).unwrap_or(given.asked_at),
-            factors: given.id.map(|judged| judged.id.factors.clone()).unwrap_or_default(),
-        };
-        let sources: Vec<&Claims> =
-            given.id.map(|judged| &judged.claims).into_iter().chain(info.as_ref()).collect();
-        Ok(VerifiedSession {
-            claims: oidc.places.session(frame, &sources),
-            key_id: given.id.map(|judged| judged.key_id.clone()).unwrap_or_default(),
-            carrier: if given.id.is_some() { Carrier::IdToken } else { Carrier::Userinfo },
-        })
+        given.session(oidc, subject, info.as_ref())
     }
 
     /// What the userinfo endpoint says; nothing where the provider has none.
@@ -250,5 +227,39 @@ impl Provider {
         judge_userinfo(&claims, subject)
             .map_err(|source| TokenFault::Claims { kind: TokenKind::Userinfo, source })?;
         Ok(Some(claims))
+    }
+}
+
+impl Given<'_> {
+    /// The session behind a token that is not for us to read, from the ID token and what userinfo answered (pure).
+    pub(crate) fn session(
+        &self,
+        oidc: &Oidc,
+        subject: &str,
+        info: Option<&Claims>,
+    ) -> Result<VerifiedSession, TokenFault> {
+        if self.id.is_none() && info.is_none() {
+            return Err(TokenFault::NoFacts);
+        }
+        let life = match self.expires_in {
+            None => DEFAULT_LIFE,
+            Some(0) => return Err(TokenFault::NoLife),
+            Some(seconds) => {
+                SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX)).min(LONGEST_LIFE)
+            }
+        };
+        let frame = SessionFrame {
+            subject: subject.to_owned(),
+            issuer: oidc.issuer.clone(),
+            issued_at: self.id.map(|judged| judged.id.issued_at),
+            expires_at: self.asked_at.checked_add(life).unwrap_or(self.asked_at),
+            factors: self.id.map(|judged| judged.id.factors.clone()).unwrap_or_default(),
+        };
+        let sources: Vec<&Claims> = self.id.map(|judged| &judged.claims).into_iter().chain(info).collect();
+        Ok(VerifiedSession {
+            claims: oidc.places.session(frame, &sources),
+            key_id: self.id.map(|judged| judged.key_id.clone()).unwrap_or_default(),
+            carrier: if self.id.is_some() { Carrier::IdToken } else { Carrier::Userinfo },
+        })
     }
 }

@@ -5,7 +5,8 @@ use std::convert::Infallible;
 use std::sync::LazyLock;
 use std::task::{Context, Poll, Waker};
 
-use http::{HeaderMap, StatusCode};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use oauth2::{AuthorizationCode, HttpResponse};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
@@ -13,17 +14,22 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::json::duplicates;
-use super::{ORIGIN, PROJECT, assert_presentable, config};
-use crate::config::ProviderConfig;
+use super::{ISSUER, LOCAL_ISSUER, ORIGIN, PROJECT, assert_presentable, config, oidc, oidc_config};
+use crate::config::{Preset, ProviderConfig};
 use crate::discovery::{self, Metadata};
 use crate::oauth::{self, OAuthClient};
 use crate::problem::Problem;
+use crate::reach::Reach;
 use crate::refresh::refused;
 use crate::session_api::Issued;
 use crate::tokens::TokenSet;
 use crate::transport::{Answer, describe};
 
 static CONFIG: LazyLock<ProviderConfig> = LazyLock::new(config);
+/// Any other provider: with a port and a path, on this machine, and with a final slash.
+static OTHERS: LazyLock<[ProviderConfig; 3]> = LazyLock::new(|| {
+    [ISSUER, LOCAL_ISSUER, "https://accounts.example/"].map(|issuer| oidc_config(issuer, Preset::Generic))
+});
 static CLIENT: LazyLock<OAuthClient> = LazyLock::new(|| {
     let document = json!({
         "issuer": format!("{ORIGIN}/{PROJECT}"),
@@ -35,8 +41,64 @@ static CLIENT: LazyLock<OAuthClient> = LazyLock::new(|| {
     oauth::client(&CONFIG, &metadata, None).expect("a usable client")
 });
 
-/// A discovery document.
+/// A discovery document, of Descope's and of any other provider.
 pub fn discovery(input: &[u8]) {
+    of_project(input);
+    for config in &*OTHERS {
+        of_issuer(input, config);
+    }
+}
+
+/// Nothing leads away from https, or from this machine; nothing but the first description opens anything.
+fn of_issuer(input: &[u8], config: &ProviderConfig) {
+    let metadata = match discovery::judge(input, config) {
+        Ok(metadata) => metadata,
+        Err(error) => return assert_presentable(&describe(&error)),
+    };
+    assert!(!duplicates(input).expect("a description that was read is JSON").anywhere, "duplicates");
+    // Byte by byte, path and port included.
+    assert_eq!(metadata.issuer, config.issuer());
+    let all = endpoints(&metadata);
+    for url in &all {
+        assert_eq!(url.scheme(), config.base_url().scheme(), "{url}");
+        let host = url.host_str().unwrap_or_default();
+        let here = host == "localhost" || host.starts_with("127.") || host == "[::1]";
+        assert!(url.scheme() == "https" || here, "{url} is open to everybody on the way");
+        assert!(!host.is_empty() && url.username().is_empty() && url.password().is_none());
+        assert!(url.fragment().is_none(), "{url}");
+    }
+    let again = discovery::judge(input, config).expect("the same document");
+    assert!(again.must_continue(&metadata).is_ok() && endpoints(&again) == all);
+    reached(&metadata, &all, config);
+}
+
+/// What the description opens to requests.
+fn reached(metadata: &Metadata, all: &[Url], config: &ProviderConfig) {
+    let reach = Reach::open(config.base_url().origin());
+    reach.admit(metadata);
+    let plain = HeaderMap::new();
+    let mut bearer = HeaderMap::new();
+    bearer.insert(AUTHORIZATION, HeaderValue::from_static("Bearer t"));
+    assert_eq!(reach.judge(&Method::POST, &metadata.token_endpoint, &plain), Ok(()));
+    assert_eq!(reach.judge(&Method::GET, &metadata.jwks_uri, &plain), Ok(()));
+    let takes_credentials = |url: &Url| {
+        let named =
+            [&metadata.userinfo_endpoint, &metadata.revocation_endpoint, &metadata.end_session_endpoint];
+        *url == metadata.token_endpoint
+            || named.into_iter().any(|one| one.as_ref() == Some(url))
+            || metadata.device_authorization_endpoint.as_ref() == Some(url)
+    };
+    let elsewhere = Url::parse("https://elsewhere.invalid/token").expect("a url");
+    for url in all.iter().chain([&elsewhere]) {
+        let known = all.iter().any(|one| one.origin() == url.origin());
+        for (method, headers) in [(Method::POST, &plain), (Method::GET, &bearer)] {
+            let open = reach.judge(&method, url, headers).is_ok();
+            assert_eq!(open, known && takes_credentials(url), "{method} {url}");
+        }
+    }
+}
+
+fn of_project(input: &[u8]) {
     let metadata = match discovery::judge(input, &CONFIG) {
         Ok(metadata) => metadata,
         Err(error) => return assert_presentable(&describe(&error)),
@@ -64,9 +126,12 @@ fn endpoints(metadata: &Metadata) -> Vec<Url> {
 }
 
 /// An answer of the token endpoint or of a session endpoint: a line with the status, then the body. A body alone came
-/// with status 200.
+/// with status 200. After a line that says `userinfo`, an answer of that endpoint.
 pub fn token_response(input: &[u8]) {
     let split = input.iter().position(|&byte| byte == b'\n').and_then(|at| input.split_at_checked(at));
+    if let Some(body) = input.strip_prefix(b"userinfo\n") {
+        return oidc::userinfo(body);
+    }
     let (status, body) = match split.and_then(|(line, rest)| Some((status(line)?, rest.get(1..)?))) {
         Some(found) => found,
         None => (StatusCode::OK, input),
@@ -103,6 +168,7 @@ fn redeemed(body: &[u8]) {
             assert!(!duplicates(body).is_some_and(|found| found.anywhere), "duplicates");
             let kind = document.get("token_type").and_then(Value::as_str);
             assert!(kind.is_some_and(|kind| kind.eq_ignore_ascii_case("bearer")), "{kind:?}");
+            oidc::opaque(&tokens);
         }
         Err(error) => {
             assert_presentable(&error);

@@ -4,7 +4,7 @@ use http::{Request, request};
 use secrecy::{ExposeSecret as _, SecretString};
 use url::form_urlencoded;
 
-use super::{ORIGIN, assert_presentable};
+use super::{ISSUER, ORIGIN, assert_presentable};
 use crate::callback::{Expected, Verdict, judge};
 
 const STATE: &str = "sTaTe";
@@ -14,8 +14,11 @@ const PATH: &str = "/callback";
 /// A request: a line with method and target, then a line per header. A target alone is a `GET` from the browser.
 pub fn callback(input: &[u8]) {
     let Some(request) = parse(input) else { return };
-    for iss_required in [false, true] {
-        judged(&request, iss_required);
+    let project = format!("{ORIGIN}/P1");
+    for issuer in [project.as_str(), ISSUER] {
+        for iss_required in [false, true] {
+            judged(&request, issuer, iss_required);
+        }
     }
 }
 
@@ -33,13 +36,12 @@ fn parse(input: &[u8]) -> Option<request::Parts> {
     Some(request.body(()).ok()?.into_parts().0)
 }
 
-fn judged(request: &request::Parts, iss_required: bool) {
-    let issuer = format!("{ORIGIN}/P1");
+fn judged(request: &request::Parts, issuer: &str, iss_required: bool) {
     let expected = Expected {
         state: SecretString::from(STATE),
         authority: AUTHORITY.to_owned(),
         path: PATH.to_owned(),
-        issuer: issuer.clone(),
+        issuer: issuer.to_owned(),
         iss_required,
     };
     let verdict = judge(&expected, request);

@@ -13,7 +13,7 @@ use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::Value;
 
 use super::json::{duplicates, is_json};
-use super::{ORIGIN, PROJECT, assert_presentable, config, now};
+use super::{ORIGIN, PROJECT, assert_presentable, config, now, oidc};
 use crate::jwks::{KeyNames, KeySet, hopeless};
 use crate::transport::describe;
 
@@ -51,11 +51,13 @@ pub fn jwt(input: &[u8]) {
             whole(&format!("{message}.c2ln"));
             if let Ok((header, seen)) = split_jws(&format!("{message}.c2ln")) {
                 assert_eq!(seen, payload.as_bytes(), "another payload than was written");
+                oidc::access_token(&format!("{message}.c2ln"), &header, payload.as_bytes());
                 if header.alg == "EdDSA" && header.kid.as_deref() == Some("k1") {
                     signed(&message);
                 }
             }
             claims(payload.as_bytes());
+            oidc::id_token(payload.as_bytes());
         }
     }
 }
@@ -170,9 +172,15 @@ fn claims(payload: &[u8]) {
     }
 }
 
-/// A published key set.
+/// A published key set, Descope's and any other provider's.
 pub fn jwks(input: &[u8]) {
-    let set = match KeySet::parse(input, KeyNames::Required) {
+    for names in [KeyNames::Required, KeyNames::Optional] {
+        key_set(input, names);
+    }
+}
+
+fn key_set(input: &[u8], names: KeyNames) {
+    let set = match KeySet::parse(input, names) {
         Ok(set) => set,
         Err(fault) => return assert_presentable(&describe(&fault)),
     };
@@ -185,23 +193,42 @@ pub fn jwks(input: &[u8]) {
     let published = document.get("keys").and_then(Value::as_array).expect("a list of keys");
     let ids: Vec<&str> = set.ids().collect();
     assert!(!ids.is_empty() && ids.len() + set.ignored() == published.len());
-    let again = KeySet::parse(input, KeyNames::Required).expect("the same document");
+    let again = KeySet::parse(input, names).expect("the same document");
     assert!(again.ids().eq(ids.iter().copied()));
+    if names == KeyNames::Required {
+        // Who does without names takes these keys all the same.
+        let lenient = KeySet::parse(input, KeyNames::Optional).expect("a set with more keys");
+        assert!(ids.iter().all(|kid| lenient.contains(kid)));
+    }
     for kid in &ids {
+        if kid.is_empty() {
+            assert_eq!(names, KeyNames::Optional);
+            assert!(
+                published.iter().any(|jwk| jwk.get("kid").is_none()),
+                "a nameless key that nobody published"
+            );
+            continue;
+        }
         assert!(!kid.is_empty() && kid.len() <= 512 && set.contains(kid));
         let jwk = published.iter().find(|jwk| jwk.get("kid").and_then(Value::as_str) == Some(kid));
         assert!(jwk.is_some(), "a key that nobody published: {kid}");
     }
     // A token of the test key is good by that key only, whatever else is published under its name.
-    for (alg, message) in
-        [("EdDSA", message("EdDSA")), ("RS256", message("RS256")), ("ES256", message("ES256"))]
-    {
+    for (alg, message) in [
+        ("EdDSA", message(r#"{"alg":"EdDSA","kid":"k1"}"#)),
+        ("RS256", message(r#"{"alg":"RS256","kid":"k1"}"#)),
+        ("ES256", message(r#"{"alg":"ES256","kid":"k1"}"#)),
+        // A token that names no key.
+        ("EdDSA", message(r#"{"alg":"EdDSA"}"#)),
+        ("RS256", message(r#"{"alg":"RS256"}"#)),
+    ] {
         match set.verify(&format!("{message}.{}", sign(&message))) {
             Ok(verified) => {
                 assert_eq!(alg, "EdDSA");
+                assert!(verified.header.kid.is_some() || names == KeyNames::Optional, "a key was guessed");
                 let holds = published.iter().any(|jwk| {
                     let text = |name: &str| jwk.get(name).and_then(Value::as_str);
-                    text("kid") == Some(verified.key_id.as_str()) && text("x") == Some(TEST_KEY)
+                    text("kid").unwrap_or_default() == verified.key_id && text("x") == Some(TEST_KEY)
                 });
                 assert!(holds, "verified by another key");
             }
@@ -210,8 +237,7 @@ pub fn jwks(input: &[u8]) {
     }
 }
 
-fn message(alg: &str) -> String {
-    let header = format!(r#"{{"alg":"{alg}","kid":"k1"}}"#);
+fn message(header: &str) -> String {
     format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(r#"{"sub":"U1"}"#))
 }
 
