@@ -419,10 +419,19 @@ fn a_keychain_that_cannot_be_used_is_named() {
     world.wait_for_phase(SessionPhase::LoggedOut);
     world.login(ALICE);
     let before = keyring.search("service", "agentauthd");
-    expect("a keychain that works", &doctor(&world, &[]), &[]);
+    // A keychain is a process of its own, that a busy machine may keep waiting for longer than an examination waits.
+    let calm = |wanted: Option<&str>| {
+        wait::until("an examination that nothing kept waiting", || {
+            let report = doctor(&world, &[]);
+            let late = ["secret_store_failing", "provider_slow", "authorization_unjudged", "daemon_silent"];
+            let kept_waiting = late.iter().any(|code| report.wrong().contains(*code));
+            (!kept_waiting || wanted.is_some_and(|code| report.wrong().contains(code))).then_some(report)
+        })
+    };
+    expect("a keychain that works", &calm(None), &[]);
     assert_eq!(keyring.search("service", "agentauthd"), before, "nothing is left behind");
     keyring.lock();
-    let report = doctor(&world, &[]);
+    let report = calm(Some("keychain_locked"));
     assert!(report.wrong().contains("keychain_locked"), "{:#}", report.json);
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use agentauth_api::SessionPhase;
-use descope_emulator::SecretKind;
+use descope_emulator::{Approval, SecretKind};
 use e2e::keyring::Keyring;
 use e2e::{ALICE, AgentSpec, BOB, Provider, Store, World, WorldOptions, binaries, process, wait};
 use serde_json::{Value, json};
@@ -307,6 +307,30 @@ fn status_shows_every_profile() {
     // One profile is told as ever.
     assert_eq!(dev.cli(&["status", "--json"]).json()["profile"], "dev");
     assert_eq!(staging.cli(&["status"]).code, Some(3));
+}
+
+#[test]
+fn what_pages_say_to_type_is_of_the_profile() {
+    let dev = World::with(&provider_of("dev"), options("dev"));
+    let of_profile = |text: &str| {
+        assert!(text.contains("`agentauthd --profile dev "), "{text}");
+        assert!(!text.contains("`agentauthd login") && !text.contains("`agentauthd status"), "{text}");
+    };
+    let login = dev.begin_login();
+    let (_, refused) = dev.provider.get(login.redirect_uri().as_str(), &[]).unwrap();
+    of_profile(&refused);
+    of_profile(&dev.provider.sign_in(&login.url, ALICE.email, ALICE.password).html);
+    assert_eq!(login.finish().code, Some(0));
+    // Somebody else's account: the login fails after the sign-in.
+    let login = dev.begin_login();
+    of_profile(&dev.provider.sign_in(&login.url, BOB.email, BOB.password).html);
+    assert_eq!(login.finish().code, Some(1));
+    // The provider refuses.
+    dev.provider.control().set_approval(Approval::Deny).unwrap();
+    let login = dev.begin_login();
+    let (_, page) = dev.provider.get(&login.url, &[]).unwrap();
+    of_profile(&page);
+    assert_eq!(login.finish().code, Some(1));
 }
 
 #[test]

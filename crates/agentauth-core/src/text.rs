@@ -1,6 +1,7 @@
 //! Hostile text made fit to show: what an agent wrote (names, purposes, hints) reaches a person only through
 //! [`display_safe`], on terminal, page and notification alike.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// How many characters of hostile text a message shows by default.
@@ -30,6 +31,28 @@ pub fn display_safe_within(text: &str, limit: usize) -> String {
         }
     }
     shown
+}
+
+/// A text whose commands (`agentauthd login`, between backticks) are those of this profile (`agentauthd --profile dev
+/// login`): whoever does what it says must not end up at another profile's login.
+#[must_use]
+pub fn addressed<'a>(profile: &str, text: &'a str) -> Cow<'a, str> {
+    const COMMAND: &str = "`agentauthd ";
+    const OPTION: &str = "--profile ";
+    if !text.contains(COMMAND) {
+        return Cow::Borrowed(text);
+    }
+    let mut parts = text.split(COMMAND);
+    let mut whole = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        whole.push_str(COMMAND);
+        if !part.starts_with(OPTION) {
+            // Writing to a `String` does not fail.
+            let _ = write!(whole, "{OPTION}{profile} ");
+        }
+        whole.push_str(part);
+    }
+    Cow::Owned(whole)
 }
 
 /// `text` with every run of token characters that could be a JWT (they begin with `eyJ`, the base64url of `{"`) taken

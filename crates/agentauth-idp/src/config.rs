@@ -48,6 +48,8 @@ pub struct ProviderSettings {
     /// Audiences accepted in session tokens that have one, beside the client id and the project id. For any OpenID
     /// provider: in access tokens beside the client id, and trusted beside it in ID tokens.
     pub audiences: Vec<String>,
+    /// The profile of this login, where it is a named one: pages say it in the commands that they tell.
+    pub profile: Option<String>,
     /// Where the browser comes back to.
     pub redirect: Option<RedirectConfig>,
     /// The loopback address that the browser comes back to.
@@ -74,6 +76,7 @@ pub struct ProviderConfig {
     login_hint: Option<String>,
     extra_issuers: Vec<String>,
     audiences: Vec<String>,
+    profile: Option<String>,
     redirect: RedirectConfig,
     loopback: Loopback,
     network: NetworkSettings,
@@ -249,6 +252,7 @@ impl ProviderConfig {
                 login_hint: settings.login_hint,
                 extra_issuers: settings.extra_issuers,
                 audiences: settings.audiences,
+                profile: settings.profile,
                 redirect,
                 loopback: settings.loopback,
                 network: settings.network,
@@ -305,6 +309,11 @@ impl ProviderConfig {
     /// The login name to suggest.
     pub fn login_hint(&self) -> Option<&str> {
         self.login_hint.as_deref()
+    }
+
+    /// The named profile of this login.
+    pub fn profile(&self) -> Option<&str> {
+        self.profile.as_deref()
     }
 
     /// Where the browser comes back to.

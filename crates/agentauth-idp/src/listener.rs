@@ -68,6 +68,7 @@ pub(crate) struct Listener {
 
 struct Shared {
     expected: Expected,
+    profile: Option<String>,
     events: mpsc::Sender<Event>,
     answered: AtomicBool,
     refused: AtomicU32,
@@ -98,11 +99,13 @@ pub(crate) async fn bind(
 
 impl Listener {
     /// Serves `socket` until the login has its answer or is dropped.
-    pub(crate) fn serve(socket: TcpListener, expected: Expected) -> Self {
+    /// `profile` is the login's, where it is a named one.
+    pub(crate) fn serve(socket: TcpListener, expected: Expected, profile: Option<String>) -> Self {
         let (phase, seen) = watch::channel(Phase::Open);
         let (sender, events) = mpsc::channel(4);
         let shared = Arc::new(Shared {
             expected,
+            profile,
             events: sender,
             answered: AtomicBool::new(false),
             refused: AtomicU32::new(0),
@@ -230,7 +233,7 @@ async fn respond(shared: &Shared, request: Request<Incoming>) -> Response<Full<B
                     next: "Look at the terminal, or ask `agentauthd status`.".to_owned(),
                 },
             };
-            page::outcome(&outcome)
+            page::outcome(&outcome, shared.profile.as_deref())
         }
         Verdict::Error { code, description } => {
             let what = match &description {
@@ -239,14 +242,15 @@ async fn respond(shared: &Shared, request: Request<Incoming>) -> Response<Full<B
             };
             let _ = shared.events.send(Event::Error { code, description }).await;
             let next = "Nothing was stored. Start again with `agentauthd login`.".to_owned();
-            page::outcome(&Outcome::Failed { what, next })
+            page::outcome(&Outcome::Failed { what, next }, shared.profile.as_deref())
         }
         Verdict::IssuerMismatch { found } => {
             let _ = shared.events.send(Event::IssuerMismatch { found }).await;
-            page::outcome(&Outcome::Failed {
+            let failed = Outcome::Failed {
                 what: "the answer came from another provider than the one that was asked".to_owned(),
                 next: "Nothing was stored. Start again with `agentauthd login`.".to_owned(),
-            })
+            };
+            page::outcome(&failed, shared.profile.as_deref())
         }
         Verdict::Refused(refusal) => refuse(shared, refusal).await,
     }
@@ -254,7 +258,7 @@ async fn respond(shared: &Shared, request: Request<Incoming>) -> Response<Full<B
 
 async fn refuse(shared: &Shared, refusal: CallbackRefusal) -> Response<Full<Bytes>> {
     tracing::debug!(reason = refusal.code(), "refused a request to the login's listener");
-    let mut response = page::refusal(refusal.status(), &refusal.to_string());
+    let mut response = page::refusal(refusal.status(), &refusal.to_string(), shared.profile.as_deref());
     if let Some((name, value)) = refusal.header() {
         response.headers_mut().insert(name, value);
     }

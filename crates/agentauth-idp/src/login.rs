@@ -208,7 +208,7 @@ impl Login {
             iss_required: metadata.iss_parameter_supported,
         };
         let attempt = LoginAttempt {
-            listener: Listener::serve(socket, expected),
+            listener: Listener::serve(socket, expected, config.profile().map(str::to_owned)),
             deadline: Box::pin(tokio::time::sleep(limit)),
             limit,
             redirect_uri,

@@ -1,6 +1,9 @@
 //! The page that the browser shows when it comes back: static, without scripts, without tokens, readable in light
 //! and dark and by a screen reader.
 
+use std::borrow::Cow;
+
+use agentauth_core::text::addressed;
 use bytes::Bytes;
 use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
@@ -68,34 +71,43 @@ p{margin:.5rem 0;overflow-wrap:anywhere}\
 footer{margin-top:1.25rem;color:var(--soft);font-size:.875rem}\
 .done .mark{color:var(--done)}.failed .mark{color:var(--failed)}.refused .mark{color:var(--refused)}";
 
-/// The page that says what became of the login.
-pub(crate) fn outcome(outcome: &Outcome) -> Response<Full<Bytes>> {
+/// The page that says what became of the login; its commands are those of `profile`, where it is a named one.
+pub(crate) fn outcome(outcome: &Outcome, profile: Option<&str>) -> Response<Full<Bytes>> {
     match outcome {
         Outcome::LoggedIn { name, email, next } => {
             let who = who(name.as_deref(), email.as_deref());
+            let next = &told(profile, next);
             respond(StatusCode::OK, Tone::Done, "You are logged in", who.as_deref(), None, next)
         }
         Outcome::SignedIn { name, email, next } => {
             let who = who(name.as_deref(), email.as_deref());
+            let next = &told(profile, next);
             respond(StatusCode::OK, Tone::Done, "You have signed in", who.as_deref(), None, next)
         }
         // 200: the browser did its part; an error status makes some browsers show a page of their own.
         Outcome::Failed { what, next } => {
+            let (what, next) = (&told(profile, what), &told(profile, next));
             respond(StatusCode::OK, Tone::Failed, "The login did not succeed", None, Some(what), next)
         }
     }
 }
 
 /// The page for a request that is not the login's answer.
-pub(crate) fn refusal(status: StatusCode, what: &str) -> Response<Full<Bytes>> {
+pub(crate) fn refusal(status: StatusCode, what: &str, profile: Option<&str>) -> Response<Full<Bytes>> {
+    let next = "If you are logging in, go on in the tab that the login opened, or start again with `agentauthd login`.";
     respond(
         status,
         Tone::Refused,
         "This request was refused",
         None,
         Some(&format!("{what}. Nothing was stored.")),
-        "If you are logging in, go on in the tab that the login opened, or start again with `agentauthd login`.",
+        &told(profile, next),
     )
+}
+
+/// A text with the commands of this profile.
+fn told<'a>(profile: Option<&str>, text: &'a str) -> Cow<'a, str> {
+    profile.map_or(Cow::Borrowed(text), |profile| addressed(profile, text))
 }
 
 fn who(name: Option<&str>, email: Option<&str>) -> Option<String> {
@@ -184,19 +196,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_hostile_name_stays_text() {
-        let page = body(outcome(&Outcome::LoggedIn {
+        let logged_in = Outcome::LoggedIn {
             name: Some("<script>alert(1)</script>\u{202e}x".to_owned()),
             email: Some("a@example.com".to_owned()),
             next: "Close this tab.".to_owned(),
-        }))
-        .await;
+        };
+        let page = body(outcome(&logged_in, None)).await;
         assert!(!page.contains("<script"), "{page}");
         assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;\\u{202e}x (a@example.com)"), "{page}");
     }
 
     #[tokio::test]
     async fn the_page_is_closed_to_everything() {
-        let response = refusal(StatusCode::FORBIDDEN, "no");
+        let response = refusal(StatusCode::FORBIDDEN, "no", None);
         let header = |name: &str| response.headers().get(name).unwrap().to_str().unwrap().to_owned();
         assert!(
             header("content-security-policy").starts_with("default-src 'none'; style-src 'unsafe-inline'")
@@ -208,6 +220,21 @@ mod tests {
         for forbidden in ["<script", "http://", "https://", "src=", "href="] {
             assert!(!page.contains(forbidden), "{forbidden}");
         }
+    }
+
+    #[tokio::test]
+    async fn commands_are_those_of_the_profile() {
+        let failed = Outcome::Failed {
+            what: "it failed: run `agentauthd --profile dev status`".to_owned(),
+            next: "Run `agentauthd login`.".to_owned(),
+        };
+        let plain = body(outcome(&failed, None)).await;
+        assert!(plain.contains("Run `agentauthd login`."), "{plain}");
+        let named = body(outcome(&failed, Some("dev"))).await;
+        assert!(named.contains("Run `agentauthd --profile dev login`."), "{named}");
+        assert_eq!(named.matches("--profile").count(), 2, "{named}");
+        let refused = body(refusal(StatusCode::FORBIDDEN, "no", Some("dev"))).await;
+        assert!(refused.contains("`agentauthd --profile dev login`"), "{refused}");
     }
 
     #[test]

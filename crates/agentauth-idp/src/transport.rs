@@ -248,14 +248,23 @@ fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() { "it took too long".to_owned() } else { diagnosis::innermost(error) }
 }
 
-/// `error` with all its causes in one line, for a person or a log.
-pub fn describe(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
+/// Shows an error with all its causes on one line, for a person or a log.
+#[derive(Debug)]
+pub struct Chain<'a>(pub &'a dyn Error);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
     }
-    text
+}
+
+/// [`Chain`] as text.
+pub fn describe(error: &dyn Error) -> String {
+    Chain(error).to_string()
 }

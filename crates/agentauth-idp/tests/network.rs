@@ -251,12 +251,21 @@ async fn the_environment_counts() {
             assert!(!said.contains(secret), "{name}: the password is shown: {said}");
         }
     }
+    // A host that is none of the loopback addresses to us, so that it is asked through a proxy; and the system, asked
+    // for it, stays on this machine.
+    let (by_number, _) = authority.provider("0.0.0.0", Life::Now).await;
+    let near =
+        [("AGENTAUTHD_TEST_BASE", by_number.base.clone()), ca.clone(), ("HTTPS_PROXY", address.clone())];
     let before = proxy.heads().len();
-    let no = ("NO_PROXY", "provider.test".to_owned());
-    let said = in_environment("no", &[base.clone(), ca.clone(), ("HTTPS_PROXY", address.clone()), no]).await;
-    assert!(said.contains("could not be resolved"), "{said}");
-    let said = in_environment("direct", &[base.clone(), ca.clone(), ("HTTPS_PROXY", address.clone())]).await;
-    assert!(said.contains("could not be resolved"), "{said}");
+    let said = in_environment("proxy", &near).await;
+    assert!(proxy.heads()[before].starts_with("CONNECT 0.0.0.0:"), "{said}");
+    let before = proxy.heads().len();
+    let mut excepted = near.to_vec();
+    excepted.push(("NO_PROXY", "0.0.0.0".to_owned()));
+    let said = in_environment("no", &excepted).await;
+    assert!(said.contains("outcome: reached"), "{said}");
+    let said = in_environment("direct", &near).await;
+    assert!(said.contains("outcome: reached"), "{said}");
     // HTTP_PROXY is for plain http, which never leaves this machine.
     let plain = Stub::start().await;
     let plain = ("AGENTAUTHD_TEST_BASE", plain.base);

@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -54,6 +55,44 @@ impl User {
             out: String::from_utf8(stdout).unwrap(),
             talk: String::from_utf8(stderr).unwrap(),
         }
+    }
+
+    /// Runs it at a terminal of its own, and answers each question when it is asked; what the terminal showed. Nothing where
+    /// no terminal can be made.
+    #[allow(clippy::disallowed_methods, reason = "the program under test is started")]
+    fn answer(&self, arguments: &[&str], answers: &[(&str, &str)]) -> Option<String> {
+        let script = std::path::Path::new("/usr/bin/script");
+        if !script.exists() {
+            return None;
+        }
+        let command = format!("{} {}", env!("CARGO_BIN_EXE_agentauthd"), arguments.join(" "));
+        let mut terminal = Command::new(script)
+            .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+            .env_clear()
+            .env("HOME", self.home.path())
+            .env("XDG_RUNTIME_DIR", self.home.path())
+            .env("TERM", "dumb")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (mut keyboard, mut screen) = (terminal.stdin.take().unwrap(), terminal.stdout.take().unwrap());
+        let mut shown = String::new();
+        let mut seen = 0;
+        for (question, answer) in answers {
+            while !shown[seen..].contains(question) {
+                let mut some = [0; 1024];
+                let count = screen.read(&mut some).unwrap();
+                assert_ne!(count, 0, "it ended before it asked {question:?}: {shown}");
+                shown.push_str(&String::from_utf8_lossy(&some[..count]));
+            }
+            seen = shown.len();
+            keyboard.write_all(format!("{answer}\r").as_bytes()).unwrap();
+            keyboard.flush().unwrap();
+        }
+        screen.read_to_string(&mut shown).unwrap();
+        assert!(terminal.wait().unwrap().success(), "{shown}");
+        Some(shown)
     }
 
     fn config(&self) -> PathBuf {
@@ -332,6 +371,85 @@ fn setup_keeps_what_is_there_unless_told_otherwise() {
     let ran = user.run(&["setup", "--project-id", "nonsense", "--yes"]);
     assert_eq!(ran.code, 64, "{}", ran.talk);
     assert_eq!(std::fs::read_to_string(user.config()).unwrap(), text);
+}
+
+#[test]
+fn setup_names_any_openid_provider() {
+    let user = User::new();
+    let (issuer, client) = ("https://id.example.com/realms/work", "agentauthd");
+    // Both or none, where nobody can be asked.
+    for lacking in [&["setup", "--issuer", issuer][..], &["setup", "--client-id", client]] {
+        let ran = user.run(lacking);
+        assert_eq!((ran.code, ran.out.as_str()), (64, ""), "{}", ran.talk);
+        assert!(ran.talk.contains("--issuer URL --client-id ID"), "{}", ran.talk);
+    }
+    assert_eq!(user.run(&["setup", "--issuer", issuer, "--project-id", PROJECT]).code, 64);
+    let named = ["setup", "--issuer", issuer, "--client-id", client, "--preset", "keycloak"];
+    let ran = user.run(&named);
+    assert_eq!(ran.code, 0, "{}", ran.talk);
+    assert_eq!(ran.out.lines().count(), 3, "{}", ran.out);
+    assert!(ran.talk.contains("public") && !ran.talk.contains("application"), "{}", ran.talk);
+    let shown = user.run(&["config", "show"]).out;
+    for part in ["kind = \"oidc\"", issuer, "client_id = \"agentauthd\"", "preset = \"keycloak\""] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert_eq!(user.run(&["config", "validate"]).code, 0);
+    // Without anything it repeats what to register; one thing alone can be changed.
+    assert_eq!(user.run(&["setup"]).out, ran.out);
+    assert_eq!(user.run(&["setup", "--preset", "authentik", "--yes"]).code, 0);
+    assert!(user.run(&["config", "show"]).out.contains("preset = \"authentik\""));
+    // Another issuer has other clients.
+    let ran = user.run(&["setup", "--issuer", "https://id.example.com/realms/home", "--yes"]);
+    assert!(ran.code == 64 && ran.talk.contains("--client-id"), "{}", ran.talk);
+    let ran = user.run(&["setup", "--preset", "nonsense", "--yes"]);
+    assert!(ran.code == 64 && ran.talk.contains("keycloak"), "{}", ran.talk);
+
+    // To Descope and back: what names the other kind goes.
+    assert_eq!(user.run(&["setup", "--project-id", PROJECT, "--yes"]).code, 0);
+    let ran = user.run(&["config", "validate"]);
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.talk);
+    let mut back = named.to_vec();
+    back.push("--yes");
+    assert_eq!(user.run(&back).code, 0);
+    let ran = user.run(&["config", "validate"]);
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.talk);
+}
+
+#[test]
+fn setup_asks_for_the_kind_of_provider_and_what_names_it() {
+    let user = User::new();
+    let issuer = "https://id.example.com/realms/work";
+    let Some(shown) = user.answer(
+        &["setup"],
+        &[
+            ("Kind of provider", "oidc"),
+            ("Issuer", issuer),
+            ("Client ID", "agentauthd"),
+            ("Product behind the issuer", "keycloak"),
+        ],
+    ) else {
+        eprintln!("skipped: there is no script(1) to make a terminal");
+        return;
+    };
+    assert!(shown.contains("http://127.0.0.1:47823/callback"), "{shown}");
+    let text = std::fs::read_to_string(user.config()).unwrap();
+    for part in ["kind = \"oidc\"", issuer, "client_id = \"agentauthd\"", "preset = \"keycloak\""] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    // What is set is offered; Descope is another kind, and what it replaces is asked about.
+    let answers = [
+        ("Kind of provider", "descope"),
+        ("Descope project ID", PROJECT),
+        ("Base URL", ""),
+        ("Replace `kind` oidc by descope?", "yes"),
+        ("Remove `issuer`", "yes"),
+        ("Remove `client_id`", "yes"),
+        ("Replace `preset` keycloak by generic?", "yes"),
+    ];
+    user.answer(&["setup"], &answers).unwrap();
+    let text = std::fs::read_to_string(user.config()).unwrap();
+    assert!(text.contains(PROJECT) && !text.contains(issuer), "{text}");
+    assert_eq!(user.run(&["config", "validate"]).code, 0);
 }
 
 #[test]

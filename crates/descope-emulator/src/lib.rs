@@ -5,6 +5,12 @@
 //! Python and Node SDKs, unmodified, hold it to that (`tests/suites/sdks.rs`). It listens on loopback only and is never
 //! linked into the daemon.
 //!
+//! One key set signs for all families of clients ([`Realm`]), each with its own issuer, discovery document and endpoints:
+//! the project itself, whose client id is the project id; federated apps; inbound apps, which are third parties and ask the
+//! user for consent; and the clients of MCP servers. Apps and servers come from the fixture or are registered while it runs
+//! ([`App`], [`McpServer`]). Nothing is ever sent by mail: the sign-in links of a passwordless flow wait in an outbox
+//! ([`Control::outbox`]).
+//!
 //! Beside a login's own endpoints it has those that tests need to bring a login about and to change what it is worth:
 //! sign-ins by password, code and link, access keys, and the part of the management API around users, their rights and
 //! their sessions.

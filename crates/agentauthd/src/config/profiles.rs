@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use agentauth_core::text;
 use agentauth_idp::DEFAULT_PORTS;
 use agentauth_ipc::location;
 
@@ -223,25 +224,10 @@ fn free_ports_under(
     Some((base..base + size).collect())
 }
 
-/// A text whose commands (`agentauthd login`) are those of this profile (`agentauthd --profile dev login`): whoever does
-/// what it says must not end up at another profile's login.
+/// A text whose commands are those of this profile, as [`text::addressed`] writes them; the default one's say nothing.
 #[must_use]
 pub fn addressed<'a>(profile: &str, text: &'a str) -> Cow<'a, str> {
-    const COMMAND: &str = "`agentauthd ";
-    const OPTION: &str = "--profile ";
-    if profile == DEFAULT_PROFILE || !text.contains(COMMAND) {
-        return Cow::Borrowed(text);
-    }
-    let mut parts = text.split(COMMAND);
-    let mut whole = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        whole.push_str(COMMAND);
-        if !part.starts_with(OPTION) {
-            whole.push_str(&format!("{OPTION}{profile} "));
-        }
-        whole.push_str(part);
-    }
-    Cow::Owned(whole)
+    if profile == DEFAULT_PROFILE { Cow::Borrowed(text) } else { text::addressed(profile, text) }
 }
 
 /// Whether anything but the defaults says who the provider is.

@@ -34,7 +34,7 @@ use super::record;
 use super::recorder::Recorder;
 use super::rights::{self, Rights};
 use super::state::State;
-use crate::config::{Config, ProviderKind, RefreshRoute, StoreKind, scopes};
+use crate::config::{Config, DEFAULT_PROFILE, ProviderKind, RefreshRoute, StoreKind, scopes};
 
 /// How many digests of executables are remembered.
 const DIGESTS: usize = 1024;
@@ -367,6 +367,7 @@ pub(crate) fn provider_config(config: &Config) -> Result<Option<ProviderConfig>,
         login_hint: provider.login_hint.clone(),
         extra_issuers: provider.extra_issuers.clone(),
         audiences: provider.audiences.clone(),
+        profile: Some(config.profile.clone()).filter(|profile| profile != DEFAULT_PROFILE),
         redirect: Some(config.login.redirect()),
         loopback: config.login.loopback,
         network: config.network.clone(),

@@ -16,10 +16,10 @@ use agentauth_core::grant::Grants;
 use agentauth_core::manifest::MAX_FILE_BYTES;
 use agentauth_core::policy::{MAX_POLICY_BYTES, Policy, PolicyFault, PolicyFaults};
 use agentauth_core::text::display_safe_within;
+use agentauth_idp::Chain;
 use agentauth_store::StateDb;
 
 use super::assemble::provider_config;
-use super::chain::Chain;
 use super::rights::{Standings, standings};
 use crate::config::trust::{self, Untrusted};
 use crate::config::{ADMIN_DIRECTORY, Config};

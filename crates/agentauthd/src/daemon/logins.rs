@@ -9,8 +9,8 @@ use std::time::Duration;
 use agentauth_core::session::User;
 use agentauth_core::{Clock, SignedDuration, Timestamp};
 use agentauth_idp::{
-    Carrier, CodeGrant, CompleteError, DeviceAttempt, DeviceError, DeviceLogin, DevicePrompt, Keys, LoggedIn,
-    Login, LoginAttempt, LoginError, LoginOptions, Outcome, Provider, Responder, TokenFault,
+    Carrier, Chain, CodeGrant, CompleteError, DeviceAttempt, DeviceError, DeviceLogin, DevicePrompt, Keys,
+    LoggedIn, Login, LoginAttempt, LoginError, LoginOptions, Outcome, Provider, Responder, TokenFault,
 };
 use agentauth_store::{ProfileName, StateDb};
 use tokio::sync::watch;
@@ -18,7 +18,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::chain::Chain;
 use super::keeper::{KeeperHandle, LoginMethod, NewLogin};
 use super::record;
 use super::recorder::Recorder;

@@ -2,7 +2,6 @@
 
 mod app;
 mod assemble;
-mod chain;
 mod facts;
 mod keeper;
 mod limits;
@@ -89,7 +88,7 @@ pub async fn run(start: Start) -> Result<(), RunError> {
     }
     app.audit.note_down(&record::service_stop(why, app.clock.now()));
     if let Err(error) = app.audit.to_disk().await {
-        tracing::error!(error = %chain::Chain(&error), "the audit log could not be brought to disk");
+        tracing::error!(error = %agentauth_idp::Chain(&error), "the audit log could not be brought to disk");
     }
     end.map(drop).map_err(RunError::Broken)
 }

@@ -9,10 +9,10 @@ use agentauth_audit::{AuditError, Event};
 use agentauth_core::caller::CallerFacts;
 use agentauth_core::session::SessionState;
 use agentauth_core::{Clock, Timestamp};
+use agentauth_idp::Chain;
 use agentauth_store::{ProfileName, StateDb, StateError};
 use tokio::sync::Mutex;
 
-use super::chain::Chain;
 use super::keeper::KeeperHandle;
 use super::record;
 use super::recorder::Recorder;

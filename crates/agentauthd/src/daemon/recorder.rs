@@ -3,8 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use agentauth_audit::{AuditError, AuditLog, Event};
-
-use super::chain::Chain;
+use agentauth_idp::Chain;
 
 /// Appends records and knows how that went last.
 #[derive(Clone)]

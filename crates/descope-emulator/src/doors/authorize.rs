@@ -9,6 +9,7 @@ use http::{HeaderMap, StatusCode, header};
 use jiff::Timestamp;
 
 use crate::authorization::{AuthorizeRequest, Proven, Stop, check};
+use crate::doors::bearer::cookie_value;
 use crate::doors::login::{self, Stage, may_enter};
 use crate::doors::pages::refused_page;
 use crate::doors::par;
@@ -60,16 +61,9 @@ pub(crate) fn remembered(world: &World, headers: &HeaderMap) -> Option<(User, Pr
     if !world.settings.oauth.remember_browser {
         return None;
     }
-    let proven = world.browsers.get(cookie_of(headers)?)?;
+    let proven = world.browsers.get(cookie_value(headers, COOKIE)?)?;
     let user = world.users.iter().find(|user| user.id == proven.user_id && !user.disabled)?;
     Some((user.clone(), proven.clone()))
-}
-
-/// The cookie by which a browser is remembered.
-pub(crate) fn cookie_of(headers: &HeaderMap) -> Option<&str> {
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == COOKIE).map(|(_, cookie)| cookie)
 }
 
 fn decide(shared: &Shared, request: AuthorizeRequest, headers: &HeaderMap) -> Response {

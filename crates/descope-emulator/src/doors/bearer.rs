@@ -116,7 +116,8 @@ fn part_after_project(site: &Site, headers: &HeaderMap) -> Result<Option<String>
     Ok(rest.filter(|rest| !rest.is_empty()).map(str::to_owned))
 }
 
-fn cookie_value<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+/// The value of a cookie, if it has one.
+pub(crate) fn cookie_value<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.find(|(found, _)| *found == name).map(|(_, value)| value).filter(|value| !value.is_empty())

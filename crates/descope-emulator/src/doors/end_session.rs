@@ -11,7 +11,8 @@ use url::Url;
 
 use crate::authorization::redirect;
 use crate::clients::{Client, find};
-use crate::doors::authorize::{COOKIE, cookie_of};
+use crate::doors::authorize::COOKIE;
+use crate::doors::bearer::cookie_value;
 use crate::doors::pages::{farewell_page, refused_page};
 use crate::ledger::SecretKind;
 use crate::params::Params;
@@ -55,8 +56,8 @@ fn log_out(
     world.ledger.note(SecretKind::Received, params.get("id_token_hint").unwrap_or_default());
     world.ledger.note(SecretKind::State, params.get("state").unwrap_or_default());
     let (client, user) = who_asks(shared, world, door, params)?;
-    let browser =
-        cookie_of(headers).and_then(|cookie| Some((cookie, world.browsers.get(cookie)?.user_id.clone())));
+    let browser = cookie_value(headers, COOKIE)
+        .and_then(|cookie| Some((cookie, world.browsers.get(cookie)?.user_id.clone())));
     if let (Some((_, signed_in)), Some(hinted)) = (&browser, &user)
         && signed_in != hinted
     {

@@ -6,12 +6,11 @@ use agentauth_core::Clock as _;
 use agentauth_core::claims::OriginalLogin;
 use agentauth_core::session::{RefreshHistory, Session, User};
 use agentauth_core::widening::Confirmed;
-use agentauth_idp::VerifiedSession;
+use agentauth_idp::{Chain, VerifiedSession};
 use agentauth_store::{Pin, PinOutcome, RefreshLock};
 use secrecy::SecretString;
 
 use super::{Held, Keeper, LOCK_PATIENCE, Login, StoredLogin};
-use crate::daemon::chain::Chain;
 use crate::daemon::record;
 
 /// Where the person signed in.

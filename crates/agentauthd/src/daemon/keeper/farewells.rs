@@ -3,13 +3,13 @@
 //! leaves no login alive.
 
 use agentauth_core::{Clock as _, SignedDuration};
+use agentauth_idp::Chain;
 use agentauth_store::{RefreshLock, SecretName, StoreError};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
 use super::upkeep::STORE_RETRY;
 use super::{Held, Keeper, LOCK_PATIENCE, StoredLogin};
-use crate::daemon::chain::Chain;
 use crate::daemon::record;
 
 /// How often the provider is told of one login before that is given up.

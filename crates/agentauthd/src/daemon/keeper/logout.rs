@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use agentauth_core::Clock as _;
 use agentauth_core::session::RefreshHistory;
-use agentauth_idp::{LogoutFailure, SignOut};
+use agentauth_idp::{Chain, LogoutFailure, SignOut};
 use agentauth_store::RefreshLock;
 use secrecy::ExposeSecret as _;
 
 use super::upkeep::STORE_RETRY;
 use super::{Held, Keeper, StoredLogin};
-use crate::daemon::chain::Chain;
 use crate::daemon::record;
 
 /// How long a logout waits for another process's refresh.

@@ -25,14 +25,13 @@ use agentauth_core::session::{OverReason, RefreshHistory, SessionLimits, Session
 use agentauth_core::snapshot::Snapshot;
 use agentauth_core::{Clock, ClockReading, SignedDuration, Timestamp};
 use agentauth_host::clock::SteadyClock;
-use agentauth_idp::{Keys, Provider};
+use agentauth_idp::{Chain, Keys, Provider};
 use agentauth_store::{Health, ProfileName, SecretName, SecretStore, StateDb, StateError};
 use secrecy::SecretString;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::chain::Chain;
 use super::recorder::Recorder;
 use super::state::State;
 

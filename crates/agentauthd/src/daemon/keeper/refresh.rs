@@ -8,13 +8,12 @@ use agentauth_core::session::{
 };
 use agentauth_core::text::display_safe;
 use agentauth_core::{Clock as _, SignedDuration, Timestamp};
-use agentauth_idp::{Carrier, KnownLogin, Refreshed};
+use agentauth_idp::{Carrier, Chain, KnownLogin, Refreshed};
 use agentauth_store::{RefreshLock, RefreshRecord};
 use secrecy::ExposeSecret as _;
 
 use super::upkeep::{STORE_RETRY, Stored};
 use super::{Held, Keeper, LOCK_PATIENCE};
-use crate::daemon::chain::Chain;
 use crate::daemon::record;
 
 /// How soon a rotated token that the store refused is offered to it again.

@@ -2,11 +2,10 @@
 
 use agentauth_core::session::{OverReason, SessionState};
 use agentauth_core::{Clock as _, SignedDuration, Timestamp};
-use agentauth_idp::KeyError;
+use agentauth_idp::{Chain, KeyError};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{Held, Keeper, Login, StoredLogin};
-use crate::daemon::chain::Chain;
 
 /// How long a store that cannot be read is left alone.
 pub(super) const STORE_RETRY: SignedDuration = SignedDuration::from_secs(15);

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use agentauth_core::Timestamp;
 use agentauth_core::session::User;
 use agentauth_core::widening::{Confirmed, NotConfirmed, Party, Question, Widening};
-use agentauth_idp::{LoggedIn, Login, LoginAttempt, LoginOptions, Outcome as Shown, Responder};
+use agentauth_idp::{Chain, LoggedIn, Login, LoginAttempt, LoginOptions, Outcome as Shown, Responder};
 use agentauth_store::{Pin as Pinned, StateError};
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,6 @@ use uuid::Uuid;
 use super::{
     Ask, Failure, Logins, Parts, Progress, Running, StartError, Started, answer, login_code, new_login,
 };
-use crate::daemon::chain::Chain;
 use crate::daemon::keeper::{LoginMethod, Replacing};
 
 /// Whom the installation belongs to.

@@ -18,10 +18,10 @@ use agentauth_core::policy::{Policy, PolicyFaults};
 use agentauth_core::text::display_safe_within;
 use agentauth_core::widening::Confirmed;
 use agentauth_core::{Clock, Snapshot};
+use agentauth_idp::Chain;
 use agentauth_store::{ProfileName, RightsChange, StateDb, StateError};
 use tokio::sync::Mutex;
 
-use super::chain::Chain;
 use super::record;
 use super::recorder::Recorder;
 use super::state::State;

@@ -7,10 +7,9 @@ use agentauth_core::agent::Registration;
 use agentauth_core::grant::{COUNTED, Grant};
 use agentauth_core::ledger::{Entry, Ledger};
 use agentauth_core::text::display_safe_within;
+use agentauth_idp::Chain;
 use agentauth_store::{ProfileName, StateDb, StateError};
 use memchr::memmem;
-
-use crate::daemon::chain::Chain;
 
 /// What a person has registered and granted.
 #[derive(Default)]

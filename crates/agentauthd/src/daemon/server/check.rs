@@ -7,6 +7,7 @@ use agentauth_core::gate::Operation;
 use agentauth_core::{
     CheckRequest, Decision, DecisionId, Effect, Remedy, Snapshot, Subject, Timestamp, decide,
 };
+use agentauth_idp::Chain;
 use axum::body::Body;
 use axum::extract::State;
 use axum::{Extension, Json};
@@ -18,7 +19,6 @@ use super::body;
 use super::connection::{Caller, Connection};
 use super::refusal::Refusal;
 use crate::daemon::app::App;
-use crate::daemon::chain::Chain;
 use crate::daemon::record::{self, Asked};
 use crate::daemon::wire::{self, Question};
 

@@ -9,6 +9,7 @@ use agentauth_core::caller::{CallerFacts, ProcessFacts};
 use agentauth_core::gate::{Asker, GateRefusal, Operation, Reach, RefusalKind, may};
 use agentauth_core::recognise::{Grade, Shortfall, recognise};
 use agentauth_core::snapshot::Snapshot;
+use agentauth_idp::Chain;
 use agentauth_ipc::greeting::{NONCE_BYTES, Nonce};
 use agentauth_ipc::hashes::executable_path;
 use agentauth_ipc::{
@@ -18,7 +19,6 @@ use http::HeaderMap;
 
 use super::refusal::Refusal;
 use crate::daemon::app::App;
-use crate::daemon::chain::Chain;
 use crate::daemon::{facts, record};
 
 /// The caller's side of one connection.

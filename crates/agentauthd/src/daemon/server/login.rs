@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use agentauth_api::ErrorCode;
 use agentauth_core::gate::Operation;
+use agentauth_idp::Chain;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::{Extension, Json};
@@ -14,7 +15,6 @@ use super::body;
 use super::connection::Connection;
 use super::refusal::Refusal;
 use crate::daemon::app::App;
-use crate::daemon::chain::Chain;
 use crate::daemon::logins::StartError;
 use crate::daemon::wire;
 

@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use agentauth_api::{ErrorCode, REQUEST_ID_HEADER, paths};
+use agentauth_idp::Chain;
 use agentauth_ipc::{AcceptError, CredStream, Listener, Peer};
 use axum::Router;
 use axum::body::Body;
@@ -33,7 +34,6 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use super::app::App;
-use super::chain::Chain;
 use super::limits::TooMany;
 pub(crate) use connection::Connection;
 pub(crate) use refusal::Refusal;
@@ -124,6 +124,7 @@ async fn answer(
         }
         Err(refusal) => refusal.into_response(),
     };
+    response = refusal::addressed(&app.about.profile, response);
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(id) = id {
