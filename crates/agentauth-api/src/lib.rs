@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod check;
+pub mod consent;
 pub mod login;
 pub mod problem;
 pub mod rights;
@@ -12,6 +13,10 @@ pub mod status;
 mod strict;
 
 pub use check::{CheckRequest, CheckResponse, Obligations, Verdict};
+pub use consent::{
+    Consent, ConsentAction, ConsentAllowed, ConsentAnswer, ConsentAnswered, ConsentGiven, ConsentList,
+    ConsentOffer, ConsentProgram, ConsentScope,
+};
 pub use login::{
     Account, LockResponse, LoginMethod, LoginProgress, LoginRequest, LoginStarted, LoginWay, LogoutRequest,
     LogoutResponse, Party, UnlockRequest, UnlockResponse,
@@ -56,6 +61,8 @@ pub mod paths {
     pub const AGENTS: &str = "/v1/agents";
     /// `GET`: the grants; `DELETE {GRANTS}/{id}`: take one away.
     pub const GRANTS: &str = "/v1/grants";
+    /// `GET`: the questions that wait for the person; `POST {CONSENTS}/{id}`: an answer.
+    pub const CONSENTS: &str = "/v1/consents";
     /// `DELETE`: log out.
     pub const SESSION: &str = "/v1/session";
     /// `GET`: the process is up.

@@ -155,6 +155,8 @@ kinds! {
     ConsentAnswered = "consent.answered",
     /// A question was put to the user.
     ConsentAsked = "consent.asked",
+    /// A question ended without an answer of its own.
+    ConsentEnded = "consent.ended",
     /// A request was answered.
     Decision = "decision",
     /// Equal denials in a row, counted instead of written one by one.

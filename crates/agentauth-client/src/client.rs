@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use agentauth_api::{
-    AgentList, AgentView, CheckRequest, CheckResponse, ErrorCode, GrantList, HOST, Health, Hello,
-    LockResponse, LoginProgress, LoginRequest, LoginStarted, LogoutRequest, LogoutResponse, NONCE_HEADER,
-    PROTOCOL, Problem, RegisterRequest, RegisterResponse, RemoveRequest, RemoveResponse, RevokeResponse,
-    Status, UnlockRequest, UnlockResponse, paths,
+    AgentList, AgentView, CheckRequest, CheckResponse, ConsentAnswer, ConsentAnswered, ConsentList,
+    ErrorCode, GrantList, HOST, Health, Hello, LockResponse, LoginProgress, LoginRequest, LoginStarted,
+    LogoutRequest, LogoutResponse, NONCE_HEADER, PROTOCOL, Problem, RegisterRequest, RegisterResponse,
+    RemoveRequest, RemoveResponse, RevokeResponse, Status, UnlockRequest, UnlockResponse, paths,
 };
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -216,6 +216,39 @@ impl Client {
     pub async fn revoke_grant(&mut self, id: &str) -> Result<RevokeResponse, ClientError> {
         let path = below(&Method::DELETE, paths::GRANTS, id)?;
         self.ask(Method::DELETE, &path, None::<&()>, Duration::ZERO).await
+    }
+
+    /// The questions that wait for the person. With the revision `seen` it waits at most `wait` (30 s) for another.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn consents(&mut self, seen: Option<u64>, wait: Duration) -> Result<ConsentList, ClientError> {
+        let wait = wait.min(LONGEST_WAIT);
+        let path = match seen {
+            Some(seen) => format!("{}?seen={seen}&wait_ms={}", paths::CONSENTS, wait.as_millis()),
+            None => paths::CONSENTS.to_owned(),
+        };
+        self.ask(Method::GET, &path, None::<&()>, wait).await
+    }
+
+    /// Answers a question, or says which login has to confirm the answer first.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn consent_answer(
+        &mut self,
+        id: &str,
+        answer: &ConsentAnswer,
+    ) -> Result<ConsentAnswered, ClientError> {
+        if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            return Err(ClientError::Protocol {
+                request: describe(&Method::POST, paths::CONSENTS),
+                what: "names a question by something that is no identifier".to_owned(),
+                source: None,
+            });
+        }
+        // The daemon may have to fetch the provider's discovery document first.
+        self.ask(Method::POST, &format!("{}/{id}", paths::CONSENTS), Some(answer), LONGEST_WAIT).await
     }
 
     /// Whether the daemon is up.

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use crate::agent::Registration;
 use crate::canonical::canonical_digest;
 use crate::claims::IdTokenClaims;
+use crate::consent::Choice;
+use crate::scope::Scope;
 use crate::time::Timestamp;
 
 /// An account at a provider.
@@ -47,6 +49,23 @@ pub enum Widening {
         /// The agent's name.
         agent: String,
     },
+    /// An agent may do what it asked for.
+    Approve {
+        /// Whom the installation belongs to.
+        account: Party,
+        /// The question that is answered.
+        question: String,
+        /// The agent.
+        agent: String,
+        /// The manifest that the person saw.
+        manifest_digest: String,
+        /// Whose rights it would use (`sub`).
+        subject: String,
+        /// What is allowed, and for how long.
+        scopes: Vec<(Scope, Choice)>,
+        /// The digest of the action that it is allowed for, if for one only.
+        action: Option<String>,
+    },
     /// What was paused goes on.
     Unlock {
         /// Whom the installation belongs to.
@@ -72,6 +91,32 @@ pub struct Confirmed {
     pub digest: String,
     /// When the person signed in, by the provider's clock.
     pub auth_time: Timestamp,
+    /// What the provider signed, where the record is to be verifiable later.
+    pub proof: Option<Proof>,
+}
+
+/// An ID token whose `nonce` is the digest of a request. It names a person, so it is shown to nobody.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Proof(String);
+
+impl Proof {
+    /// The compact form of the token (RFC 7515 section 7.1).
+    #[must_use]
+    pub fn new(token: &str) -> Self {
+        Self(token.to_owned())
+    }
+
+    /// The token.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Proof {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Proof")
+    }
 }
 
 /// Why a login does not prove that the person wants this. Subjects may contain anything: escape for display.
@@ -149,7 +194,7 @@ impl Question {
         if !token.proves_fresh_login(&self.digest, self.asked_at) {
             return Err(NotConfirmed::NotFresh { auth_time, asked_at: self.asked_at });
         }
-        Ok(Confirmed { request: self.request.clone(), digest: self.digest.clone(), auth_time })
+        Ok(Confirmed { request: self.request.clone(), digest: self.digest.clone(), auth_time, proof: None })
     }
 }
 
@@ -161,7 +206,8 @@ impl Widening {
             Self::SwitchAccount { from, .. } => from,
             Self::Unlock { account }
             | Self::RegisterAgent { account, .. }
-            | Self::RemoveAgent { account, .. } => account,
+            | Self::RemoveAgent { account, .. }
+            | Self::Approve { account, .. } => account,
         }
     }
 
@@ -178,6 +224,15 @@ impl Widening {
             Self::RemoveAgent { account, agent } => json!({
                 "operation": "agent.remove", "account": account.json(), "agent": agent, "device": device, "id": id,
             }),
+            Self::Approve { account, question, agent, manifest_digest, subject, scopes, action } => {
+                let scopes: Vec<Value> =
+                    scopes.iter().map(|(scope, choice)| json!({ "scope": scope, "for": choice })).collect();
+                json!({
+                    "operation": "consent.approve", "account": account.json(), "question": question,
+                    "agent": agent, "manifest": manifest_digest, "sub": subject, "scopes": scopes,
+                    "action": action, "device": device, "id": id,
+                })
+            }
             Self::Unlock { account } => {
                 json!({ "operation": "unlock", "account": account.json(), "device": device, "id": id })
             }

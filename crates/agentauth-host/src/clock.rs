@@ -22,6 +22,17 @@ impl MachineClock for SystemClock {
     }
 }
 
+/// When the day of `now` ends where this machine is: the first instant of the next one.
+#[must_use]
+pub fn end_of_day(now: Timestamp) -> Timestamp {
+    end_of_day_in(now, jiff::tz::TimeZone::system())
+}
+
+fn end_of_day_in(now: Timestamp, zone: jiff::tz::TimeZone) -> Timestamp {
+    let next = now.to_zoned(zone).tomorrow().and_then(|tomorrow| tomorrow.start_of_day());
+    next.map_or(now, |next| next.timestamp())
+}
+
 /// Counts the machine's sleep.
 #[cfg(target_os = "linux")]
 fn since_boot() -> SignedDuration {
@@ -176,6 +187,15 @@ impl MachineClock for ManualClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_day_ends_at_the_midnight_of_its_place() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let zone = |hours| jiff::tz::TimeZone::fixed(jiff::tz::offset(hours));
+        assert_eq!(end_of_day_in(at("2026-03-01T23:30:00Z"), zone(0)), at("2026-03-02T00:00:00Z"));
+        assert_eq!(end_of_day_in(at("2026-03-01T23:30:00Z"), zone(2)), at("2026-03-02T22:00:00Z"));
+        assert_eq!(end_of_day_in(at("2026-03-01T00:00:00Z"), zone(0)), at("2026-03-02T00:00:00Z"));
+    }
 
     #[test]
     fn the_system_clock_is_in_this_century_and_goes_on() {

@@ -12,6 +12,7 @@ pub mod clock;
 pub mod device;
 pub mod harden;
 pub mod locks;
+pub mod notify;
 pub mod place;
 pub mod ports;
 pub mod service;

@@ -1,10 +1,13 @@
 //! An answer, scope by scope: whether it fits its question, and what it gives. It never gives more than was asked.
 
+use std::sync::Arc;
+
 use super::choice::{Choice, Terms};
 use super::question::{AskedScope, Question};
 use crate::catalogue::Strength;
-use crate::grant::Lifetime;
+use crate::grant::{Binding, Grant, Lifetime};
 use crate::scope::Scope;
+use crate::time::Timestamp;
 
 /// What a person answered. What it does not name is refused.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,6 +71,33 @@ pub enum AnswerFault {
         /// What that takes.
         needs: Strength,
     },
+}
+
+impl Answered {
+    /// The grants: to the agent, under the manifest, for the user and the action of `question`, and for nothing else.
+    /// `login` is when the login happened that [`Lifetime::Session`] means.
+    #[must_use]
+    pub fn grants(&self, question: &Question, login: Option<Timestamp>) -> Vec<Grant> {
+        let action = question.action.as_ref().map(|action| action.digest().into());
+        let one = |given: &Given| {
+            let binding = Binding {
+                manifest_digest: Some(question.manifest_digest.as_str().into()),
+                user: Some(question.user.subject.as_str().into()),
+                action: action.clone(),
+                consent: Some(Arc::clone(&question.id)),
+            };
+            let grant = Grant::new(&question.agent, given.scope.clone(), given.lifetime).bound(binding);
+            let grant = match given.uses {
+                Some(uses) => grant.for_uses(uses),
+                None => grant,
+            };
+            match login {
+                Some(login) if given.lifetime == Lifetime::Session => grant.during(login),
+                _ => grant,
+            }
+        };
+        self.given.iter().map(one).collect()
+    }
 }
 
 impl Answer {

@@ -12,7 +12,7 @@ use crate::agents::Assurance;
 use crate::caller::{CallerFacts, ProcessFacts};
 use crate::catalogue::{Catalogue, RiskClass};
 use crate::grant::Grant;
-use crate::scope::{Scope, ScopeContext};
+use crate::scope::{MAX_SCOPE_BYTES, Scope, ScopeContext};
 use crate::session::User;
 use crate::snapshot::Snapshot;
 use crate::text::display_safe_within;
@@ -20,6 +20,9 @@ use crate::time::Timestamp;
 
 /// How many of the programs above the caller are named.
 const MAX_PARENTS: usize = 8;
+
+/// The longest question, in bytes of all its lines: what nobody can read is not asked. What is asked is shown whole.
+pub const MAX_QUESTION_BYTES: usize = 8 * 1024;
 
 /// A question to the person.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +35,8 @@ pub struct Question {
     pub version: String,
     /// Who publishes it, by its own word.
     pub publisher: Option<String>,
+    /// What its author wants the person to read.
+    pub says: Option<String>,
     /// The digest of the manifest that the question is about.
     pub manifest_digest: String,
     /// Whose rights it would use.
@@ -125,7 +130,8 @@ pub struct Lacking<'a> {
 }
 
 impl Question {
-    /// The question in what a request lacks; nothing where nobody is logged in or the agent is gone.
+    /// The question in what a request lacks; nothing where nobody is logged in, the agent is gone, or the question would
+    /// be longer than [`MAX_QUESTION_BYTES`].
     #[must_use]
     pub fn new(
         id: &str,
@@ -137,11 +143,12 @@ impl Question {
         let agent = snapshot.agents.get(lacking.agent)?;
         let user = snapshot.session.user()?;
         let shown = |text: &Option<String>| text.as_deref().map(|text| display_safe_within(text, 120));
-        Some(Self {
+        let question = Self {
             id: id.into(),
             agent: Arc::clone(&agent.name),
             version: display_safe_within(&agent.manifest.version, 64),
             publisher: shown(&agent.manifest.publisher),
+            says: agent.manifest.ui_hints.consent_text.as_deref().map(|text| display_safe_within(text, 500)),
             manifest_digest: agent.manifest_digest.to_string(),
             user: User { subject: user.subject.clone(), name: shown(&user.name), email: shown(&user.email) },
             program: Program::of(lacking.caller, lacking.assurance),
@@ -154,7 +161,9 @@ impl Question {
                 .collect(),
             asked_at,
             expires_at,
-        })
+        };
+        let length: usize = question.lines().iter().map(String::len).sum();
+        (length <= MAX_QUESTION_BYTES).then_some(question)
     }
 
     /// Whether the two ask the same: agent, manifest, user, set of scopes, action.
@@ -190,12 +199,15 @@ impl Question {
             let signs = self.program.tampered.join(", ");
             lines.push(format!("Careful: other code may run inside this program ({signs})."));
         }
+        if let Some(says) = &self.says {
+            lines.push(format!("Its author says: “{says}”"));
+        }
         if let Some(purpose) = &self.purpose {
             lines.push(format!("It says: “{purpose}”"));
         }
         for (position, asked) in self.scopes.iter().enumerate() {
             lines.push(format!("{}. {} ({})", position + 1, asked.sentence(), asked.risk_says()));
-            lines.push(format!("   {}", display_safe_within(asked.scope.as_str(), 400)));
+            lines.push(format!("   {}", display_safe_within(asked.scope.as_str(), MAX_SCOPE_BYTES)));
             lines.push(format!("   For: “{}”", asked.purpose));
             lines.push(format!("   {}", asked.news.sentence()));
         }
@@ -347,7 +359,7 @@ fn says(catalogue: &Catalogue, scope: &Scope) -> String {
 
 /// Where a scope holds, in words that leave nothing out.
 fn effect(scope: &Scope) -> String {
-    let quoted = |text: &str| format!("`{}`", display_safe_within(text, 300));
+    let quoted = |text: &str| format!("`{}`", display_safe_within(text, MAX_SCOPE_BYTES));
     match scope.context() {
         ScopeContext::Any => "everywhere, without any limit".to_owned(),
         ScopeContext::Path(path) if path == "/" => "everywhere on this computer".to_owned(),

@@ -130,6 +130,26 @@ fn a_question_says_everything_and_hides_nothing() {
 }
 
 #[test]
+fn nothing_of_a_question_is_cut_and_what_nobody_can_read_is_not_asked() {
+    let snapshot = world();
+    let ask = |scopes: &[Scope]| {
+        let lacking = Lacking {
+            agent: "a",
+            scopes,
+            action: None,
+            purpose: None,
+            caller: &caller(),
+            assurance: Assurance::Path,
+        };
+        Question::new("q", &lacking, &snapshot, Choice::Always, (at(0), at(9)))
+    };
+    let long = format!("files.read:/projects/{}/end", "long".repeat(500));
+    assert!(ask(&[scope(&long)]).unwrap().lines().iter().any(|line| line.trim() == long));
+    let four: Vec<_> = (0..4).map(|number| scope(&format!("{long}/{number}"))).collect();
+    assert_eq!(ask(&four), None);
+}
+
+#[test]
 fn the_same_question_is_joined_and_any_other_is_not() {
     let mut snapshot = world();
     let mut questions = Questions::new(LIMITS);

@@ -7,6 +7,7 @@ mod agent;
 mod check;
 mod completions;
 mod config;
+mod consents;
 mod doctor;
 mod edit;
 mod exit;
@@ -109,6 +110,12 @@ enum Command {
     Grants(grants::Grants),
     /// Take grants away.
     Grant(grants::GrantCommand),
+    /// Show the questions that wait for your answer.
+    Consents(consents::Consents),
+    /// Allow what an agent asks.
+    Approve(consents::Approve),
+    /// Refuse what an agent asks.
+    Deny(consents::Deny),
     /// Look at the configuration.
     Config(config::ConfigCommand),
     /// Say what is wrong with this installation, why it matters and what to do.
@@ -234,6 +241,9 @@ async fn carry_out(cli: Cli, environment: &Environment) -> Result<Exit, Failure>
         Command::Agent(command) => command.run(&context).await,
         Command::Grants(command) => command.run(&context).await,
         Command::Grant(command) => command.run(&context).await,
+        Command::Consents(command) => command.run(&context).await,
+        Command::Approve(command) => command.run(&context).await,
+        Command::Deny(command) => command.run(&context).await,
         Command::Config(command) => command.run(&context),
         // Answered above.
         Command::Completions(_) | Command::Doctor(_) | Command::Man(_) => Ok(Exit::Done),

@@ -20,6 +20,7 @@ mod value;
 use std::path::PathBuf;
 
 use agentauth_core::SignedDuration;
+use agentauth_core::consent::Choice;
 use agentauth_idp::{AccessTokenForm, AccessTokenType, Loopback, NetworkSettings, Preset, RedirectConfig};
 use url::Url;
 
@@ -52,6 +53,8 @@ pub struct Config {
     pub secrets: Secrets,
     /// Bounds on decisions and on those who ask.
     pub checks: Checks,
+    /// How the person is asked.
+    pub consent: Consent,
     /// The daemon's log, on standard error.
     pub log: Log,
     /// Where things are.
@@ -253,6 +256,21 @@ pub struct Checks {
     pub max_connections: usize,
     /// Connections from one process.
     pub max_connections_per_process: usize,
+}
+
+/// How the person is asked whether an agent may do something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Consent {
+    /// The longest yes that may be given.
+    pub longest: Choice,
+    /// How long a question waits for its answer.
+    pub expires_after: SignedDuration,
+    /// How long after a no there is no further question about the same.
+    pub cool_down: SignedDuration,
+    /// Whether the daemon opens the page with the question in the browser.
+    pub open_browser: bool,
+    /// Whether a desktop notification says that a question waits.
+    pub notify: bool,
 }
 
 /// The daemon's log, on standard error.

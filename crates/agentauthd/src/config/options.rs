@@ -1,6 +1,7 @@
 //! The one list of options: name, variables, bounds, and where each goes in [`Config`].
 
 use agentauth_core::SignedDuration;
+use agentauth_core::consent::Choice;
 use agentauth_idp::{
     AccessTokenForm, AccessTokenType, ConfigFault, Loopback, OidcSettings, Preset, ProviderConfig,
     ProviderSettings, RedirectConfig,
@@ -424,6 +425,49 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
             value::number(value, 1, 10_000).map(|parsed| config.checks.max_connections_per_process = parsed)
         },
         show: |config| count(config.checks.max_connections_per_process),
+    },
+    OptionSpec {
+        key: "consent.longest",
+        variables: &["AGENTAUTHD_CONSENT_LONGEST"],
+        shape: Shape::Text,
+        set: |config, value| {
+            value::choice(value, &Choice::ALL, Choice::as_str).map(|parsed| config.consent.longest = parsed)
+        },
+        show: |config| text(config.consent.longest.as_str()),
+    },
+    OptionSpec {
+        key: "consent.expires_after",
+        variables: &["AGENTAUTHD_CONSENT_EXPIRES_AFTER"],
+        shape: Shape::Text,
+        set: |config, value| {
+            value::duration(value, SignedDuration::from_secs(1), SignedDuration::from_hours(24))
+                .map(|parsed| config.consent.expires_after = parsed)
+        },
+        show: |config| span(config.consent.expires_after),
+    },
+    OptionSpec {
+        key: "consent.cool_down",
+        variables: &["AGENTAUTHD_CONSENT_COOL_DOWN"],
+        shape: Shape::Text,
+        set: |config, value| {
+            value::duration(value, SignedDuration::from_secs(1), SignedDuration::from_hours(24))
+                .map(|parsed| config.consent.cool_down = parsed)
+        },
+        show: |config| span(config.consent.cool_down),
+    },
+    OptionSpec {
+        key: "consent.open_browser",
+        variables: &["AGENTAUTHD_CONSENT_OPEN_BROWSER"],
+        shape: Shape::Switch,
+        set: |config, value| value::switch(value).map(|parsed| config.consent.open_browser = parsed),
+        show: |config| Value::Switch(config.consent.open_browser),
+    },
+    OptionSpec {
+        key: "consent.notify",
+        variables: &["AGENTAUTHD_CONSENT_NOTIFY"],
+        shape: Shape::Switch,
+        set: |config, value| value::switch(value).map(|parsed| config.consent.notify = parsed),
+        show: |config| Value::Switch(config.consent.notify),
     },
     OptionSpec {
         key: "log.filter",

@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 
 use agentauth_core::SignedDuration;
+use agentauth_core::consent::Choice;
 use agentauth_idp::{
     AccessTokenForm, DEFAULT_PORTS, DEFAULT_SCOPES, Loopback, NetworkSettings, Preset, RedirectConfig,
 };
 use agentauth_ipc::location::{self, Location, LocationError};
 
 use super::{
-    Checks, Config, DEFAULT_PROFILE, Log, LogFormat, Login, Paths, Provider, ProviderKind, RefreshRoute,
-    Secrets, Session, StoreKind,
+    Checks, Config, Consent, DEFAULT_PROFILE, Log, LogFormat, Login, Paths, Provider, ProviderKind,
+    RefreshRoute, Secrets, Session, StoreKind,
 };
 use crate::environment::Environment;
 
@@ -95,6 +96,13 @@ pub(super) fn defaults(environment: &Environment, profile: &str) -> Option<Confi
             burst: 2_000,
             max_connections: 256,
             max_connections_per_process: 32,
+        },
+        consent: Consent {
+            longest: Choice::Always,
+            expires_after: SignedDuration::from_mins(10),
+            cool_down: SignedDuration::from_mins(5),
+            open_browser: true,
+            notify: true,
         },
         log: Log { filter: "info".to_owned(), format: LogFormat::Text },
         paths: Paths {

@@ -10,6 +10,7 @@ use agentauth_ipc::{HashCache, Identify};
 
 use tokio_util::sync::CancellationToken;
 
+use super::consents::Consents;
 use super::keeper::KeeperHandle;
 use super::limits::Usage;
 use super::logins::Logins;
@@ -26,6 +27,11 @@ pub(crate) struct App {
     pub(crate) audit: Recorder,
     pub(crate) pause: Arc<Pause>,
     pub(crate) rights: Arc<Rights>,
+    pub(crate) consents: Arc<Consents>,
+    /// Whether the page with the questions is opened in the browser.
+    pub(crate) open_browser: bool,
+    /// Whether a desktop notification says that a question waits.
+    pub(crate) notify: bool,
     pub(crate) identifier: Arc<dyn Identify>,
     pub(crate) hashes: HashCache,
     pub(crate) recogniser: Recogniser,

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Start;
 use super::app::{About, App, ProviderSide};
+use super::consents::{self, Consents};
 use super::keeper::{self, Keeper};
 use super::limits::{Limits, Usage};
 use super::load::{self, LoadError, Places};
@@ -209,7 +210,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         keeper: provider.as_ref().map(|side| side.keeper.clone()),
         turn: tokio::sync::Mutex::default(),
     });
-    let rights = Rights {
+    let rights = Arc::new(Rights {
         state: state.clone(),
         db,
         profile,
@@ -217,7 +218,16 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         clock: clock.clone(),
         policies: loaded.policy_texts,
         turn: tokio::sync::Mutex::default(),
-    };
+    });
+    let consents = Arc::new(Consents::new(consents::Parts {
+        state: state.clone(),
+        audit: audit.clone(),
+        clock: clock.clone(),
+        rights: rights.clone(),
+        options: config.consent,
+        device: device.clone(),
+        evidence: state_directory.join("evidence"),
+    }));
     let app = App {
         about: About {
             owner_uid,
@@ -235,7 +245,10 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         clock,
         audit,
         pause,
-        rights: Arc::new(rights),
+        rights,
+        consents,
+        open_browser: config.consent.open_browser,
+        notify: config.consent.notify,
         stop: stop.clone(),
         identifier: Arc::new(ProcIdentifier::new()?),
         hashes: HashCache::new(DIGESTS),

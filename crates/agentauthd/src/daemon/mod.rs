@@ -2,11 +2,14 @@
 
 mod app;
 mod assemble;
+mod consents;
 mod facts;
 mod keeper;
 mod limits;
 mod load;
 mod logins;
+mod notices;
+mod page;
 mod pause;
 mod record;
 mod recorder;
@@ -61,12 +64,23 @@ pub async fn run(start: Start) -> Result<(), RunError> {
     tracing::info!(socket, profile, "serving");
     announce(service::ready());
     let watchdog = tokio::spawn(watchdog());
+    let mut asking = tokio::spawn({
+        let (consents, stop) = (app.consents.clone(), stop.clone());
+        async move { consents.keep(stop).await }
+    });
+
+    let noticing = app.notify.then(|| {
+        let (consents, profile) = (app.consents.clone(), app.about.profile.clone());
+        tokio::spawn(notices::run(consents, profile, stop.clone()))
+    });
+    let paging = app.open_browser.then(|| tokio::spawn(page::run(app.clone(), stop.clone())));
 
     let end = tokio::select! {
         _ = terminate.recv() => Ok("SIGTERM"),
         _ = interrupt.recv() => Ok("SIGINT"),
         _ = &mut serving => Err("the server ended by itself"),
         () = ended(keeper.as_mut()) => Err("the keeper ended by itself"),
+        _ = &mut asking => Err("the keeping of questions ended by itself"),
     };
     let (Ok(why) | Err(why)) = end;
     tracing::info!(why, "stopping");
@@ -85,6 +99,11 @@ pub async fn run(start: Start) -> Result<(), RunError> {
         && tokio::time::timeout(KEEPER_GRACE, keeper).await.is_err()
     {
         tracing::error!("the keeper did not finish in time; a rotated login may be lost");
+    }
+    for task in [paging, noticing].into_iter().flatten() {
+        if let Err(error) = task.await {
+            tracing::error!(%error, "what tells of questions ended badly");
+        }
     }
     app.audit.note_down(&record::service_stop(why, app.clock.now()));
     if let Err(error) = app.audit.to_disk().await {

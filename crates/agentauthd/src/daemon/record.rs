@@ -1,5 +1,7 @@
 //! What is written to the audit log, event by event.
 
+mod consent;
+
 use agentauth_audit::{Actor, Event, Kind, Verdict};
 use agentauth_core::Timestamp;
 use agentauth_core::agent::Registration;
@@ -11,6 +13,7 @@ use agentauth_core::widening::Confirmed;
 use serde_json::{Map, Value, json};
 
 use super::keeper::LoginMethod;
+pub(crate) use consent::{consent_answered, consent_asked, consent_ended};
 
 /// A decision and the facts about the asker that it was made on.
 pub(crate) fn decision<'a>(

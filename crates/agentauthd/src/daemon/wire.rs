@@ -2,6 +2,8 @@
 
 mod rights;
 
+mod consent;
+
 use std::time::Duration;
 
 use agentauth_api as api;
@@ -25,6 +27,7 @@ use super::pause::Paused;
 use super::record::Asked;
 use super::server::Refusal;
 use crate::config::addressed;
+pub(crate) use consent::{Answering, consent_answer, consent_answered, consent_confirming, consent_list};
 pub(crate) use rights::{
     Wish, agent, agents_known, grants_known, registered, removal_by_login, removed, revoked, wish,
 };
@@ -170,7 +173,12 @@ fn account(user: &User) -> api::Account {
 }
 
 /// A decision as it goes out.
-pub(crate) fn check_response(profile: &str, decision: Decision, asked: Asked) -> api::CheckResponse {
+pub(crate) fn check_response(
+    profile: &str,
+    decision: Decision,
+    asked: Asked,
+    consents: &[std::sync::Arc<str>],
+) -> api::CheckResponse {
     api::CheckResponse {
         id: decision.id.to_string(),
         decision: if decision.allow { api::Verdict::Allow } else { api::Verdict::Deny },
@@ -182,7 +190,7 @@ pub(crate) fn check_response(profile: &str, decision: Decision, asked: Asked) ->
         assurance: decision.assurance.as_str().to_owned(),
         caveats: decision.caveats.iter().map(ToString::to_string).collect(),
         scopes: decision.scopes.iter().map(ToString::to_string).collect(),
-        consents: Vec::new(),
+        consents: consents.iter().map(ToString::to_string).collect(),
         grants: decision.grants,
         policies: decision.policies,
         obligations: api::Obligations {

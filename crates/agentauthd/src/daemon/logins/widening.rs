@@ -6,10 +6,10 @@ use std::pin::Pin;
 
 use agentauth_core::Timestamp;
 use agentauth_core::session::User;
-use agentauth_core::widening::{Confirmed, NotConfirmed, Party, Question, Widening};
+use agentauth_core::widening::{Confirmed, NotConfirmed, Party, Proof, Question, Widening};
 use agentauth_idp::{Chain, LoggedIn, Login, LoginAttempt, LoginOptions, Outcome as Shown, Responder};
 use agentauth_store::{Pin as Pinned, StateError};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -243,7 +243,9 @@ impl Parts {
     async fn judge(&self, question: &Question, done: &LoggedIn) -> Result<Confirmed, Failure> {
         let judged = question.answered_by(&done.accepted.id);
         self.say_goodbye(&done.tokens.refresh_token).await;
-        judged.map_err(|fault| self.not_widened(code(&fault), fault.to_string()))
+        let confirmed = judged.map_err(|fault| self.not_widened(code(&fault), fault.to_string()))?;
+        let proof = Proof::new(done.tokens.id_token.expose_secret());
+        Ok(Confirmed { proof: Some(proof), ..confirmed })
     }
 
     /// Writes down that a login that was to widen rights came to nothing.

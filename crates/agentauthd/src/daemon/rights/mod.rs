@@ -197,7 +197,6 @@ impl Rights {
         Ok(Removed { grants: ids.len(), failures })
     }
 
-    #[expect(dead_code, reason = "for the answers to questions")]
     /// Gives grants; `event` is the record that names them all ([`Event::grants`]) and says by whose word.
     pub(crate) async fn give(&self, grants: Vec<Grant>, event: &Event<'_>) -> Result<(), RightsError> {
         let _turn = self.turn.lock().await;

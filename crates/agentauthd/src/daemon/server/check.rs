@@ -36,25 +36,38 @@ pub(super) async fn check(
     } else {
         connection.checker(&app, &headers).await?
     };
-    let mut changes = app.state.watch();
+    let (mut changes, mut questions) = (app.state.watch(), app.consents.watch());
     let mut decision = answer(&app, &connection, &caller, &request, &asked).await?;
+    let mut waiting = app.consents.open(&decision, &request, &caller.facts);
     if decision.remedy == Some(Remedy::Wait)
         && let Some(provider) = &app.provider
     {
         provider.keeper.nudge();
     }
-    // As long as waiting may help: the snapshot also changes for reasons that do not.
+    // As long as waiting may help: until the daemon knows more, or the person has answered.
     let mut patience = std::pin::pin!(tokio::time::sleep(wait));
-    while decision.remedy == Some(Remedy::Wait) && !wait.is_zero() {
+    let waits_for_person = |decision: &Decision| decision.remedy == Some(Remedy::Consent);
+    while !wait.is_zero()
+        && (decision.remedy == Some(Remedy::Wait)
+            || waits_for_person(&decision) && app.consents.any_waits(&waiting))
+    {
         tokio::select! {
             biased;
             () = app.stop.cancelled() => break,
             () = patience.as_mut() => break,
             _ = changes.changed() => {}
+            _ = questions.changed() => {}
+        }
+        // The snapshot changes for many reasons; what changes nothing here is not written down.
+        let now_so = decided(&app, &app.state.load(), &caller, &request);
+        if now_so.reason == decision.reason && now_so.remedy == decision.remedy {
+            continue;
         }
         decision = answer(&app, &connection, &caller, &request, &asked).await?;
+        waiting = app.consents.open(&decision, &request, &caller.facts);
     }
-    Ok(Json(wire::check_response(&app.about.profile, decision, asked)))
+    waiting.retain(|id| app.consents.get(id).is_some());
+    Ok(Json(wire::check_response(&app.about.profile, decision, asked, &waiting)))
 }
 
 /// One decision: made, the caller proved once more, recorded. What cannot be recorded is denied.

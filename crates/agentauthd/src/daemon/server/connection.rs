@@ -200,6 +200,32 @@ impl Connection {
         Ok(Some(agents.collect()))
     }
 
+    /// The caller of an operation that persons may ask for about all agents, and agents about themselves.
+    pub(crate) async fn reach(
+        &self,
+        app: &App,
+        headers: &HeaderMap,
+        operation: fn(Reach) -> Operation,
+    ) -> Result<(Caller, Reach), Refusal> {
+        let caller = self.caller(app, headers).await?;
+        let reach = match self.asker(app, &caller, Grade::None) {
+            Asker::Agent => Reach::Own,
+            Asker::Person(_) | Asker::Root | Asker::Other => Reach::All,
+        };
+        match may(operation(reach), self.asker(app, &caller, Grade::None)) {
+            Ok(()) => Ok((caller, reach)),
+            Err(refusal) => Err(refused(app, &caller, &refusal)),
+        }
+    }
+
+    /// The name of the agent that the caller itself is, where it is proven to be one.
+    pub(crate) fn agents(&self, app: &App, caller: &Caller) -> Vec<Arc<str>> {
+        match app.state.load().agents.match_process(&caller.facts.process, caller.facts.greeted) {
+            Match::Agent { agent, .. } if caller.facts.greeted => vec![agent.name.clone()],
+            _ => Vec::new(),
+        }
+    }
+
     /// How well the caller is shown to be a person's own, and what stands in the way of more.
     pub(crate) fn grade(&self, app: &App, caller: &Caller) -> (Grade, Vec<Shortfall>) {
         match app.identifier.probe_person(&self.peer) {

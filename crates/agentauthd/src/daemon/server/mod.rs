@@ -4,6 +4,7 @@ mod agents;
 mod body;
 mod check;
 mod connection;
+mod consents;
 mod grants;
 mod health;
 mod hello;
@@ -163,6 +164,8 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/agents/{name}", get(agents::show).delete(agents::remove))
         .route(paths::GRANTS, get(grants::list))
         .route("/v1/grants/{id}", delete(grants::revoke))
+        .route(paths::CONSENTS, get(consents::list))
+        .route("/v1/consents/{id}", post(consents::answer))
         .route(paths::LOCK, post(lock::lock).delete(lock::unlock))
         .route(paths::SESSION, delete(session::logout))
         .route(paths::HEALTHZ, get(health::healthz))

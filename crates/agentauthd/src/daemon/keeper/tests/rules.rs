@@ -294,6 +294,7 @@ async fn a_handover_replaces_the_pin_ends_the_old_login_and_takes_what_was_given
         request: Value::Null,
         digest: question.digest().to_owned(),
         auth_time: house.machine.now(),
+        proof: None,
     };
     // One that was confirmed by somebody whom the installation does not belong to any more counts for nothing.
     let other = Pin { subject: "U-other".to_owned(), ..pin.clone() };
