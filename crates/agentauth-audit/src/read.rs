@@ -71,7 +71,7 @@ impl<R: BufRead> Reader<R> {
             Some(last) if frame.prev != last.hash => return at(Flaw::Link),
             Some(last) if frame.seq != last.seq + 1 => return at(Flaw::Number),
             None if (frame.seq != 1 || frame.prev != Hash::ZERO)
-                && !content(line).is_some_and(|event| event.kind == Kind::ChainRecovered) =>
+                && content(line).is_none_or(|event| event.kind != Kind::ChainRecovered) =>
             {
                 return at(Flaw::Beginning);
             }

@@ -7,9 +7,9 @@ use agentauth_core::text::display_safe_within;
 use agentauth_host::notify::notify;
 use tokio_util::sync::CancellationToken;
 
-use agentauth_idp::Chain;
 use super::consents::Consents;
 use crate::config::addressed;
+use agentauth_idp::Chain;
 
 /// Notifies of each question once, until told to stop.
 pub(crate) async fn run(consents: Arc<Consents>, profile: String, stop: CancellationToken) {

@@ -25,12 +25,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use agentauth_idp::Chain;
 use super::record;
 use super::recorder::Recorder;
 use super::rights::{Rights, RightsError};
 use super::state::State;
 use crate::config;
+use agentauth_idp::Chain;
 
 /// Questions that wait at once.
 const OPEN: usize = 20;

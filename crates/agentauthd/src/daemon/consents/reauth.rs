@@ -9,8 +9,8 @@ use agentauth_core::widening::Widening;
 use agentauth_core::{Strength, caller::CallerFacts};
 
 use super::{AnswerError, Consents, Way, Word};
-use agentauth_idp::Chain;
 use crate::daemon::logins::{ConfirmError, Logins, NotDone, Started};
+use agentauth_idp::Chain;
 
 /// Why a login that confirms an answer could not be started.
 #[derive(Debug, thiserror::Error)]

@@ -23,9 +23,9 @@ use tokio_util::sync::CancellationToken;
 use super::html::{self, Notice};
 use super::visit::{Guest, Visit};
 use crate::daemon::app::App;
-use agentauth_idp::Chain;
 use crate::daemon::consents::{AnswerError, ReauthError, Way, Word};
 use crate::daemon::logins;
+use agentauth_idp::Chain;
 
 /// Connections at once; a browser opens a few ahead of need.
 const MAX_CONNECTIONS: usize = 32;

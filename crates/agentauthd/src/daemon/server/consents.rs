@@ -17,10 +17,10 @@ use super::connection::{Caller, Connection};
 use super::login::not_configured;
 use super::refusal::Refusal;
 use crate::daemon::app::App;
-use agentauth_idp::Chain;
 use crate::daemon::consents::{AnswerError, ReauthError, Way, Word};
 use crate::daemon::logins::ConfirmError;
 use crate::daemon::wire;
+use agentauth_idp::Chain;
 
 /// The longest wait of one request.
 const MAX_WAIT: Duration = Duration::from_secs(30);
