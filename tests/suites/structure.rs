@@ -219,7 +219,9 @@ fn codes_in(text: &str, place: &str, numbers: bool) -> BTreeSet<String> {
             body[position + arrow.len()..].trim_start_matches(|c: char| c == '{' || c.is_whitespace());
         let word = match value.strip_prefix('"') {
             Some(text) => text.split('"').next().unwrap_or_default(),
-            None if numbers => value.split(',').next().unwrap_or_default(),
+            None if numbers => {
+                value.split(',').next().filter(|word| word.parse::<u8>().is_ok()).unwrap_or_default()
+            }
             None => "",
         };
         if !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')

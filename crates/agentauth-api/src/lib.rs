@@ -6,6 +6,7 @@
 
 pub mod check;
 pub mod consent;
+pub mod launch;
 pub mod login;
 pub mod problem;
 pub mod rights;
@@ -17,6 +18,7 @@ pub use consent::{
     Consent, ConsentAction, ConsentAllowed, ConsentAnswer, ConsentAnswered, ConsentGiven, ConsentList,
     ConsentOffer, ConsentProgram, ConsentScope,
 };
+pub use launch::{Confinement, FileAccess, LaunchRequest, LaunchResponse};
 pub use login::{
     Account, LockResponse, LoginMethod, LoginProgress, LoginRequest, LoginStarted, LoginWay, LogoutRequest,
     LogoutResponse, Party, UnlockRequest, UnlockResponse,
@@ -55,6 +57,8 @@ pub mod paths {
     pub const CHECK: &str = "/v1/check";
     /// `POST`: start a login; `GET {LOGIN}/{id}`: follow it.
     pub const LOGIN: &str = "/v1/login";
+    /// `POST`: be the launcher of an agent.
+    pub const LAUNCHES: &str = "/v1/launches";
     /// `POST`: pause everything; `DELETE`: let it go on.
     pub const LOCK: &str = "/v1/lock";
     /// `GET`: the registered agents; `POST`: register one; `GET` and `DELETE {AGENTS}/{name}`: one of them.

@@ -23,6 +23,8 @@ pub enum ErrorCode {
     CallerUnproven,
     /// No such path or object.
     NotFound,
+    /// What is registered for an agent is not what stands there.
+    AgentChanged,
     /// The path takes another method.
     MethodNotAllowed,
     /// The login could not be started.
@@ -49,6 +51,7 @@ impl ErrorCode {
             Self::Forbidden => "forbidden",
             Self::CallerUnproven => "caller_unproven",
             Self::NotFound => "not_found",
+            Self::AgentChanged => "agent_changed",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::LoginUnavailable => "login_unavailable",
             Self::Locked => "locked",
@@ -66,6 +69,7 @@ impl ErrorCode {
             Self::Forbidden | Self::CallerUnproven => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
+            Self::AgentChanged => 409,
             Self::RequestTooLarge => 413,
             Self::Locked => 423,
             Self::RateLimited => 429,

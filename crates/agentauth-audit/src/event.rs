@@ -139,6 +139,10 @@ macro_rules! kinds {
 }
 
 kinds! {
+    /// An agent was started by the daemon's own launcher.
+    AgentLaunched = "agent.launched",
+    /// What was launched as an agent is it no more: its launcher ended, or its registration.
+    AgentLaunchEnded = "agent.launch_ended",
     /// The administrator's registration of an agent took effect.
     AgentLoaded = "agent.loaded",
     /// The person registered an agent.

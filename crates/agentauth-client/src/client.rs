@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use agentauth_api::{
     AgentList, AgentView, CheckRequest, CheckResponse, ConsentAnswer, ConsentAnswered, ConsentList,
-    ErrorCode, GrantList, HOST, Health, Hello, LockResponse, LoginProgress, LoginRequest, LoginStarted,
-    LogoutRequest, LogoutResponse, NONCE_HEADER, PROTOCOL, Problem, RegisterRequest, RegisterResponse,
-    RemoveRequest, RemoveResponse, RevokeResponse, Status, UnlockRequest, UnlockResponse, paths,
+    ErrorCode, GrantList, HOST, Health, Hello, LaunchRequest, LaunchResponse, LockResponse, LoginProgress,
+    LoginRequest, LoginStarted, LogoutRequest, LogoutResponse, NONCE_HEADER, PROTOCOL, Problem,
+    RegisterRequest, RegisterResponse, RemoveRequest, RemoveResponse, RevokeResponse, Status, UnlockRequest,
+    UnlockResponse, paths,
 };
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -134,6 +135,15 @@ impl Client {
         let seen = if seen == "waiting" { String::new() } else { format!("&seen={seen}") };
         let path = format!("{one}?wait_ms={}{seen}", wait.as_millis());
         self.ask(Method::GET, &path, None::<&()>, wait).await
+    }
+
+    /// Asks to be the launcher of an agent: whatever this process starts from then on, directly or not, is that agent, as
+    /// long as this process lives. The daemon grants it to its own command line only. Hashing the program may take a while.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn launch(&mut self, request: &LaunchRequest) -> Result<LaunchResponse, ClientError> {
+        self.ask(Method::POST, paths::LAUNCHES, Some(request), LONGEST_WAIT).await
     }
 
     /// Ends the session. Waits for more than a minute if it must: a refresh under way is let finish, and the provider

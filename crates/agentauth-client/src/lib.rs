@@ -32,11 +32,11 @@ mod connection;
 mod error;
 
 pub use agentauth_api::{
-    Account, AgentList, AgentView, CheckRequest, CheckResponse, Consent, ConsentAllowed, ConsentAnswer,
-    ConsentAnswered, ConsentList, ErrorCode, GrantList, GrantView, Health, Hello, LockResponse, LoginMethod,
-    LoginProgress, LoginRequest, LoginStarted, LoginWay, LogoutRequest, LogoutResponse, Party, Problem,
-    RegisterRequest, RegisterResponse, RemoveRequest, RemoveResponse, RevokeResponse, Status, UnlockRequest,
-    UnlockResponse, Verdict,
+    Account, AgentList, AgentView, CheckRequest, CheckResponse, Confinement, Consent, ConsentAllowed,
+    ConsentAnswer, ConsentAnswered, ConsentList, ErrorCode, FileAccess, GrantList, GrantView, Health, Hello,
+    LaunchRequest, LaunchResponse, LockResponse, LoginMethod, LoginProgress, LoginRequest, LoginStarted,
+    LoginWay, LogoutRequest, LogoutResponse, Party, Problem, RegisterRequest, RegisterResponse,
+    RemoveRequest, RemoveResponse, RevokeResponse, Status, UnlockRequest, UnlockResponse, Verdict,
 };
 pub use agentauth_ipc::location::{DEFAULT_PROFILE, Location, LocationError, socket_path};
 pub use client::Client;

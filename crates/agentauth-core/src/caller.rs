@@ -19,6 +19,9 @@ pub struct CallerFacts {
     /// Whether the process answered the greeting on this connection, so that it cannot be a program that another
     /// one put in its place.
     pub greeted: bool,
+    /// Whether the process has given up gaining privileges: a mark that is inherited and never taken back. Whatever
+    /// the daemon's launcher starts bears it.
+    pub no_new_privs: bool,
     /// Signs that somebody else's code may run inside the process, or that something about it is hidden
     /// (`LD_PRELOAD`, a tracer, a hidden ancestor, …). What its files say is not repeated here.
     pub caveats: Vec<Caveat>,

@@ -10,7 +10,7 @@ mod identify;
 use std::sync::Arc;
 
 use crate::agent::Agent;
-use crate::agents::{Agents, Assurance};
+use crate::agents::Assurance;
 use crate::caller::CallerFacts;
 use crate::caveat::{Caveat, CaveatKinds};
 use crate::consent::Action;
@@ -65,7 +65,7 @@ pub fn decide(
     id: DecisionId,
     now: Timestamp,
 ) -> Decision {
-    let caller = identify::identify(&snapshot.agents, subject);
+    let caller = identify::identify(&snapshot.agents, &snapshot.launches, subject);
     let case = Case {
         snapshot,
         request,
@@ -153,8 +153,8 @@ pub fn decide(
 
 /// How well this caller is proven to be its agent: what a decision about it would say.
 #[must_use]
-pub fn assurance(agents: &Agents, caller: &CallerFacts) -> Assurance {
-    identify::identify(agents, Subject::Caller(caller)).assurance
+pub fn assurance(snapshot: &Snapshot, caller: &CallerFacts) -> Assurance {
+    identify::identify(&snapshot.agents, &snapshot.launches, Subject::Caller(caller)).assurance
 }
 
 /// One question with everything that is known of it.

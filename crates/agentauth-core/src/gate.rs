@@ -29,6 +29,17 @@ pub enum Widening {
     Standing,
 }
 
+/// How a program is to be started as an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Launching {
+    /// As the administrator registered it.
+    Administered,
+    /// As the person registered it, confined.
+    Confined,
+    /// As the person registered it, without confinement.
+    Unconfined,
+}
+
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -75,6 +86,8 @@ pub enum Operation {
     NarrowAgent,
     /// Remove an agent's registration: afterwards its processes are no agent's any more, so it takes a person.
     RemoveAgent,
+    /// Start an agent's program so that it is proven to be that agent.
+    Launch(Launching),
     /// See grants.
     ListGrants(Reach),
     /// Take a grant away.
@@ -213,7 +226,7 @@ pub fn may(operation: Operation, asker: Asker) -> Result<(), GateRefusal> {
 ///
 /// Agents get what agents need and what takes away from themselves; evidence does not help them, since nothing widens
 /// on the word of an agent. The user's other processes may look and may take away. Trying decisions out needs a
-/// recognised terminal; ending a pause needs that, or a passkey or a fresh login. An expiring grant needs it or the page.
+/// recognised terminal; ending a pause and starting an agent need that, or a passkey or a fresh login. An expiring grant needs it or the page.
 /// Everything else that widens needs a passkey or a fresh login, which count from any process of the person's.
 ///
 /// # Errors
@@ -292,15 +305,17 @@ impl Operation {
             | Self::Deny(Reach::All)
             | Self::ReadAudit
             | Self::Events(Reach::All)
-            | Self::Metrics => Need::AnyPerson,
+            | Self::Metrics
+            | Self::Launch(Launching::Administered) => Need::AnyPerson,
             Self::DryRun => Need::Terminal,
             Self::NarrowAgent | Self::RemoveAgent | Self::Approve(Widening::Expiring) => Need::Prompt,
-            Self::Unlock => Need::TerminalOrEvidence,
+            Self::Unlock | Self::Launch(Launching::Confined) => Need::TerminalOrEvidence,
             Self::LoginAsAnother
             | Self::RegisterAgent
             | Self::Approve(Widening::Standing)
             | Self::Apply
-            | Self::ManagePasskeys => Need::Evidence,
+            | Self::ManagePasskeys
+            | Self::Launch(Launching::Unconfined) => Need::Evidence,
         }
     }
 }
@@ -329,6 +344,8 @@ impl fmt::Display for Operation {
             Self::RegisterAgent => "registering an agent",
             Self::NarrowAgent => "registering an agent with less than it had",
             Self::RemoveAgent => "removing an agent",
+            Self::Launch(Launching::Administered | Launching::Confined) => "starting an agent",
+            Self::Launch(Launching::Unconfined) => "starting an agent without confinement",
             Self::ListGrants(_) => "listing grants",
             Self::RevokeGrant(_) => "revoking a grant",
             Self::ListConsents(_) => "listing questions",

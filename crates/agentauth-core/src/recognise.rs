@@ -170,6 +170,28 @@ pub fn recognise(facts: &PersonFacts, known: &Recogniser) -> (Grade, Vec<Shortfa
     (Grade::None, why)
 }
 
+/// Of what stands in the way of a higher grade, what keeps the caller from being our own program, run as it was built
+/// and by no agent. Nothing is said of who started it, and where.
+#[must_use]
+pub fn unfit_as_own_program(shortfalls: &[Shortfall]) -> Vec<Shortfall> {
+    let counts = |shortfall: &Shortfall| {
+        matches!(
+            shortfall,
+            Shortfall::ForeignCaller
+                | Shortfall::NotOurProgram
+                | Shortfall::OtherUserNamespace
+                | Shortfall::OtherPidNamespace
+                | Shortfall::Seccomp
+                | Shortfall::Traced
+                | Shortfall::LoaderVariables
+                | Shortfall::CallerIsAgent
+                | Shortfall::AgentAmongParents
+                | Shortfall::StartTimesNotMonotone
+        )
+    };
+    shortfalls.iter().copied().filter(counts).collect()
+}
+
 /// Rule 1: the caller is our own command line, unconfined, unobserved, with an honest loader.
 fn examine_caller(facts: &PersonFacts, known: &Recogniser, why: &mut Vec<Shortfall>) {
     let mut need = |holds: bool, shortfall| {

@@ -6,6 +6,7 @@ use crate::agents::Agents;
 use crate::catalogue::Catalogue;
 use crate::consent::Declined;
 use crate::grant::Grants;
+use crate::launches::Launches;
 use crate::policy::Policy;
 use crate::session::SessionState;
 use crate::time::{SignedDuration, Timestamp};
@@ -31,6 +32,8 @@ pub struct Snapshot {
     pub grants: Grants,
     /// What the person declined a while ago, and is not asked again so soon.
     pub declined: Declined,
+    /// Those that the daemon's own launcher started, and that still run.
+    pub launches: Launches,
     /// The organisation's policies, with what was remembered of their verdicts.
     pub policy: Arc<Policy>,
     /// What is known of each action.

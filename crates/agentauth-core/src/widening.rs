@@ -71,6 +71,28 @@ pub enum Widening {
         /// Whom the installation belongs to.
         account: Party,
     },
+    /// An agent's program is started so that it is proven to be that agent.
+    Launch {
+        /// Whom the installation belongs to.
+        account: Party,
+        /// What is started, and how.
+        launch: Launched,
+    },
+}
+
+/// A program that is to be started as an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launched {
+    /// The agent's name.
+    pub agent: String,
+    /// The digest of its manifest.
+    pub manifest_digest: String,
+    /// SHA-256 of the executable that would run, in lower-case hexadecimal.
+    pub executable_sha256: String,
+    /// SHA-256 of the script, where the executable is an interpreter.
+    pub script_sha256: Option<String>,
+    /// Whether it is confined.
+    pub confined: bool,
 }
 
 /// A question to the person: may this be done, here, now? Asked by a login whose `nonce` is [`Question::digest`].
@@ -205,6 +227,7 @@ impl Widening {
         match self {
             Self::SwitchAccount { from, .. } => from,
             Self::Unlock { account }
+            | Self::Launch { account, .. }
             | Self::RegisterAgent { account, .. }
             | Self::RemoveAgent { account, .. }
             | Self::Approve { account, .. } => account,
@@ -236,6 +259,11 @@ impl Widening {
             Self::Unlock { account } => {
                 json!({ "operation": "unlock", "account": account.json(), "device": device, "id": id })
             }
+            Self::Launch { account, launch } => json!({
+                "operation": "launch", "account": account.json(), "agent": launch.agent,
+                "manifest_digest": launch.manifest_digest, "executable_sha256": launch.executable_sha256,
+                "script_sha256": launch.script_sha256, "confined": launch.confined, "device": device, "id": id,
+            }),
         }
     }
 }
@@ -315,6 +343,35 @@ mod tests {
             answered(&token("U1", Some(&digest), Some(999))),
             Err(NotConfirmed::NotFresh { .. })
         ));
+    }
+
+    #[test]
+    fn another_program_or_no_confinement_is_another_question() {
+        let launch = Launched {
+            agent: "a".to_owned(),
+            manifest_digest: "m".to_owned(),
+            executable_sha256: "e".to_owned(),
+            script_sha256: None,
+            confined: true,
+        };
+        let digest = |launch: &Launched| {
+            let operation = Widening::Launch { account: party("U1"), launch: launch.clone() };
+            assert_eq!(operation.asked_of(), &party("U1"));
+            Question::new(&operation, "d", "q1", at(0)).unwrap().digest().to_owned()
+        };
+        let mut digests = vec![digest(&launch)];
+        for other in [
+            Launched { agent: "b".to_owned(), ..launch.clone() },
+            Launched { manifest_digest: "n".to_owned(), ..launch.clone() },
+            Launched { executable_sha256: "f".to_owned(), ..launch.clone() },
+            Launched { script_sha256: Some("s".to_owned()), ..launch.clone() },
+            Launched { confined: false, ..launch },
+        ] {
+            digests.push(digest(&other));
+        }
+        digests.sort();
+        digests.dedup();
+        assert_eq!(digests.len(), 6);
     }
 
     proptest! {

@@ -62,7 +62,7 @@ struct Expectation {
 }
 
 /// The members of a case that change its world; the others are the question and the answer.
-const WORLD: [&str; 6] = ["now", "snapshot", "session", "policies", "agents", "grants"];
+const WORLD: [&str; 7] = ["now", "snapshot", "session", "policies", "agents", "grants", "launches"];
 
 #[test]
 fn every_scenario_is_decided_as_it_says() {

@@ -1,4 +1,4 @@
-//! The user's machine: clock, browser, process hardening, service notices.
+//! The user's machine: clock, browser, process hardening, starting agents, service notices.
 //!
 //! Invariants:
 //! - Here, and nowhere else, the clocks are read.
@@ -11,6 +11,7 @@ pub mod browser;
 pub mod clock;
 pub mod device;
 pub mod harden;
+pub mod launch;
 pub mod locks;
 pub mod notify;
 pub mod place;

@@ -79,5 +79,6 @@ pub use self::{
     identify::{
         AncestryEnd, ControlGroup, ControlGroupLevel, ExecutableFacts, FakeIdentifier, FileId, Hop, Identify,
         IdentifyError, Identity, LogindRecord, PersonProbe, ProcIdentifier, ProcessFacts, ScriptFacts,
+        loads_code,
     },
 };

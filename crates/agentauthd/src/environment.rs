@@ -43,6 +43,11 @@ pub const VARIABLES: &[Variable] = &[
         "systemd credentials; `agentauthd.passphrase` there unlocks the secrets file",
     ),
     read("AGENTAUTHD_CONFIG", "the configuration file to read, like `--config`"),
+    read(
+        "AGENTAUTHD_LAUNCHED",
+        "set by `exec` for what it confines: the user's own files are not looked for",
+    ),
+    read("XDG_DATA_HOME", "where the keychain has its files, for `exec` to hide; ignored unless absolute"),
     // Where the person is, and what their terminal can show: for hints at `login` only.
     read("SSH_CONNECTION", "a login over SSH: how the browser of the other machine comes back is explained"),
     read("container", "set by container managers: the same for containers"),
@@ -105,6 +110,9 @@ pub const VARIABLES: &[Variable] = &[
     read("AGENTAUTHD_CONSENT_COOL_DOWN", "`consent.cool_down`"),
     read("AGENTAUTHD_CONSENT_OPEN_BROWSER", "`consent.open_browser`"),
     read("AGENTAUTHD_CONSENT_NOTIFY", "`consent.notify`"),
+    read("AGENTAUTHD_LAUNCH_GRACE", "`launch.grace`"),
+    read("AGENTAUTHD_LAUNCH_ENVIRONMENT", "`launch.environment`, separated by spaces or commas"),
+    read("AGENTAUTHD_LAUNCH_HIDE", "`launch.hide`, separated by spaces or commas"),
     read("AGENTAUTHD_LOG_FILTER", "`log.filter`"),
     read("AGENTAUTHD_LOG_FORMAT", "`log.format`"),
     read("AGENTAUTHD_AGENTS_DIR", "`paths.agents_dir`"),
@@ -158,6 +166,12 @@ impl Environment {
         }
         environment.unknown.sort();
         environment
+    }
+
+    /// A look at any variable of the process itself, to hand it on to a program that is started. Nothing of it is kept.
+    #[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    pub fn handed_on(&self) -> impl Fn(&str) -> Option<OsString> + use<> {
+        |name| std::env::var_os(name).filter(|value| !value.is_empty())
     }
 
     /// The user the process runs as.
@@ -224,6 +238,25 @@ impl Environment {
     pub fn unknown(&self) -> &[String] {
         &self.unknown
     }
+}
+
+/// Whether a variable of this name may be handed on to a launched program.
+///
+/// # Errors
+/// Why not, as the rest of a sentence: no name, one of ours, or one that makes programs load other code.
+pub fn may_be_handed_on(name: &str) -> Result<(), String> {
+    let letters = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    if name.is_empty() || name.starts_with(|first: char| first.is_ascii_digit()) || !name.bytes().all(letters)
+    {
+        return Err("is no name of a variable: use letters, digits and `_`".to_owned());
+    }
+    if name.starts_with("AGENTAUTHD_") {
+        return Err(format!("would set {name}, which agentauthd sets itself"));
+    }
+    if agentauth_ipc::loads_code(name.as_bytes()) {
+        return Err(format!("would hand on {name}, which makes programs load other code: leave it out"));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -60,6 +60,7 @@ static WORLD: LazyLock<Snapshot> = LazyLock::new(|| {
         keys_fresh_until: None,
         agents,
         grants: Grants::new(),
+        launches: crate::Launches::new(),
         declined: Declined::default(),
         policy: Arc::new(policy),
         catalogue: Arc::new(catalogue),

@@ -8,6 +8,7 @@ use crate::agents::{Agents, Assurance, Change, Match};
 use crate::caller::{CallerFacts, ProcessFacts};
 use crate::caveat::Caveat;
 use crate::decision::{Reason, Remedy};
+use crate::launches::{Launch, Launches};
 use crate::text::display_safe_within;
 
 /// What is known of who asks.
@@ -25,9 +26,9 @@ pub(super) struct Identified {
     pub(super) fault: Option<Box<Refusal>>,
 }
 
-pub(super) fn identify(agents: &Agents, subject: Subject<'_>) -> Identified {
+pub(super) fn identify(agents: &Agents, launches: &Launches, subject: Subject<'_>) -> Identified {
     match subject {
-        Subject::Caller(facts) => of_caller(agents, facts),
+        Subject::Caller(facts) => of_caller(agents, launches, facts),
         Subject::DryRun { agent } => {
             let mut found = Identified { assurance: Assurance::Path, greeted: true, ..Identified::default() };
             match agents.get(agent) {
@@ -43,16 +44,25 @@ pub(super) fn identify(agents: &Agents, subject: Subject<'_>) -> Identified {
     }
 }
 
-fn of_caller(agents: &Agents, facts: &CallerFacts) -> Identified {
+fn of_caller(agents: &Agents, launches: &Launches, facts: &CallerFacts) -> Identified {
     let mut found =
         Identified { greeted: facts.greeted, caveats: facts.all_caveats(), ..Identified::default() };
+    // A launch is of one registration: another one of the same name was not what was started.
+    let registered = |launch: &&Arc<Launch>| {
+        agents
+            .get(&launch.agent.name)
+            .is_some_and(|agent| Arc::ptr_eq(agent, &launch.agent) || **agent == *launch.agent)
+    };
+    let launched: Vec<&Arc<Launch>> = launches.over(facts).filter(registered).collect();
+    let nearest = launched.first().map(|launch| &launch.agent);
     match agents.match_process(&facts.process, facts.greeted) {
         Match::Agent { agent, assurance } => {
             found.count(&agent);
-            found.assurance =
-                if found.caveats.is_empty() { assurance } else { assurance.min(Assurance::Path) };
+            // What was launched as one agent and is another's program is proven to be that one as far as its file goes.
+            let launched = nearest.is_some_and(|launched| launched.name == agent.name);
+            found.assure(if launched { Assurance::Launched } else { assurance });
             found.must_have_greeted();
-            if agent.launch_only && found.assurance < Assurance::Launched {
+            if agent.launch_only && !launched {
                 let detail =
                     format!("`{}` is registered to be started by `agentauthd exec` only", agent.name);
                 found.refuse(Reason::CallerUnproven, None, detail);
@@ -78,7 +88,24 @@ fn of_caller(agents: &Agents, facts: &CallerFacts) -> Identified {
                     .saying("the kernel does not say what the caller runs"),
             );
         }
-        Match::None => found.refuse(Reason::AgentUnknown, Remedy::Register, unknown(facts)),
+        // Whatever a launched agent starts is confined as it is, and acts for it.
+        Match::None => match nearest {
+            Some(agent) => {
+                found.count(agent);
+                // Which file it runs proves nothing here, and takes nothing away.
+                found.caveats.clone_from(&facts.caveats);
+                found.assure(Assurance::Launched);
+                found.must_have_greeted();
+            }
+            None => found.refuse(Reason::AgentUnknown, Remedy::Register, unknown(facts)),
+        },
+    }
+    for launch in &launched {
+        found.count(&launch.agent);
+        if !facts.no_new_privs {
+            let detail = format!("it stands below the launch of `{}` and lacks its mark", launch.agent.name);
+            found.refuse(Reason::CallerUnproven, None, detail);
+        }
     }
     for ancestor in &facts.ancestors {
         match agents.match_process(ancestor, false) {
@@ -125,6 +152,11 @@ impl Identified {
         if !self.suspects.contains(name) {
             self.suspects.push(Arc::clone(name));
         }
+    }
+
+    /// So well is it proven, as far as no caveat takes from it.
+    fn assure(&mut self, assurance: Assurance) {
+        self.assurance = if self.caveats.is_empty() { assurance } else { assurance.min(Assurance::Path) };
     }
 
     /// Notes why the caller is not taken for an agent, unless something nearer to it is wrong already.

@@ -40,6 +40,9 @@ const TABLE: &[(Operation, &str)] = &[
     (Operation::RegisterAgent, "-eee--"),
     (Operation::NarrowAgent, "-p++--"),
     (Operation::RemoveAgent, "-p++--"),
+    (Operation::Launch(Launching::Administered), "-+++--"),
+    (Operation::Launch(Launching::Confined), "-e++--"),
+    (Operation::Launch(Launching::Unconfined), "-eee--"),
     (Operation::ListGrants(Reach::Own), "++++--"),
     (Operation::ListGrants(Reach::All), "-+++--"),
     (Operation::RevokeGrant(Reach::Own), "++++--"),
@@ -105,25 +108,28 @@ fn the_table_names_every_operation_once() {
         Operation::RegisterAgent => 20,
         Operation::NarrowAgent => 21,
         Operation::RemoveAgent => 22,
-        Operation::ListGrants(Reach::Own) => 23,
-        Operation::ListGrants(Reach::All) => 24,
-        Operation::RevokeGrant(Reach::Own) => 25,
-        Operation::RevokeGrant(Reach::All) => 26,
-        Operation::ListConsents(Reach::Own) => 27,
-        Operation::ListConsents(Reach::All) => 28,
-        Operation::Deny(Reach::Own) => 29,
-        Operation::Deny(Reach::All) => 30,
-        Operation::Approve(Widening::Expiring) => 31,
-        Operation::Approve(Widening::Standing) => 32,
-        Operation::Apply => 33,
-        Operation::ManagePasskeys => 34,
-        Operation::ReadAudit => 35,
-        Operation::Events(Reach::Own) => 36,
-        Operation::Events(Reach::All) => 37,
-        Operation::Metrics => 38,
+        Operation::Launch(Launching::Administered) => 23,
+        Operation::Launch(Launching::Confined) => 24,
+        Operation::Launch(Launching::Unconfined) => 25,
+        Operation::ListGrants(Reach::Own) => 26,
+        Operation::ListGrants(Reach::All) => 27,
+        Operation::RevokeGrant(Reach::Own) => 28,
+        Operation::RevokeGrant(Reach::All) => 29,
+        Operation::ListConsents(Reach::Own) => 30,
+        Operation::ListConsents(Reach::All) => 31,
+        Operation::Deny(Reach::Own) => 32,
+        Operation::Deny(Reach::All) => 33,
+        Operation::Approve(Widening::Expiring) => 34,
+        Operation::Approve(Widening::Standing) => 35,
+        Operation::Apply => 36,
+        Operation::ManagePasskeys => 37,
+        Operation::ReadAudit => 38,
+        Operation::Events(Reach::Own) => 39,
+        Operation::Events(Reach::All) => 40,
+        Operation::Metrics => 41,
     };
     let numbers: Vec<usize> = TABLE.iter().map(|(operation, _)| number(operation)).collect();
-    assert_eq!(numbers, (0..39).collect::<Vec<_>>());
+    assert_eq!(numbers, (0..42).collect::<Vec<_>>());
 }
 
 #[test]
@@ -155,6 +161,9 @@ fn nothing_widens_on_the_word_of_an_agent() {
         Operation::Approve(Widening::Standing),
         Operation::Apply,
         Operation::ManagePasskeys,
+        Operation::Launch(Launching::Administered),
+        Operation::Launch(Launching::Confined),
+        Operation::Launch(Launching::Unconfined),
     ];
     for operation in widening {
         for evidence in EVIDENCE {

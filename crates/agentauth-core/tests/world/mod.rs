@@ -9,8 +9,8 @@ use std::sync::Arc;
 use agentauth_core::claims::{SessionClaims, TenantRights};
 use agentauth_core::session::{OverReason, Session, SessionLimits, SessionState, User};
 use agentauth_core::{
-    AgentFile, Agents, CallerFacts, Catalogue, Grant, Grants, Lifetime, Policy, Scope, SignedDuration,
-    Snapshot, Timestamp,
+    AgentFile, Agents, CallerFacts, Catalogue, Grant, Grants, Launch, Launches, Lifetime, Policy, Scope,
+    SignedDuration, Snapshot, Timestamp,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -29,6 +29,19 @@ pub(crate) struct World {
     #[serde(default)]
     pub(crate) grants: Vec<GrantText>,
     pub(crate) callers: BTreeMap<String, CallerFacts>,
+    #[serde(default)]
+    pub(crate) launches: Vec<LaunchText>,
+}
+
+/// A launch that is alive: of the agent as it is registered, or of one registered otherwise.
+#[derive(Deserialize, Clone)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LaunchText {
+    pub(crate) agent: String,
+    pub(crate) pid: u32,
+    pub(crate) start_time: u64,
+    #[serde(default)]
+    pub(crate) version: Option<String>,
 }
 
 #[derive(Deserialize, Clone)]
@@ -85,6 +98,17 @@ impl World {
         for grant in &self.grants {
             grants.insert(grant.grant());
         }
+        let mut launches = Launches::new();
+        for launch in &self.launches {
+            let mut agent = (**agents.get(&launch.agent).unwrap()).clone();
+            agent.manifest.version = launch.version.clone().unwrap_or(agent.manifest.version);
+            launches.insert(Launch {
+                id: format!("launch of {}", launch.agent).into(),
+                agent: Arc::new(agent),
+                pid: launch.pid,
+                start_time: launch.start_time,
+            });
+        }
         let catalogue = Catalogue::shipped().unwrap();
         let policy = match &self.policies {
             Some(sources) => {
@@ -103,6 +127,7 @@ impl World {
             agents,
             grants,
             declined: agentauth_core::consent::Declined::default(),
+            launches,
             policy: Arc::new(policy.unwrap_or_else(|faults| panic!("{faults}"))),
             catalogue: Arc::new(catalogue),
             max_confirmation_age: SignedDuration::from_secs(self.snapshot.max_confirmation_age_seconds),

@@ -75,6 +75,13 @@ pub(super) fn code_variables(records: &[u8], program: Option<Interpreter>) -> Ve
     matching(records, lists(program))
 }
 
+/// Whether a variable of this name changes which code some program runs.
+pub fn loads_code(name: &[u8]) -> bool {
+    const ALL: [&[&str]; 11] =
+        [EVERY_PROGRAM, BUN, DENO, DOTNET, JAVA, NODE, PERL, PYTHON, RUBY, SHELL, OTHER];
+    ALL.into_iter().flatten().any(|known| is_named(name, known))
+}
+
 /// The names that steer the loader of every program.
 pub(super) fn loader_variables(records: &[u8]) -> Vec<String> {
     matching(records, &[EVERY_PROGRAM])
@@ -150,6 +157,24 @@ mod tests {
             assert_eq!(code_variables(everything, program).join(" "), expected, "{program:?}");
         }
         assert_eq!(loader_variables(everything), ["LD_PRELOAD"]);
+    }
+
+    #[test]
+    fn what_any_program_would_load_is_known_by_name() {
+        for name in [
+            "LD_PRELOAD",
+            "PYTHONPATH",
+            "NODE_OPTIONS",
+            "BASH_ENV",
+            "BASH_FUNC_ls%%",
+            "PERL5LIB",
+            "LUA_INIT_5_4",
+        ] {
+            assert!(loads_code(name.as_bytes()), "{name}");
+        }
+        for name in ["PATH", "HOME", "LDX", "", "TERM"] {
+            assert!(!loads_code(name.as_bytes()), "{name}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod stat;
 
 pub(crate) mod proc;
 
+pub use environment::loads_code;
 pub use facts::{
     AncestryEnd, ControlGroup, ControlGroupLevel, ExecutableFacts, FileId, Identity, ProcessFacts,
     ScriptFacts,

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// With what the program exits. Closed: no other code is ever used.
+/// With what the program exits. Closed: no other code is ever used, but that of a program which `exec` started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// Done, or allowed.
@@ -15,6 +15,8 @@ pub enum Exit {
     Unreachable,
     /// The command line makes no sense (`EX_USAGE` of sysexits.h).
     Usage,
+    /// As the program did that `exec` started.
+    Program(u8),
 }
 
 impl Exit {
@@ -27,6 +29,7 @@ impl Exit {
             Self::Deny => 2,
             Self::Unreachable => 3,
             Self::Usage => 64,
+            Self::Program(code) => code,
         }
     }
 }

@@ -10,6 +10,7 @@ mod config;
 mod consents;
 mod doctor;
 mod edit;
+mod exec;
 mod exit;
 mod failure;
 mod glance;
@@ -116,6 +117,8 @@ enum Command {
     Approve(consents::Approve),
     /// Refuse what an agent asks.
     Deny(consents::Deny),
+    /// Start a registered agent, so that it is proven to be that agent.
+    Exec(exec::Exec),
     /// Look at the configuration.
     Config(config::ConfigCommand),
     /// Say what is wrong with this installation, why it matters and what to do.
@@ -124,6 +127,9 @@ enum Command {
     Completions(completions::Completions),
     /// Write the manual pages.
     Man(man::Man),
+    /// Become the program of an agent: `agentauthd exec` starts this.
+    #[command(name = exec::TAKE_OVER, hide = true)]
+    TakeOver(exec::TakeOver),
 }
 
 /// What a subcommand works with.
@@ -163,6 +169,18 @@ pub fn parse() -> Result<Cli, Exit> {
         let _ = error.print();
         if error.use_stderr() { Exit::Usage } else { Exit::Done }
     })
+}
+
+impl Cli {
+    /// Carries out what must happen before anything else runs in this process: becoming another program. Nothing where
+    /// something else was asked for.
+    #[must_use]
+    pub fn take_over(&self) -> Option<Exit> {
+        match &self.command {
+            Command::TakeOver(command) => Some(command.run()),
+            _ => None,
+        }
+    }
 }
 
 /// Says that not even a runtime could be made.
@@ -244,9 +262,12 @@ async fn carry_out(cli: Cli, environment: &Environment) -> Result<Exit, Failure>
         Command::Consents(command) => command.run(&context).await,
         Command::Approve(command) => command.run(&context).await,
         Command::Deny(command) => command.run(&context).await,
+        Command::Exec(command) => command.run(&context).await,
         Command::Config(command) => command.run(&context),
         // Answered above.
-        Command::Completions(_) | Command::Doctor(_) | Command::Man(_) => Ok(Exit::Done),
+        Command::Completions(_) | Command::Doctor(_) | Command::Man(_) | Command::TakeOver(_) => {
+            Ok(Exit::Done)
+        }
     }
 }
 

@@ -30,7 +30,7 @@ pub use load::{
     ADMIN_DIRECTORY, FlagValue, Flags, Loaded, Origins, PASSPHRASE_CREDENTIAL, Setting, load, survey,
 };
 pub use options::judge;
-pub use places::user_file;
+pub use places::{private_places, user_file};
 pub use profiles::{Profile, addressed, free_ports, overlaps, profiles, sockets};
 pub use scopes::ScopesFaults;
 pub use toml_file::Origin;
@@ -55,6 +55,8 @@ pub struct Config {
     pub checks: Checks,
     /// How the person is asked.
     pub consent: Consent,
+    /// How `agentauthd exec` treats what it starts.
+    pub launch: Launch,
     /// The daemon's log, on standard error.
     pub log: Log,
     /// Where things are.
@@ -271,6 +273,17 @@ pub struct Consent {
     pub open_browser: bool,
     /// Whether a desktop notification says that a question waits.
     pub notify: bool,
+}
+
+/// How `agentauthd exec` treats what it starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launch {
+    /// How long what runs may take to end by itself, when it has to.
+    pub grace: SignedDuration,
+    /// Variables that are handed on beside those that always are.
+    pub environment: Vec<String>,
+    /// Files and directories that are hidden beside those that always are.
+    pub hide: Vec<PathBuf>,
 }
 
 /// The daemon's log, on standard error.

@@ -11,7 +11,7 @@ use url::Url;
 
 use super::value::{self, Shape, Value, Wrong};
 use super::{Config, DEFAULT_PROFILE, LogFormat, ProviderKind, RefreshRoute, StoreKind, places};
-use crate::environment::Environment;
+use crate::environment::{Environment, may_be_handed_on};
 
 /// One option.
 pub(super) struct OptionSpec {
@@ -470,6 +470,30 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
         show: |config| Value::Switch(config.consent.notify),
     },
     OptionSpec {
+        key: "launch.grace",
+        variables: &["AGENTAUTHD_LAUNCH_GRACE"],
+        shape: Shape::Text,
+        set: |config, value| {
+            value::duration(value, SignedDuration::ZERO, SignedDuration::from_mins(10))
+                .map(|parsed| config.launch.grace = parsed)
+        },
+        show: |config| span(config.launch.grace),
+    },
+    OptionSpec {
+        key: "launch.environment",
+        variables: &["AGENTAUTHD_LAUNCH_ENVIRONMENT"],
+        shape: Shape::Texts,
+        set: |config, value| value::list(value, handed_on).map(|parsed| config.launch.environment = parsed),
+        show: |config| Value::List(config.launch.environment.iter().map(|name| text(name)).collect()),
+    },
+    OptionSpec {
+        key: "launch.hide",
+        variables: &["AGENTAUTHD_LAUNCH_HIDE"],
+        shape: Shape::Texts,
+        set: |config, value| value::list(value, value::path).map(|parsed| config.launch.hide = parsed),
+        show: |config| Value::List(config.launch.hide.iter().map(|path| place(path)).collect()),
+    },
+    OptionSpec {
         key: "log.filter",
         variables: &["AGENTAUTHD_LOG_FILTER"],
         shape: Shape::Text,
@@ -577,6 +601,11 @@ fn judged_list(
     let items = value::list(value, value::text)?;
     provider_accepts(|settings| fill(settings, items.clone()))?;
     Ok(items)
+}
+
+fn handed_on(value: &Value) -> Result<String, Wrong> {
+    let name = value::text(value)?;
+    may_be_handed_on(&name).map(|()| name)
 }
 
 fn text(text: &str) -> Value {

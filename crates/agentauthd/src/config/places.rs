@@ -10,7 +10,7 @@ use agentauth_idp::{
 use agentauth_ipc::location::{self, Location, LocationError};
 
 use super::{
-    Checks, Config, Consent, DEFAULT_PROFILE, Log, LogFormat, Login, Paths, Provider, ProviderKind,
+    Checks, Config, Consent, DEFAULT_PROFILE, Launch, Log, LogFormat, Login, Paths, Provider, ProviderKind,
     RefreshRoute, Secrets, Session, StoreKind,
 };
 use crate::environment::Environment;
@@ -26,6 +26,30 @@ pub fn user_file(environment: &Environment, profile: &str) -> Option<PathBuf> {
         DEFAULT_PROFILE => directory.join("config.toml"),
         named => directory.join(PROFILES).join(format!("{named}.toml")),
     })
+}
+
+/// What no agent has to see: agentauthd's own files, the keychain's, and the sockets of the login session.
+#[must_use]
+pub fn private_places(environment: &Environment, loaded: &super::Loaded) -> Vec<PathBuf> {
+    let Config { paths, secrets, .. } = &loaded.config;
+    let mut places = vec![
+        loaded.user_file.clone(),
+        paths.config_dir.clone(),
+        paths.agents_dir.clone(),
+        paths.policies_dir.clone(),
+        paths.state_dir.clone(),
+    ];
+    places.extend(secrets.passphrase_file.clone());
+    places.extend(config_dir(environment));
+    places.extend(state_dir(environment));
+    let data = environment.absolute_path("XDG_DATA_HOME");
+    let data = data.or_else(|| environment.home().map(|home| home.join(".local/share")));
+    places.extend(data.into_iter().flat_map(|data| ["keyrings", "kwalletd"].map(|name| data.join(name))));
+    // The session bus, the agents of SSH and GnuPG, the compositor: whatever the login session put there.
+    let runtime = environment.absolute_path("XDG_RUNTIME_DIR");
+    places.extend(runtime);
+    places.push(PathBuf::from(format!("/run/user/{}", environment.uid())));
+    places
 }
 
 pub(super) fn config_dir(environment: &Environment) -> Option<PathBuf> {
@@ -104,6 +128,7 @@ pub(super) fn defaults(environment: &Environment, profile: &str) -> Option<Confi
             open_browser: true,
             notify: true,
         },
+        launch: Launch { grace: SignedDuration::from_secs(10), environment: Vec::new(), hide: Vec::new() },
         log: Log { filter: "info".to_owned(), format: LogFormat::Text },
         paths: Paths {
             agents_dir: config_dir.join("agents"),

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::consents::Consents;
 use super::keeper::KeeperHandle;
+use super::launches::Launches;
 use super::limits::Usage;
 use super::logins::Logins;
 use super::pause::Pause;
@@ -32,6 +33,7 @@ pub(crate) struct App {
     pub(crate) open_browser: bool,
     /// Whether a desktop notification says that a question waits.
     pub(crate) notify: bool,
+    pub(crate) launches: Arc<Launches>,
     pub(crate) identifier: Arc<dyn Identify>,
     pub(crate) hashes: HashCache,
     pub(crate) recogniser: Recogniser,

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use agentauth_audit::{AuditError, AuditLog};
-use agentauth_core::Clock;
 use agentauth_core::consent::Declined;
 use agentauth_core::recognise::{FileIdentity, Recogniser, Terminals};
 use agentauth_core::session::{SessionLimits, SessionState};
 use agentauth_core::snapshot::Snapshot;
+use agentauth_core::{Clock, Launches};
 use agentauth_host::clock::{SteadyClock, SystemClock};
 use agentauth_host::device::{DeviceError, DeviceId};
 use agentauth_host::harden;
@@ -27,6 +27,7 @@ use super::Start;
 use super::app::{About, App, ProviderSide};
 use super::consents::{self, Consents};
 use super::keeper::{self, Keeper};
+use super::launches;
 use super::limits::{Limits, Usage};
 use super::load::{self, LoadError, Places};
 use super::logins::{self, Logins};
@@ -180,6 +181,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         agents: loaded.agents,
         grants: loaded.grants,
         declined: Declined::default(),
+        launches: Launches::new(),
         policy: loaded.policy.clone(),
         catalogue: loaded.catalogue,
         max_confirmation_age: config.checks.max_confirmation_age,
@@ -228,6 +230,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         device: device.clone(),
         evidence: state_directory.join("evidence"),
     }));
+    let launches = launches::Launches::new(state.clone(), audit.clone(), clock.clone(), stop.clone());
     let app = App {
         about: About {
             owner_uid,
@@ -249,6 +252,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         consents,
         open_browser: config.consent.open_browser,
         notify: config.consent.notify,
+        launches,
         stop: stop.clone(),
         identifier: Arc::new(ProcIdentifier::new()?),
         hashes: HashCache::new(DIGESTS),

@@ -2,9 +2,9 @@
 
 use std::time::SystemTime;
 
-use agentauth_core::caller;
 use agentauth_core::caveat::Caveat;
 use agentauth_core::recognise as rules;
+use agentauth_core::{Launches, caller};
 use agentauth_ipc as kernel;
 
 /// The facts of a caller. Digests are filled in where they were computed, control groups where they are asked for.
@@ -13,6 +13,7 @@ pub(crate) fn caller(
     now: SystemTime,
     digest: impl Fn(&kernel::FileId) -> Option<String>,
     cgroup: impl Fn(&kernel::ProcessFacts) -> Option<kernel::ControlGroup>,
+    launches: &Launches,
 ) -> caller::CallerFacts {
     let process = |facts| caller::ProcessFacts {
         cgroup: cgroup(facts).map(control_group),
@@ -23,7 +24,8 @@ pub(crate) fn caller(
         ancestors: identity.ancestors.iter().map(process).collect(),
         ancestry_complete: identity.ancestry_end.is_complete(),
         greeted: false,
-        caveats: caveats(identity),
+        no_new_privs: identity.no_new_privs,
+        caveats: caveats(identity, launches),
     }
 }
 
@@ -66,7 +68,7 @@ fn control_group(group: kernel::ControlGroup) -> caller::ControlGroup {
 }
 
 /// Signs that somebody else's code may run inside the caller, or that an agent hides among its ancestors.
-fn caveats(identity: &kernel::Identity) -> Vec<Caveat> {
+fn caveats(identity: &kernel::Identity, launches: &Launches) -> Vec<Caveat> {
     let mut seen = match &identity.code_variables {
         Some(names) => names.iter().cloned().map(Caveat::Variable).collect(),
         None => vec![Caveat::EnvironmentUnreadable],
@@ -88,7 +90,10 @@ fn caveats(identity: &kernel::Identity) -> Vec<Caveat> {
     let hides = |(index, ancestor): (usize, &kernel::ProcessFacts)| {
         let of_login =
             identity.ancestors.get(index + 1).is_some_and(|parent| parent.uid == 0 && parent.pid != 1);
+        // Our own launcher hides so that nobody steers it; it was looked at before it did.
+        let launcher = launches.of(ancestor.pid, ancestor.start_time).is_some();
         ancestor.executable.is_none()
+            && !launcher
             && ancestor.uid != 0
             && ancestor.uid == identity.process.uid
             && !of_login
@@ -233,8 +238,21 @@ mod tests {
         }
     }
 
+    fn launch_by(pid: u32) -> agentauth_core::Launch {
+        let file =
+            br#"{"manifest":{"name":"a","version":"1","scopes":[{"scope":"files.read","purpose":"p"}]},
+            "selectors":{"executable":"/opt/a"}}"#;
+        let agent = std::sync::Arc::new(agentauth_core::AgentFile::parse(file).unwrap().agent());
+        agentauth_core::Launch { id: "launch".into(), agent, pid, start_time: 1 }
+    }
+
+    /// When every file has settled.
+    fn later() -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(10)
+    }
+
     fn seen(identity: &kernel::Identity) -> caller::CallerFacts {
-        caller(identity, SystemTime::UNIX_EPOCH + Duration::from_secs(10), |_| None, |_| None)
+        caller(identity, later(), |_| None, |_| None, &Launches::new())
     }
 
     #[test]
@@ -253,7 +271,11 @@ mod tests {
         let mut identity = identity(Vec::new());
         let after = |identity: &kernel::Identity, milliseconds| {
             let now = SystemTime::UNIX_EPOCH + Duration::from_millis(milliseconds);
-            caller(identity, now, |_| None, |_| None).process.executable.unwrap().just_changed
+            caller(identity, now, |_| None, |_| None, &Launches::new())
+                .process
+                .executable
+                .unwrap()
+                .just_changed
         };
         identity.process.executable.as_mut().unwrap().id.changed_ns = 5_000_000_000;
         assert_eq!([4_000, 5_000, 6_999, 7_000].map(|at| after(&identity, at)), [true, true, true, false]);
@@ -282,6 +304,14 @@ mod tests {
         assert_eq!(caveats(vec![shell(), of(1, 0, None)]), [], "root's");
         assert_eq!(caveats(vec![shell(), of(7, 0, None), of(6, USER + 1, None)]), [], "another user's");
         assert_eq!(caveats(vec![shell(), of(7, USER, None), of(1, 0, None)]), [Caveat::HiddenAncestor]);
+        let mut launches = Launches::new();
+        launches.insert(launch_by(7));
+        let below = |pid| {
+            let identity = identity(vec![shell(), of(pid, USER, None), of(1, 0, None)]);
+            caller(&identity, later(), |_| None, |_| None, &launches).caveats
+        };
+        assert_eq!(below(7), [], "our own launcher");
+        assert_eq!(below(6), [Caveat::HiddenAncestor]);
         let sshd = vec![shell(), of(7, USER, None), of(6, 0, None), of(1, 0, None)];
         assert_eq!(caveats(sshd), [], "sshd's half that runs as the user");
     }

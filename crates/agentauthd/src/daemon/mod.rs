@@ -5,6 +5,7 @@ mod assemble;
 mod consents;
 mod facts;
 mod keeper;
+mod launches;
 mod limits;
 mod load;
 mod logins;

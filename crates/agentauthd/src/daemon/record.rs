@@ -9,10 +9,12 @@ use agentauth_core::caller::CallerFacts;
 use agentauth_core::decision::Decision;
 use agentauth_core::grant::Grant;
 use agentauth_core::session::{OverReason, Session, User};
+use agentauth_core::text::display_safe_within;
 use agentauth_core::widening::Confirmed;
 use serde_json::{Map, Value, json};
 
 use super::keeper::LoginMethod;
+use super::launches::Ready;
 pub(crate) use consent::{consent_answered, consent_asked, consent_ended};
 
 /// A decision and the facts about the asker that it was made on.
@@ -179,6 +181,54 @@ pub(crate) fn unlock<'a>(
     let mut details = confirmed.map(confirmation).unwrap_or_default();
     details.extend(grade.map(|grade| ("grade".to_owned(), grade.into())));
     Event { actor: Some(asker(caller)), details, ..Event::new(Kind::Unlock, now) }
+}
+
+/// An agent was started: by the word of a person at a terminal, of whoever may start what an administrator registered, or
+/// confirmed by a fresh login.
+pub(crate) fn launched<'a>(
+    ready: &'a Ready,
+    grade: Option<&'a str>,
+    confirmed: Option<&Confirmed>,
+    now: Timestamp,
+) -> Event<'a> {
+    let mut details = details(json!({
+        "agent": ready.launched.agent,
+        "manifest_digest": ready.launched.manifest_digest,
+        "executable_sha256": ready.launched.executable_sha256,
+        "script_sha256": ready.launched.script_sha256,
+        "confined": ready.launched.confined,
+        "arguments": capped(&ready.arguments),
+    }));
+    details.extend(confirmed.map(confirmation).unwrap_or_default());
+    details.extend(grade.map(|grade| ("grade".to_owned(), grade.into())));
+    Event {
+        id: Some(ready.id.as_str().into()),
+        actor: Some(asker(&ready.caller)),
+        details,
+        ..Event::new(Kind::AgentLaunched, now)
+    }
+}
+
+/// What was launched as an agent is it no more.
+pub(crate) fn launch_ended<'a>(id: &'a str, agent: &str, why: &'a str, now: Timestamp) -> Event<'a> {
+    Event {
+        id: Some(id.into()),
+        message: Some(why.into()),
+        details: details(json!({ "agent": agent })),
+        ..Event::new(Kind::AgentLaunchEnded, now)
+    }
+}
+
+/// A command line as far as it is worth keeping.
+fn capped(arguments: &[String]) -> Vec<String> {
+    const MOST: usize = 32;
+    const LONGEST: usize = 256;
+    let mut kept: Vec<String> =
+        arguments.iter().take(MOST).map(|argument| display_safe_within(argument, LONGEST)).collect();
+    if arguments.len() > MOST {
+        kept.push(format!("… and {} more", arguments.len() - MOST));
+    }
+    kept
 }
 
 fn confirmation(confirmed: &Confirmed) -> Map<String, Value> {

@@ -7,6 +7,7 @@ mod consent;
 use std::time::Duration;
 
 use agentauth_api as api;
+use agentauth_core::Agent;
 use agentauth_core::agents::Match;
 use agentauth_core::caller::CallerFacts;
 use agentauth_core::consent::Action;
@@ -135,6 +136,43 @@ pub(crate) fn login_progress(progress: Progress) -> api::LoginProgress {
 
 fn party(owner: Owner) -> api::Party {
     api::Party { account: account(&owner.user), issuer: owner.issuer }
+}
+
+/// Which agent is to be started, and how.
+pub(crate) struct LaunchAsk {
+    pub(crate) agent: String,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) confined: bool,
+    pub(crate) reauth: bool,
+}
+
+/// The agent in a request.
+///
+/// # Errors
+/// A problem: no name.
+pub(crate) fn launch_ask(request: api::LaunchRequest) -> Result<LaunchAsk, Refusal> {
+    let api::LaunchRequest { agent, arguments, confinement, reauth } = request;
+    if agent.is_empty() {
+        return Err(Refusal::new(api::ErrorCode::RequestInvalid, "name the agent to start in `agent`"));
+    }
+    Ok(LaunchAsk { agent, arguments, confined: confinement != api::Confinement::None, reauth })
+}
+
+/// What the launcher is to start, and which login has to confirm it.
+pub(crate) fn launched(id: String, agent: &Agent, login: Option<Started>) -> api::LaunchResponse {
+    let files =
+        agent.manifest.scopes.iter().map(|wanted| &wanted.scope).filter(|scope| scope.resource() == "files");
+    let path = |scope: &Scope| Some(scope.context_text().to_owned()).filter(|path| path.starts_with('/'));
+    api::LaunchResponse {
+        id,
+        agent: agent.name.to_string(),
+        executable: agent.selectors.executable.clone(),
+        script: agent.selectors.script.clone(),
+        files: files
+            .map(|scope| api::FileAccess { action: scope.action().to_owned(), path: path(scope) })
+            .collect(),
+        login: login.map(login_started),
+    }
 }
 
 /// What a lock did.
@@ -266,13 +304,14 @@ fn hardening(step: &Step) -> api::HardeningStatus {
 fn seen(snapshot: &Snapshot, pid: u32, facts: &CallerFacts, grade: Grade) -> api::CallerStatus {
     let agent = match snapshot.agents.match_process(&facts.process, facts.greeted) {
         Match::Agent { agent, .. } => Some(agent.name.to_string()),
+        Match::None => snapshot.launches.over(facts).next().map(|launch| launch.agent.name.to_string()),
         _ => None,
     };
     api::CallerStatus {
         pid,
         executable: facts.process.executable.as_ref().map(|executable| executable.path.clone()),
         agent,
-        assurance: assurance(&snapshot.agents, facts).as_str().to_owned(),
+        assurance: assurance(snapshot, facts).as_str().to_owned(),
         caveats: facts.all_caveats().iter().map(ToString::to_string).collect(),
         grade: grade.word().to_owned(),
         greeted: facts.greeted,

@@ -214,6 +214,7 @@ fn empty_snapshot() -> Snapshot {
         agents: Agents::new(),
         grants: Grants::new(),
         declined: Declined::default(),
+        launches: agentauth_core::Launches::new(),
         policy: Arc::new(Policy::load(Policy::shipped(), &catalogue, no_actions).unwrap()),
         catalogue: Arc::new(catalogue),
         max_confirmation_age: SignedDuration::from_mins(15),

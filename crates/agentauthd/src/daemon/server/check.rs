@@ -5,7 +5,7 @@ use std::sync::Arc;
 use agentauth_api::ErrorCode;
 use agentauth_core::gate::Operation;
 use agentauth_core::{
-    CheckRequest, Decision, DecisionId, Effect, Remedy, Snapshot, Subject, Timestamp, decide,
+    Assurance, CheckRequest, Decision, DecisionId, Effect, Remedy, Snapshot, Subject, Timestamp, decide,
 };
 use agentauth_idp::Chain;
 use axum::body::Body;
@@ -106,6 +106,10 @@ fn recorded_decision(
     let now = app.clock.now();
     let decision = loop {
         let decision = decided(app, &app.state.load(), caller, request);
+        // Its launcher ended, and nobody has noticed yet.
+        if decision.assurance == Assurance::Launched && app.launches.end_dead(&caller.facts) {
+            continue;
+        }
         if let Err(why) = connection.reprove(caller) {
             tracing::warn!(pid = connection.pid(), why, "a caller changed between question and answer");
             let unproven = decision.caller_unproven(now);

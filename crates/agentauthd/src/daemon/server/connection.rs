@@ -1,5 +1,6 @@
 //! One connection: who is on its other end, and whether they still are.
 
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -67,6 +68,11 @@ impl Connection {
     /// The process that connected.
     pub(crate) fn pid(&self) -> u32 {
         self.peer.pid()
+    }
+
+    /// A handle of the process that connected: it becomes readable when that ends.
+    pub(crate) fn handle(&self) -> std::io::Result<OwnedFd> {
+        self.peer.as_fd().try_clone_to_owned()
     }
 
     /// Refuses everything on a connection that somebody else wrote to.
@@ -252,7 +258,8 @@ impl Connection {
         let mut processes = std::iter::once(&caller.facts.process).chain(&caller.facts.ancestors);
         // A process that hides what it runs may be anything, an agent too.
         let hidden = caller.facts.process.executable.is_none();
-        if hidden || processes.any(|process| is_agent(&snapshot, process)) {
+        let launched = snapshot.launches.over(&caller.facts).next().is_some();
+        if hidden || launched || processes.any(|process| is_agent(&snapshot, process)) {
             Asker::Agent
         } else {
             Asker::Person(grade)
@@ -301,7 +308,7 @@ impl Connection {
                     let wanted = snapshot.agents.wants_cgroup(&path);
                     wanted.then(|| app.identifier.control_group(process)).flatten()
                 };
-                facts::caller(identity, now, digest, cgroup)
+                facts::caller(identity, now, digest, cgroup, &snapshot.launches)
             }
             None => facts::hidden(self.peer.pid()),
         };

@@ -8,6 +8,7 @@ mod consents;
 mod grants;
 mod health;
 mod hello;
+mod launch;
 mod lock;
 mod login;
 mod refusal;
@@ -166,6 +167,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/grants/{id}", delete(grants::revoke))
         .route(paths::CONSENTS, get(consents::list))
         .route("/v1/consents/{id}", post(consents::answer))
+        .route(paths::LAUNCHES, post(launch::launch))
         .route(paths::LOCK, post(lock::lock).delete(lock::unlock))
         .route(paths::SESSION, delete(session::logout))
         .route(paths::HEALTHZ, get(health::healthz))
