@@ -268,7 +268,7 @@ fn a_second_login_takes_over() {
     third.asked(&world);
     world.login(ALICE);
     assert_eq!(third.running.finish().code, Some(1), "the browser is a login, too");
-    assert_eq!(world.provider.live_families(ALICE.email), 1);
+    wait::until_true("the end of the replaced login", || world.provider.live_families(ALICE.email) == 1);
 }
 
 #[test]
