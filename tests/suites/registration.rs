@@ -255,6 +255,14 @@ fn an_agent_registers_nothing_and_sees_itself_only() {
     let answer = ask("DELETE", &format!("/v1/grants/{}", own["id"].as_str().unwrap()), "");
     assert_eq!(answer["grant"]["scope"], READ, "{answer}");
     assert_ne!(world.check(READ)["decision"], "allow");
+
+    // To take a refusal back would give something: neither it nor a person's process does that so.
+    let left = ask("GET", "/v1/grants", "");
+    let refusal = left["grants"].as_array().unwrap().iter().find(|grant| grant["denied"] == true).unwrap();
+    let id = refusal["id"].as_str().unwrap();
+    assert_eq!(ask("DELETE", &format!("/v1/grants/{id}"), "")["code"], "forbidden");
+    assert_eq!(world.cli(&["grant", "revoke", id]).code, Some(1));
+    assert_eq!(world.check(READ)["reason"], "consent_denied");
 }
 
 #[test]

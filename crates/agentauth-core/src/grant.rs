@@ -228,9 +228,13 @@ impl Grant {
         }
     }
 
-    /// What is left of it under a manifest that now asks for `scope` and nothing wider.
+    /// What is left of it under a manifest that now asks for `scope` and nothing wider. Nothing of one whose uses are
+    /// counted: under another id they would be counted anew.
     #[must_use]
     pub fn carried_over(&self, scope: &Scope, manifest_digest: &str) -> Option<Self> {
+        if self.uses.is_some() {
+            return None;
+        }
         let scope = self.scope.meet(scope)?;
         let binding = Binding { manifest_digest: Some(manifest_digest.into()), ..self.binding.clone() };
         Some(Self { scope, binding, ..self.clone() }.named())

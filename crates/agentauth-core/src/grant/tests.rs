@@ -168,6 +168,7 @@ fn what_a_new_manifest_leaves_of_a_grant() {
     assert_eq!(left("files.read").as_deref(), Some("files.read:/a"));
     assert_eq!(left("files.read:/b"), None);
     assert_eq!(left("files.write:/a"), None);
+    assert_eq!(given.clone().for_uses(3).carried_over(&"files.read".parse().unwrap(), "m2"), None);
 }
 
 #[test]

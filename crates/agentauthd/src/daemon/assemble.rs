@@ -151,8 +151,10 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
     let audit = Recorder::new(AuditLog::open(&state_directory.join("audit"), now)?);
     let catalogue = scopes::catalogue(config, owner_uid).map_err(LoadError::from)?;
     let rights = rights::standings(&db, &profile, audit.path())?;
-    let past = RightsChange { grants_out: rights.past.clone(), ..RightsChange::default() };
-    db.change_rights(&profile, &past)?;
+    if !rights.past.is_empty() {
+        let past = RightsChange { grants_out: rights.past.clone(), ..RightsChange::default() };
+        db.change_rights(&profile, &past)?;
+    }
     let loaded = load::load(catalogue, &Places::of(config, owner_uid), rights)?;
     let policy_sources: Vec<String> = loaded.policy_texts.iter().map(|(name, _)| name.clone()).collect();
     audit.append(&record::service_start(&device, now))?;

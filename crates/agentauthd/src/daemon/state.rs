@@ -28,6 +28,12 @@ impl State {
         self.current.load()
     }
 
+    /// The same, to be kept across an await.
+    #[must_use]
+    pub(crate) fn load_full(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
     /// Builds the next snapshot from the current one and swaps it in. The maps in it are persistent: a change
     /// copies what it touches, not what there is.
     pub(crate) fn change(&self, with: impl FnOnce(&mut Snapshot)) {

@@ -51,6 +51,8 @@ pub(crate) enum RightsError {
     NoAgent(String),
     #[error("there is no grant `{}`: see `agentauthd grants`", display_safe_within(.0, 64))]
     NoGrant(String),
+    #[error("`{}` is a refusal, and without it more would be allowed: nobody takes it away", display_safe_within(.0, 64))]
+    Refusal(String),
     #[error(
         "`{}` is registered by this machine's administrator, and only the administrator can change that",
         display_safe_within(.0, 64)
@@ -123,7 +125,8 @@ impl Rights {
         self.audit
             .append(&record::agent_registered(&registration, by, confirmed, now))
             .map_err(RightsError::Audit)?;
-        for grants in carried.chunks(GRANTS_PER_RECORD) {
+        let grants: Vec<Grant> = carried.iter().map(|(_, grant)| grant.clone()).collect();
+        for grants in grants.chunks(GRANTS_PER_RECORD) {
             self.audit
                 .append(&record::grants_carried(&agent.name, grants, now))
                 .map_err(RightsError::Audit)?;
@@ -134,24 +137,36 @@ impl Rights {
         self.audit.to_disk().await.map_err(RightsError::Audit)?;
         self.write(RightsChange {
             agents_in: vec![((*agent.name).to_owned(), registration.to_json())],
-            grants_in: rows(&carried),
+            grants_in: rows(&grants),
             grants_out: ended.clone(),
             ..RightsChange::default()
         })
         .await
         .map_err(RightsError::State)?;
+        let name = Arc::clone(&agent.name);
+        let mut revoked = Vec::new();
         self.state.change(|snapshot| {
             if let Some(policy) = policy {
                 snapshot.policy = Arc::new(policy);
             }
+            // A revocation takes effect at once and writes later: what was revoked meanwhile is not carried on.
+            let (stand, gone): (Vec<_>, Vec<_>) =
+                carried.into_iter().partition(|(from, _)| snapshot.grants.get(from).is_some());
+            revoked = gone.into_iter().map(|(_, grant)| (*grant.id).to_owned()).collect();
             for id in &ended {
                 snapshot.grants.remove(id);
             }
-            for grant in carried {
+            for (_, grant) in stand {
                 snapshot.grants.insert(grant);
             }
             snapshot.agents.insert(agent);
         });
+        if !revoked.is_empty() {
+            self.write(RightsChange { grants_out: revoked.clone(), ..RightsChange::default() })
+                .await
+                .map_err(RightsError::State)?;
+            self.audit.append(&record::grants_replaced(&name, &revoked, now)).map_err(RightsError::Audit)?;
+        }
         Ok(())
     }
 
@@ -200,6 +215,16 @@ impl Rights {
     /// Gives grants; `event` is the record that names them all ([`Event::grants`]) and says by whose word.
     pub(crate) async fn give(&self, grants: Vec<Grant>, event: &Event<'_>) -> Result<(), RightsError> {
         let _turn = self.turn.lock().await;
+        let snapshot = self.state.load_full();
+        for grant in &grants {
+            let agent = snapshot.agents.get(&grant.agent);
+            let agent = agent.ok_or_else(|| RightsError::NoAgent((*grant.agent).to_owned()))?;
+            // Given for a manifest that is another one by now.
+            let bound = grant.binding.manifest_digest.as_deref();
+            if bound.is_some_and(|digest| digest != agent.manifest_digest) {
+                return Err(RightsError::Overtaken);
+            }
+        }
         self.audit.append(event).map_err(RightsError::Audit)?;
         self.audit.to_disk().await.map_err(RightsError::Audit)?;
         self.write(RightsChange { grants_in: rows(&grants), ..RightsChange::default() })
@@ -217,10 +242,18 @@ impl Rights {
     /// beside it.
     pub(crate) async fn revoke(&self, id: &str, by: &CallerFacts) -> Result<Revoked, RightsError> {
         let mut taken = None;
-        self.state.change(|snapshot| taken = snapshot.grants.remove(id));
+        let mut refused = false;
+        self.state.change(|snapshot| {
+            // To take a refusal away would give something.
+            refused = snapshot.grants.get(id).is_some_and(|grant| grant.denied);
+            taken = if refused { None } else { snapshot.grants.remove(id) };
+        });
+        if refused {
+            return Err(RightsError::Refusal(id.to_owned()));
+        }
         let grant = taken.ok_or_else(|| RightsError::NoGrant(id.to_owned()))?;
         let _turn = self.turn.lock().await;
-        let refusal = (grant.binding.consent.is_none() && !grant.denied).then(|| {
+        let refusal = grant.binding.consent.is_none().then(|| {
             let binding = Binding { consent: Some(format!("revoked {id}").into()), ..Binding::default() };
             Grant::new(&grant.agent, grant.scope.clone(), Lifetime::UntilRevoked).refused().bound(binding)
         });
@@ -278,8 +311,9 @@ impl Rights {
         Policy::load(&self.policies, &snapshot.catalogue, actions).map(Some).map_err(RightsError::Policy)
     }
 
-    /// What the grants of the agent before become under its new manifest, and the ids that go.
-    fn carried(&self, before: Option<&Agent>, after: &Agent) -> (Vec<Grant>, Vec<String>) {
+    /// What the grants of the agent before become under its new manifest, each with the id that it follows from, and the
+    /// ids that go.
+    fn carried(&self, before: Option<&Agent>, after: &Agent) -> (Vec<(Arc<str>, Grant)>, Vec<String>) {
         let Some(before) = before.filter(|before| before.manifest_digest != after.manifest_digest) else {
             return (Vec::new(), Vec::new());
         };
@@ -292,11 +326,10 @@ impl Rights {
         for grant in bound.filter(|grant| !grant.denied) {
             ended.push((*grant.id).to_owned());
             for entry in &after.manifest.scopes {
-                carried.extend(grant.carried_over(&entry.scope, &after.manifest_digest));
+                let left = grant.carried_over(&entry.scope, &after.manifest_digest);
+                carried.extend(left.map(|left| (Arc::clone(&grant.id), left)));
             }
         }
-        carried.sort_by(|one, two| one.id.cmp(&two.id));
-        carried.dedup_by(|one, two| one.id == two.id);
         (carried, ended)
     }
 

@@ -29,7 +29,7 @@ pub(super) async fn list(
     Extension(connection): Extension<Arc<Connection>>,
     headers: HeaderMap,
 ) -> Result<Json<impl Serialize>, Refusal> {
-    let only = connection.sees(&app, &headers, Operation::ListAgents).await?;
+    let (_, only) = connection.reach(&app, &headers, Operation::ListAgents).await?;
     Ok(Json(wire::agents_known(&app.state.load(), only.as_deref())))
 }
 
@@ -40,9 +40,10 @@ pub(super) async fn show(
     headers: HeaderMap,
     Path(name): Path<String>,
 ) -> Result<Json<impl Serialize>, Refusal> {
-    let only = connection.sees(&app, &headers, Operation::ListAgents).await?;
+    let (_, only) = connection.reach(&app, &headers, Operation::ListAgents).await?;
     let snapshot = app.state.load();
-    let agent = snapshot.agents.get(&name).filter(|_| only.is_none_or(|names| names.contains(&name)));
+    let agent =
+        snapshot.agents.get(&name).filter(|agent| only.is_none_or(|names| names.contains(&agent.name)));
     let agent = agent.ok_or_else(|| refused(&RightsError::NoAgent(name.clone())))?;
     Ok(Json(wire::agent(&snapshot, agent)))
 }
@@ -159,7 +160,7 @@ pub(super) fn broke_down() -> Refusal {
 fn code(error: &RightsError) -> ErrorCode {
     match error {
         RightsError::NoAgent(_) | RightsError::NoGrant(_) => ErrorCode::NotFound,
-        RightsError::Administrators(_) => ErrorCode::Forbidden,
+        RightsError::Administrators(_) | RightsError::Refusal(_) => ErrorCode::Forbidden,
         RightsError::File { .. }
         | RightsError::Selectors(_)
         | RightsError::NoScript(_)

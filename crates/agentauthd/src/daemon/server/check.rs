@@ -78,22 +78,27 @@ async fn answer(
     request: &CheckRequest,
     asked: &Asked,
 ) -> Result<Decision, Refusal> {
-    let decision = recorded_decision(app, connection, caller, request, asked)?;
-    if !decision.allow || !decision.high_risk {
-        return Ok(decision);
+    loop {
+        let decision = recorded_decision(app, connection, caller, request, asked)?;
+        if !decision.allow || !decision.high_risk {
+            return Ok(decision);
+        }
+        let now = app.clock.now();
+        if let Err(error) = app.audit.to_disk().await {
+            tracing::error!(error = %Chain(&error), "denied: the decision cannot be brought to disk");
+            return Ok(decision.audit_unavailable(now));
+        }
+        // The disk took its time; what was true before it may not be any more. Then it is decided, recorded and brought
+        // to disk once more: no other way leads out with so risky an allow.
+        if decision.assurance == Assurance::Launched {
+            app.launches.end_dead(&caller.facts);
+        }
+        let mut snapshot = Snapshot::clone(&app.state.load());
+        spent(&decision).for_each(|id| snapshot.grants.give_back(id));
+        if decided(app, &snapshot, caller, request).allow && connection.reprove(caller).is_ok() {
+            return Ok(decision);
+        }
     }
-    let now = app.clock.now();
-    if let Err(error) = app.audit.to_disk().await {
-        tracing::error!(error = %Chain(&error), "denied: the decision cannot be brought to disk");
-        return Ok(decision.audit_unavailable(now));
-    }
-    // The disk took its time; what was true before it may not be any more.
-    let mut snapshot = Snapshot::clone(&app.state.load());
-    spent(&decision).for_each(|id| snapshot.grants.give_back(id));
-    if decided(app, &snapshot, caller, request).allow && connection.reprove(caller).is_ok() {
-        return Ok(decision);
-    }
-    recorded_decision(app, connection, caller, request, asked)
 }
 
 fn recorded_decision(

@@ -183,53 +183,28 @@ impl Connection {
         }
     }
 
-    /// Whose records the caller may see or touch by an operation: `None` for all, else the agents that it is or
-    /// descends from.
-    pub(crate) async fn sees(
-        &self,
-        app: &App,
-        headers: &HeaderMap,
-        operation: fn(Reach) -> Operation,
-    ) -> Result<Option<Vec<String>>, Refusal> {
-        let caller = self.caller(app, headers).await?;
-        if self.asker(app, &caller, Grade::None) != Asker::Agent {
-            self.may(app, headers, operation(Reach::All)).await?;
-            return Ok(None);
-        }
-        self.may(app, headers, operation(Reach::Own)).await?;
-        let snapshot = app.state.load();
-        let processes = std::iter::once(&caller.facts.process).chain(&caller.facts.ancestors);
-        let agents = processes.filter_map(|process| match snapshot.agents.match_process(process, false) {
-            Match::Agent { agent, .. } => Some(agent.name.to_string()),
-            _ => None,
-        });
-        Ok(Some(agents.collect()))
-    }
-
-    /// The caller of an operation that persons may ask for about all agents, and agents about themselves.
+    /// The caller of an operation that persons may ask for about all agents, and agents about themselves; with the agents
+    /// whose records it may see or touch, `None` for all. For an agent that is the one that it is proven to be: who only
+    /// descends from one, or did not greet, has none.
     pub(crate) async fn reach(
         &self,
         app: &App,
         headers: &HeaderMap,
         operation: fn(Reach) -> Operation,
-    ) -> Result<(Caller, Reach), Refusal> {
+    ) -> Result<(Caller, Option<Vec<Arc<str>>>), Refusal> {
         let caller = self.caller(app, headers).await?;
-        let reach = match self.asker(app, &caller, Grade::None) {
-            Asker::Agent => Reach::Own,
-            Asker::Person(_) | Asker::Root | Asker::Other => Reach::All,
-        };
-        match may(operation(reach), self.asker(app, &caller, Grade::None)) {
-            Ok(()) => Ok((caller, reach)),
-            Err(refusal) => Err(refused(app, &caller, &refusal)),
+        let asker = self.asker(app, &caller, Grade::None);
+        let reach = if asker == Asker::Agent { Reach::Own } else { Reach::All };
+        if let Err(refusal) = may(operation(reach), asker) {
+            return Err(refused(app, &caller, &refusal));
         }
-    }
-
-    /// The name of the agent that the caller itself is, where it is proven to be one.
-    pub(crate) fn agents(&self, app: &App, caller: &Caller) -> Vec<Arc<str>> {
-        match app.state.load().agents.match_process(&caller.facts.process, caller.facts.greeted) {
-            Match::Agent { agent, .. } if caller.facts.greeted => vec![agent.name.clone()],
-            _ => Vec::new(),
-        }
+        let own = (reach == Reach::Own).then(|| {
+            match app.state.load().agents.match_process(&caller.facts.process, caller.facts.greeted) {
+                Match::Agent { agent, .. } if caller.facts.greeted => vec![Arc::clone(&agent.name)],
+                _ => Vec::new(),
+            }
+        });
+        Ok((caller, own))
     }
 
     /// How well the caller is shown to be a person's own, and what stands in the way of more.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use agentauth_api::ErrorCode;
 use agentauth_core::Strength;
-use agentauth_core::gate::{Operation, Reach, Widening};
+use agentauth_core::gate::{Operation, Widening};
 use agentauth_core::recognise::Grade;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
@@ -44,7 +44,7 @@ pub(super) async fn list(
     headers: http::HeaderMap,
     Query(follow): Query<Follow>,
 ) -> Result<Json<impl Serialize>, Refusal> {
-    let (caller, reach) = connection.reach(&app, &headers, Operation::ListConsents).await?;
+    let (caller, own) = connection.reach(&app, &headers, Operation::ListConsents).await?;
     if let Some(seen) = follow.seen {
         let wait = Duration::from_millis(follow.wait_ms).min(MAX_WAIT);
         let mut changes = app.consents.watch();
@@ -56,7 +56,6 @@ pub(super) async fn list(
         }
         connection.reprove(&caller).map_err(|why| Refusal::new(ErrorCode::CallerUnproven, why))?;
     }
-    let own = (reach == Reach::Own).then(|| connection.agents(&app, &caller));
     let (revision, questions) = app.consents.list();
     let mine = |agent: &str| own.as_ref().is_none_or(|own| own.iter().any(|name| **name == *agent));
     let shown: Vec<_> = questions.into_iter().filter(|question| mine(&question.agent)).collect();
@@ -73,9 +72,8 @@ pub(super) async fn answer(
 ) -> Result<Json<impl Serialize>, Refusal> {
     let wire::Answering { answer, everything_for, reauth } = wire::consent_answer(body::json(body).await?)?;
     if answer.allowed.is_empty() {
-        let (caller, reach) = connection.reach(&app, &headers, Operation::Deny).await?;
-        if reach == Reach::Own {
-            let agents = connection.agents(&app, &caller);
+        let (caller, own) = connection.reach(&app, &headers, Operation::Deny).await?;
+        if let Some(agents) = own {
             let question = app.consents.get(&id).filter(|question| agents.contains(&question.agent));
             question.ok_or_else(|| refused(&AnswerError::Gone))?;
         }

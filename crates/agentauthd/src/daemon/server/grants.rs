@@ -21,7 +21,7 @@ pub(super) async fn list(
     Extension(connection): Extension<Arc<Connection>>,
     headers: HeaderMap,
 ) -> Result<Json<impl Serialize>, Refusal> {
-    let only = connection.sees(&app, &headers, Operation::ListGrants).await?;
+    let (_, only) = connection.reach(&app, &headers, Operation::ListGrants).await?;
     Ok(Json(wire::grants_known(&app.state.load(), only.as_deref(), app.clock.now())))
 }
 
@@ -32,9 +32,8 @@ pub(super) async fn revoke(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Json<impl Serialize>, Refusal> {
-    let only = connection.sees(&app, &headers, Operation::RevokeGrant).await?;
-    let caller = connection.caller(&app, &headers).await?;
-    let agent = app.state.load().grants.get(&id).map(|grant| grant.agent.to_string());
+    let (caller, only) = connection.reach(&app, &headers, Operation::RevokeGrant).await?;
+    let agent = app.state.load().grants.get(&id).map(|grant| grant.agent.clone());
     // Of others' grants an agent does not even learn that they are there.
     if agent.is_none_or(|agent| only.is_some_and(|names| !names.contains(&agent))) {
         return Err(refused(&RightsError::NoGrant(id)));

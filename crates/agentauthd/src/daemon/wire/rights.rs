@@ -1,5 +1,7 @@
 //! Registrations and grants, on the socket and in the rules.
 
+use std::sync::Arc;
+
 use agentauth_api as api;
 use agentauth_core::agent::{Agent, Registration};
 use agentauth_core::grant::{Grant, Lifetime};
@@ -74,8 +76,8 @@ pub(crate) fn registered(
 }
 
 /// The registered agents, all or those named.
-pub(crate) fn agents_known(snapshot: &Snapshot, only: Option<&[String]>) -> api::AgentList {
-    let counts = |name: &str| only.is_none_or(|names| names.iter().any(|known| known == name));
+pub(crate) fn agents_known(snapshot: &Snapshot, only: Option<&[Arc<str>]>) -> api::AgentList {
+    let counts = |name: &str| only.is_none_or(|names| names.iter().any(|known| **known == *name));
     let mut agents: Vec<_> = snapshot
         .agents
         .iter()
@@ -116,7 +118,7 @@ pub(crate) fn agent(snapshot: &Snapshot, agent: &Agent) -> api::AgentView {
 }
 
 /// The grants, all or those of the agents named.
-pub(crate) fn grants_known(snapshot: &Snapshot, only: Option<&[String]>, now: Timestamp) -> api::GrantList {
+pub(crate) fn grants_known(snapshot: &Snapshot, only: Option<&[Arc<str>]>, now: Timestamp) -> api::GrantList {
     let mut grants: Vec<_> = match only {
         None => snapshot.grants.iter().map(|known| grant(snapshot, known, now)).collect(),
         Some(names) => names
