@@ -11,6 +11,7 @@ pub mod cli;
 pub mod daemon;
 pub mod descriptors;
 pub mod doctor;
+pub mod errand;
 pub mod keyring;
 pub mod oidc;
 pub mod peers;
@@ -23,6 +24,7 @@ pub mod world;
 
 pub use agents::AgentSpec;
 pub use cli::{LoginRun, Outcome};
+pub use errand::Errand;
 pub use provider::Provider;
 pub use world::{Store, World, WorldOptions};
 

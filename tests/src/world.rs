@@ -134,14 +134,12 @@ impl World {
         for agent in &world.options.agents {
             agent.write_to(&world.config_dir().join("agents"));
         }
-        if let Some(uid) = world.options.uid {
+        if world.options.uid.is_some() {
             // The build directory may not be readable for that user.
             let copy = world.home.path().join("agentauthd");
             std::fs::copy(&world.agentauthd, &copy).unwrap();
             world.agentauthd = copy;
-            let status =
-                Command::new("chown").args(["-R", &format!("{uid}:{uid}")]).arg(world.home.path()).status();
-            assert!(status.unwrap().success());
+            world.give(world.home.path());
         }
         world
     }
@@ -163,6 +161,19 @@ impl World {
             self.options.log_filter,
             self.options.more_configuration,
         )
+    }
+
+    /// Gives files to the world's user, where that is not the test's own.
+    pub fn give(&self, path: &Path) {
+        if let Some(uid) = self.options.uid {
+            let status = Command::new("chown").args(["-R", &format!("{uid}:{uid}")]).arg(path).status();
+            assert!(status.unwrap().success());
+        }
+    }
+
+    /// The program under test.
+    pub fn agentauthd(&self) -> &Path {
+        &self.agentauthd
     }
 
     /// Starts the daemon and waits until it answers.

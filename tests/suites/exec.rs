@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use e2e::agents::sha256;
 use e2e::cli::{Outcome, Running};
-use e2e::{ALICE, AgentSpec, BOB, Person, Provider, World, WorldOptions, binaries, wait};
+use e2e::{ALICE, AgentSpec, BOB, Errand, Person, Provider, World, WorldOptions, binaries, wait};
 use rustix::process::{Pid, Signal, test_kill_process};
 use serde_json::{Value, json};
 
@@ -537,32 +537,35 @@ fn a_person_at_a_terminal_starts_what_they_registered() {
 fn in_a_terminal_an_agent_is_started() {
     let Some(shop) = Shop::open() else { return };
     let world = &shop.world;
-    let (script, out, rc) =
-        (world.home().join("exec.sh"), world.home().join("exec.out"), world.home().join("exec.rc"));
-    let variables = world.environment().into_iter();
-    let variables: String =
-        variables.map(|(name, value)| format!(" '{}={}'", name.display(), value.display())).collect();
-    let text = format!(
-        "env -i{variables} {} exec --agent worker -- \"ask('{PAY}'); sys.exit(4)\" >{out} 2>&1\n\
-         echo $? >{rc}.part; mv {rc}.part {rc}\n",
-        binaries::program("agentauthd").display(),
-        out = out.display(),
-        rc = rc.display()
-    );
-    std::fs::write(&script, text).unwrap();
     // script(1) in the place of login(1), for this namespace only: a real terminal, under a recognised name.
     let mounted = Command::new("mount").args(["--bind", "/usr/bin/script", "/usr/bin/login"]).status();
     assert!(mounted.unwrap().success());
-    let mut command = Command::new("/usr/bin/login");
-    command.args(["--quiet", "--return", "--command", &format!("sh {}", script.display()), "/dev/null"]);
-    command.stdin(Stdio::piped()).stdout(Stdio::null());
-    let mut terminal = world.spawn(command);
-    let keyboard = terminal.child().stdin.take().unwrap();
-    let rc = wait::until("the agent in a terminal", || std::fs::read_to_string(&rc).ok());
-    let said = std::fs::read_to_string(&out).unwrap();
-    assert_eq!(rc.trim(), "4", "{said}");
-    assert_launched(&serde_json::from_str(said.lines().last().unwrap()).unwrap(), "worker");
+    let start = || {
+        let code = format!("ask('{PAY}'); sys.exit(4)");
+        let errand = Errand::new(world, &["exec", "--agent", "worker", "--", &code]);
+        let mut command = Command::new("/usr/bin/login");
+        command.args(["--quiet", "--return", "--command", &errand.line(), "/dev/null"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::null());
+        let _terminal = world.spawn(command);
+        errand.finish()
+    };
+
+    // It may move money for good: a terminal could not have given that.
+    let refused = start();
+    assert!(refused.code == Some(1) && refused.stdout.contains("--reauth"), "{refused:?}");
+    let grants = world.cli(&["grants", "--agent", "worker", "--json"]).json();
+    for grant in grants["grants"].as_array().unwrap() {
+        assert_eq!(world.cli(&["grant", "revoke", grant["id"].as_str().unwrap()]).code, Some(0));
+    }
+
+    let started = start();
+    assert_eq!(started.code, Some(4), "{started:?}");
+    let answer: Value = serde_json::from_str(started.stdout.lines().last().unwrap()).unwrap();
+    assert_eq!(
+        (&answer["reason"], &answer["assurance"]),
+        (&json!("consent_denied"), &json!("launched")),
+        "{answer}"
+    );
     let launched = &shop.records("agent.launched")[0];
     assert!(["terminal", "login"].contains(&launched["details"]["grade"].as_str().unwrap()), "{launched}");
-    drop(keyboard);
 }

@@ -6,7 +6,7 @@ use agentauth_api::SessionPhase;
 use descope_emulator::{Fault, FaultAction};
 use e2e::cli::Running;
 use e2e::provider::TOKEN_ENDPOINT;
-use e2e::{ALICE, BOB, LoginRun, Person, Provider, Store, World, WorldOptions, binaries, wait};
+use e2e::{ALICE, AgentSpec, BOB, Errand, LoginRun, Person, Provider, Store, World, WorldOptions, wait};
 use serde_json::{Value, json};
 
 const PAY: &str = "payments.execute:currency=EUR";
@@ -250,40 +250,42 @@ fn a_person_at_a_terminal_ends_a_pause() {
 #[test]
 #[ignore = "runs as the first process of a namespace, started by the test above"]
 fn in_a_terminal_a_pause_ends() {
-    let world = World::start();
-    world.login(ALICE);
-    assert_eq!(world.cli(&["lock"]).code, Some(0));
-    let (script, out, rc) =
-        (world.home().join("unlock.sh"), world.home().join("unlock.out"), world.home().join("unlock.rc"));
-    let variables = world.environment().into_iter();
-    let variables: String =
-        variables.map(|(name, value)| format!(" '{}={}'", name.display(), value.display())).collect();
-    let text = format!(
-        "env -i{variables} {} unlock >{out} 2>&1\necho $? >{rc}.part; mv {rc}.part {rc}\n",
-        binaries::program("agentauthd").display(),
-        out = out.display(),
-        rc = rc.display()
-    );
-    std::fs::write(&script, text).unwrap();
     // script(1) in the place of login(1), for this namespace only: a real terminal, under a recognised name.
     let mounted =
         std::process::Command::new("mount").args(["--bind", "/usr/bin/script", "/usr/bin/login"]).status();
     assert!(mounted.unwrap().success());
-    let mut command = std::process::Command::new("/usr/bin/login");
-    command.args(["--quiet", "--return", "--command", &format!("sh {}", script.display()), "/dev/null"]);
-    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null());
-    let mut terminal = world.spawn(command);
-    let keyboard = terminal.child().stdin.take().unwrap();
-    let rc = wait::until("the unlock in a terminal", || std::fs::read_to_string(&rc).ok());
-    assert_eq!(rc.trim(), "0", "{}", std::fs::read_to_string(&out).unwrap());
+    let unlock = |world: &World| {
+        let errand = Errand::new(world, &["unlock"]);
+        let mut command = std::process::Command::new("/usr/bin/login");
+        command.args(["--quiet", "--return", "--command", &errand.line(), "/dev/null"]);
+        command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null());
+        let _terminal = world.spawn(command);
+        errand.finish()
+    };
+
+    // What a terminal could not give, it does not give back either.
+    let world = World::start();
+    world.login(ALICE);
+    assert_eq!(world.cli(&["lock"]).code, Some(0));
+    let refused = unlock(&world);
+    assert!(refused.code == Some(1) && refused.stdout.contains("--reauth"), "{refused:?}");
+    assert!(world.status().locked);
+
+    let agent = AgentSpec { grants: Vec::new(), ..AgentSpec::probe() };
+    let options = WorldOptions { agents: vec![agent], ..WorldOptions::default() };
+    let world = World::with(&Provider::start(), options);
+    world.login(ALICE);
+    assert_eq!(world.cli(&["lock"]).code, Some(0));
+    assert_eq!(world.check(PAY)["reason"], "locked");
+    let ended = unlock(&world);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
     world.wait_for_phase(SessionPhase::Active);
-    assert_eq!(world.check(PAY)["decision"], "allow");
+    assert_eq!(world.check(PAY)["reason"], "consent_required");
     let unlocked = records(&world, "unlock");
     assert!(
         ["terminal", "login"].contains(&unlocked[0]["details"]["grade"].as_str().unwrap()),
         "{unlocked:?}"
     );
-    drop(keyboard);
 }
 
 #[test]

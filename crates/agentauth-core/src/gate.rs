@@ -21,7 +21,7 @@ pub enum Reach {
 }
 
 /// How much a widening gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Widening {
     /// A grant that expires, of a scope that reads or writes.
     Expiring,
@@ -34,8 +34,8 @@ pub enum Widening {
 pub enum Launching {
     /// As the administrator registered it.
     Administered,
-    /// As the person registered it, confined.
-    Confined,
+    /// As the person registered it, confined; by what the agent was granted.
+    Confined(Widening),
     /// As the person registered it, without confinement.
     Unconfined,
 }
@@ -76,8 +76,8 @@ pub enum Operation {
     Logout,
     /// Pause everything.
     Lock,
-    /// End the pause.
-    Unlock,
+    /// End the pause, by what holds again afterwards.
+    Unlock(Widening),
     /// See registered agents.
     ListAgents(Reach),
     /// Register an agent or change its registration.
@@ -163,6 +163,7 @@ impl RefusalKind {
 
 impl GateRefusal {
     fn new(operation: Operation, kind: RefusalKind) -> Self {
+        let confirmable = operation.need() != Need::Terminal;
         let (why, remedy) = match kind {
             RefusalKind::AnotherUser => {
                 ("this daemon belongs to another user of this machine", "ask the daemon of your own account")
@@ -177,11 +178,16 @@ impl GateRefusal {
             ),
             RefusalKind::GradeTooLow => (
                 "the asking process is not shown to be the person at a terminal",
-                "run it in the foreground of a terminal window, a console or an SSH login",
+                if confirmable {
+                    "run it in the foreground of a terminal window, a console or an SSH login, or confirm it with a fresh \
+                     login, from anywhere (`--reauth`)"
+                } else {
+                    "run it in the foreground of a terminal window, a console or an SSH login"
+                },
             ),
             RefusalKind::NeedsEvidence => (
                 "it widens what agents may do, and nothing shows that the person wants exactly this",
-                "confirm it with a passkey or a fresh login",
+                "confirm it with a passkey or a fresh login (`--reauth`)",
             ),
         };
         Self { operation, kind, why: why.to_owned(), remedy }
@@ -226,8 +232,9 @@ pub fn may(operation: Operation, asker: Asker) -> Result<(), GateRefusal> {
 ///
 /// Agents get what agents need and what takes away from themselves; evidence does not help them, since nothing widens
 /// on the word of an agent. The user's other processes may look and may take away. Trying decisions out needs a
-/// recognised terminal; ending a pause and starting an agent need that, or a passkey or a fresh login. An expiring grant needs it or the page.
-/// Everything else that widens needs a passkey or a fresh login, which count from any process of the person's.
+/// recognised terminal. An expiring grant needs it or the page. Ending a pause and starting an agent need it, or a passkey
+/// or a fresh login, where nothing but expiring grants is behind them. Everything else that widens needs a passkey or a
+/// fresh login, which count from any process of the person's.
 ///
 /// # Errors
 /// A refusal that says why and what to do.
@@ -309,13 +316,16 @@ impl Operation {
             | Self::Launch(Launching::Administered) => Need::AnyPerson,
             Self::DryRun => Need::Terminal,
             Self::NarrowAgent | Self::RemoveAgent | Self::Approve(Widening::Expiring) => Need::Prompt,
-            Self::Unlock | Self::Launch(Launching::Confined) => Need::TerminalOrEvidence,
+            Self::Unlock(Widening::Expiring) | Self::Launch(Launching::Confined(Widening::Expiring)) => {
+                Need::TerminalOrEvidence
+            }
             Self::LoginAsAnother
             | Self::RegisterAgent
             | Self::Approve(Widening::Standing)
             | Self::Apply
             | Self::ManagePasskeys
-            | Self::Launch(Launching::Unconfined) => Need::Evidence,
+            | Self::Unlock(Widening::Standing)
+            | Self::Launch(Launching::Confined(Widening::Standing) | Launching::Unconfined) => Need::Evidence,
         }
     }
 }
@@ -339,12 +349,12 @@ impl fmt::Display for Operation {
             Self::LoginAsAnother => "logging in as another user",
             Self::Logout => "logging out",
             Self::Lock => "locking",
-            Self::Unlock => "unlocking",
+            Self::Unlock(_) => "unlocking",
             Self::ListAgents(_) => "listing agents",
             Self::RegisterAgent => "registering an agent",
             Self::NarrowAgent => "registering an agent with less than it had",
             Self::RemoveAgent => "removing an agent",
-            Self::Launch(Launching::Administered | Launching::Confined) => "starting an agent",
+            Self::Launch(Launching::Administered | Launching::Confined(_)) => "starting an agent",
             Self::Launch(Launching::Unconfined) => "starting an agent without confinement",
             Self::ListGrants(_) => "listing grants",
             Self::RevokeGrant(_) => "revoking a grant",

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::agents::Agents;
-use crate::catalogue::Catalogue;
-use crate::consent::Declined;
-use crate::grant::Grants;
+use crate::catalogue::{Catalogue, Strength};
+use crate::consent::{Choice, Declined, needs};
+use crate::gate::Widening;
+use crate::grant::{Grant, Grants, Lifetime};
 use crate::launches::Launches;
 use crate::policy::Policy;
 use crate::session::SessionState;
@@ -40,4 +41,27 @@ pub struct Snapshot {
     pub catalogue: Arc<Catalogue>,
     /// For high-risk scopes: how old the provider's last confirmation of the session may be.
     pub max_confirmation_age: SignedDuration,
+}
+
+impl Snapshot {
+    /// How much takes effect again when a pause ends.
+    #[must_use]
+    pub fn paused(&self) -> Widening {
+        self.most(self.grants.iter())
+    }
+
+    /// How much an agent can do that is started.
+    #[must_use]
+    pub fn granted_to(&self, agent: &str) -> Widening {
+        self.most(self.grants.of_agent(agent))
+    }
+
+    /// Whether an answer at a terminal could have given all of it. Whether a grant still holds is not looked at.
+    fn most<'a>(&self, grants: impl Iterator<Item = &'a Arc<Grant>>) -> Widening {
+        let standing = |grant: &Arc<Grant>| {
+            let ends = matches!(grant.lifetime, Lifetime::Until(_));
+            !grant.denied && (!ends || needs(&self.catalogue, &grant.scope, Choice::Once) > Strength::Prompt)
+        };
+        if grants.into_iter().any(standing) { Widening::Standing } else { Widening::Expiring }
+    }
 }

@@ -34,14 +34,16 @@ const TABLE: &[(Operation, &str)] = &[
     (Operation::LoginAsAnother, "-eee--"),
     (Operation::Logout, "-+++--"),
     (Operation::Lock, "-+++--"),
-    (Operation::Unlock, "-e++--"),
+    (Operation::Unlock(Widening::Expiring), "-e++--"),
+    (Operation::Unlock(Widening::Standing), "-eee--"),
     (Operation::ListAgents(Reach::Own), "++++--"),
     (Operation::ListAgents(Reach::All), "-+++--"),
     (Operation::RegisterAgent, "-eee--"),
     (Operation::NarrowAgent, "-p++--"),
     (Operation::RemoveAgent, "-p++--"),
     (Operation::Launch(Launching::Administered), "-+++--"),
-    (Operation::Launch(Launching::Confined), "-e++--"),
+    (Operation::Launch(Launching::Confined(Widening::Expiring)), "-e++--"),
+    (Operation::Launch(Launching::Confined(Widening::Standing)), "-eee--"),
     (Operation::Launch(Launching::Unconfined), "-eee--"),
     (Operation::ListGrants(Reach::Own), "++++--"),
     (Operation::ListGrants(Reach::All), "-+++--"),
@@ -102,34 +104,36 @@ fn the_table_names_every_operation_once() {
         Operation::LoginAsAnother => 14,
         Operation::Logout => 15,
         Operation::Lock => 16,
-        Operation::Unlock => 17,
-        Operation::ListAgents(Reach::Own) => 18,
-        Operation::ListAgents(Reach::All) => 19,
-        Operation::RegisterAgent => 20,
-        Operation::NarrowAgent => 21,
-        Operation::RemoveAgent => 22,
-        Operation::Launch(Launching::Administered) => 23,
-        Operation::Launch(Launching::Confined) => 24,
-        Operation::Launch(Launching::Unconfined) => 25,
-        Operation::ListGrants(Reach::Own) => 26,
-        Operation::ListGrants(Reach::All) => 27,
-        Operation::RevokeGrant(Reach::Own) => 28,
-        Operation::RevokeGrant(Reach::All) => 29,
-        Operation::ListConsents(Reach::Own) => 30,
-        Operation::ListConsents(Reach::All) => 31,
-        Operation::Deny(Reach::Own) => 32,
-        Operation::Deny(Reach::All) => 33,
-        Operation::Approve(Widening::Expiring) => 34,
-        Operation::Approve(Widening::Standing) => 35,
-        Operation::Apply => 36,
-        Operation::ManagePasskeys => 37,
-        Operation::ReadAudit => 38,
-        Operation::Events(Reach::Own) => 39,
-        Operation::Events(Reach::All) => 40,
-        Operation::Metrics => 41,
+        Operation::Unlock(Widening::Expiring) => 17,
+        Operation::Unlock(Widening::Standing) => 18,
+        Operation::ListAgents(Reach::Own) => 19,
+        Operation::ListAgents(Reach::All) => 20,
+        Operation::RegisterAgent => 21,
+        Operation::NarrowAgent => 22,
+        Operation::RemoveAgent => 23,
+        Operation::Launch(Launching::Administered) => 24,
+        Operation::Launch(Launching::Confined(Widening::Expiring)) => 25,
+        Operation::Launch(Launching::Confined(Widening::Standing)) => 26,
+        Operation::Launch(Launching::Unconfined) => 27,
+        Operation::ListGrants(Reach::Own) => 28,
+        Operation::ListGrants(Reach::All) => 29,
+        Operation::RevokeGrant(Reach::Own) => 30,
+        Operation::RevokeGrant(Reach::All) => 31,
+        Operation::ListConsents(Reach::Own) => 32,
+        Operation::ListConsents(Reach::All) => 33,
+        Operation::Deny(Reach::Own) => 34,
+        Operation::Deny(Reach::All) => 35,
+        Operation::Approve(Widening::Expiring) => 36,
+        Operation::Approve(Widening::Standing) => 37,
+        Operation::Apply => 38,
+        Operation::ManagePasskeys => 39,
+        Operation::ReadAudit => 40,
+        Operation::Events(Reach::Own) => 41,
+        Operation::Events(Reach::All) => 42,
+        Operation::Metrics => 43,
     };
     let numbers: Vec<usize> = TABLE.iter().map(|(operation, _)| number(operation)).collect();
-    assert_eq!(numbers, (0..42).collect::<Vec<_>>());
+    assert_eq!(numbers, (0..44).collect::<Vec<_>>());
 }
 
 #[test]
@@ -153,7 +157,8 @@ fn more_grade_or_evidence_never_takes_anything_away() {
 fn nothing_widens_on_the_word_of_an_agent() {
     let widening = [
         Operation::LoginAsAnother,
-        Operation::Unlock,
+        Operation::Unlock(Widening::Expiring),
+        Operation::Unlock(Widening::Standing),
         Operation::RegisterAgent,
         Operation::NarrowAgent,
         Operation::RemoveAgent,
@@ -162,7 +167,8 @@ fn nothing_widens_on_the_word_of_an_agent() {
         Operation::Apply,
         Operation::ManagePasskeys,
         Operation::Launch(Launching::Administered),
-        Operation::Launch(Launching::Confined),
+        Operation::Launch(Launching::Confined(Widening::Expiring)),
+        Operation::Launch(Launching::Confined(Widening::Standing)),
         Operation::Launch(Launching::Unconfined),
     ];
     for operation in widening {
@@ -185,6 +191,15 @@ fn a_refusal_says_what_why_and_what_to_do() {
          foreground of a terminal window, a console or an SSH login"
     );
     assert_eq!((refusal.operation(), refusal.kind().code()), (Operation::DryRun, "grade_too_low"));
+    for (operation, asker) in [
+        (Operation::Approve(Widening::Expiring), Asker::Person(Grade::None)),
+        (Operation::Approve(Widening::Standing), Asker::Person(Grade::Login)),
+        (Operation::Unlock(Widening::Expiring), Asker::Person(Grade::None)),
+        (Operation::RemoveAgent, Asker::Person(Grade::None)),
+    ] {
+        let refusal = may(operation, asker).unwrap_err();
+        assert!(refusal.remedy().contains("--reauth"), "whoever is refused has a way: {refusal}");
+    }
     let refusal = may(Operation::RegisterAgent, Asker::Person(Grade::Login)).unwrap_err();
     assert!(refusal.remedy().contains("passkey"));
     assert_eq!(

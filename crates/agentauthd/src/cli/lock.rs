@@ -36,10 +36,11 @@ impl Lock {
     }
 }
 
-/// Let everything go on that `lock` paused. Needs a recognised terminal, or a fresh login.
+/// Let everything go on that `lock` paused. Needs a fresh login; a recognised terminal will do where every grant expires, and
+/// reads or writes.
 #[derive(Debug, Args)]
 pub(super) struct Unlock {
-    /// Confirm it by signing in anew, where no terminal shows that a person asks.
+    /// Confirm it by signing in anew.
     #[arg(long)]
     reauth: bool,
     /// Only print the address to open.

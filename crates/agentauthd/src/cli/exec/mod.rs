@@ -23,8 +23,9 @@ use surroundings::Given;
 pub(super) const TAKE_OVER: &str = "__launch";
 
 /// Start a registered agent, confined and in a clean environment, so that it and whatever it starts is proven to be that agent
-/// (assurance `launched`). Needs a recognised terminal, or a fresh login, or an agent that the administrator registered. Exits
-/// as the program does: with its code, or 128 and the number of the signal that ended it.
+/// (assurance `launched`). Needs a fresh login, or an agent that the administrator registered, or a recognised terminal where
+/// the agent's grants all expire, and read or write. Exits as the program does: with its code, or 128 and the number of the
+/// signal that ended it.
 #[derive(Debug, Args)]
 pub(super) struct Exec {
     /// The registered agent to start.
@@ -41,7 +42,7 @@ pub(super) struct Exec {
     /// person registered needs `--reauth` for that.
     #[arg(long)]
     no_confine: bool,
-    /// Confirm it by signing in anew, where no terminal shows that a person asks.
+    /// Confirm it by signing in anew.
     #[arg(long)]
     reauth: bool,
     /// Only print the address to open.

@@ -34,12 +34,14 @@ pub(super) async fn launch(
     body: Body,
 ) -> Result<Json<impl Serialize>, Refusal> {
     let ask = wire::launch_ask(body::json(body).await?)?;
-    let agent = app.state.load().agents.get(&ask.agent).cloned();
+    let snapshot = app.state.load();
+    let agent = snapshot.agents.get(&ask.agent).cloned();
     let launching = match &agent {
         Some(agent) if agent.source == Source::Administrator => Launching::Administered,
-        _ if ask.confined => Launching::Confined,
+        _ if ask.confined => Launching::Confined(snapshot.granted_to(&ask.agent)),
         _ => Launching::Unconfined,
     };
+    drop(snapshot);
     // Who may bring the evidence that is to come is whoever may log in.
     let operation = if ask.reauth { Operation::Login } else { Operation::Launch(launching) };
     let caller = connection.may(&app, &headers, operation).await?;

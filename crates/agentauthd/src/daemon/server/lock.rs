@@ -43,7 +43,8 @@ pub(super) async fn unlock(
     body: Body,
 ) -> Result<Json<impl Serialize>, Refusal> {
     if !wire::by_login(&body::json_or_default(body).await?) {
-        let caller = connection.may(&app, &headers, Operation::Unlock).await?;
+        let operation = Operation::Unlock(app.state.load().paused());
+        let caller = connection.may(&app, &headers, operation).await?;
         let (grade, _) = connection.grade(&app, &caller);
         let record = record::unlock(&caller.facts, Some(grade.word()), None, app.clock.now());
         let was_locked = app.pause.unlock(&record).await.map_err(still_paused)?;
