@@ -22,12 +22,15 @@ const BESIDE: &[&str] = &["descope-emulator", "e2e"];
 
 /// What the core may depend on. A crate is added here only if it does no input or output and needs no runtime.
 const CORE_MAY_USE: &[&str] = &[
+    "aws-lc-rs",
     "base64",
     "cedar-policy",
     "hex",
     "imbl",
     "jiff",
     "quick_cache",
+    "rustls-pki-types",
+    "rustls-webpki",
     "secrecy",
     "serde",
     "serde_json",
@@ -156,6 +159,7 @@ const CODES: &[(&str, &[Source])] = &[
                 &["async fn redeem", "fn login_code", "fn device_code"],
             ),
             ("crates/agentauthd/src/daemon/logins/widening.rs", &["fn code"]),
+            ("crates/agentauth-core/src/passkey/fault.rs", &["fn code"]),
             ("crates/agentauthd/src/daemon/pause.rs", &["fn code"]),
             ("crates/agentauthd/src/daemon/keeper/adopt.rs", &["fn code"]),
         ],

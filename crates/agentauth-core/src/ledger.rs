@@ -1,6 +1,6 @@
-//! What the record of the past says about rights: which registrations and grants it gave and has not ended.
+//! What the record of the past says about rights: which registrations, grants and passkeys it gave and has not ended.
 //!
-//! A registration or a grant in the database is a copy for quick reading. It counts only if the record says that it
+//! A registration, a grant or a passkey in the database is a copy for quick reading. It counts only if the record says that it
 //! was given, so that whoever edits the database gives nothing. The record is replayed in its order, once, at the
 //! start.
 
@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::agent::Registration;
 use crate::grant::{COUNTED, Grant};
+use crate::passkey::Passkey;
 
 /// One record, as far as it concerns rights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,17 @@ pub enum Entry<'a> {
     Revoked(&'a str),
     /// A check was allowed by a grant. Only a grant whose uses are counted is changed by it.
     Used(&'a str),
+    /// A passkey was registered.
+    PasskeyAdded(&'a str),
+    /// A passkey was removed.
+    PasskeyRemoved(&'a str),
+    /// A passkey confirmed something, and its counter stood here.
+    PasskeyUsed {
+        /// The passkey.
+        id: &'a str,
+        /// Its signature counter.
+        sign_count: u32,
+    },
 }
 
 /// What stands after all records.
@@ -38,6 +50,8 @@ pub struct Ledger {
     registrations: HashMap<String, String>,
     /// The grants given and not taken away, with how often each counted one was used.
     grants: HashMap<String, u32>,
+    /// The passkeys registered and not removed, with the highest counter that each has shown.
+    passkeys: HashMap<String, u32>,
     /// Never given again: an id is a hash over one answer to one question.
     ended: HashSet<String>,
 }
@@ -64,8 +78,26 @@ impl Ledger {
                     *uses = uses.saturating_add(1);
                 }
             }
-            Entry::Given(_) | Entry::Used(_) => {}
+            Entry::PasskeyAdded(id) if !self.ended.contains(id) => {
+                self.passkeys.entry(id.to_owned()).or_insert(0);
+            }
+            Entry::PasskeyRemoved(id) => {
+                self.passkeys.remove(id);
+                self.ended.insert(id.to_owned());
+            }
+            Entry::PasskeyUsed { id, sign_count } => {
+                if let Some(known) = self.passkeys.get_mut(id) {
+                    *known = sign_count.max(*known);
+                }
+            }
+            Entry::Given(_) | Entry::Used(_) | Entry::PasskeyAdded(_) => {}
         }
+    }
+
+    /// The signature counter of a passkey that the record says was registered so; nothing for any other.
+    #[must_use]
+    pub fn counter(&self, passkey: &Passkey) -> Option<u32> {
+        self.passkeys.get(&passkey.id()).map(|known| passkey.sign_count.max(*known))
     }
 
     /// Whether the record says that the person registered exactly this.
@@ -98,6 +130,9 @@ mod tests {
     use super::*;
     use crate::agent::AgentFile;
     use crate::grant::Lifetime;
+    use crate::passkey::soft::Soft;
+    use crate::passkey::{Algorithm, Ceremony};
+    use crate::widening::Party;
 
     fn registration(version: &str) -> Registration {
         let json = format!(
@@ -133,6 +168,27 @@ mod tests {
         ledger.apply(Entry::Revoked(&given.id));
         ledger.apply(Entry::Given(&given.id));
         assert_eq!(ledger.admit(given), None);
+    }
+
+    #[test]
+    fn a_passkey_counts_as_it_was_registered_until_it_is_removed() {
+        let asked = Ceremony { challenge: &[1; 32], origin: "http://localhost:1" };
+        let owner = Party { issuer: "i".to_owned(), subject: "s".to_owned() };
+        let passkey = Soft::new(Algorithm::EdDsa, b"one").enrolled(&asked, &owner);
+        let edited = Passkey { name: "other".to_owned(), ..passkey.clone() };
+        let id = passkey.id();
+        let mut ledger = Ledger::default();
+        assert_eq!(ledger.counter(&passkey), None);
+        ledger.apply(Entry::PasskeyUsed { id: &id, sign_count: 9 });
+        ledger.apply(Entry::PasskeyAdded(&id));
+        assert_eq!((ledger.counter(&passkey), ledger.counter(&edited)), (Some(0), None));
+        for sign_count in [4, 3] {
+            ledger.apply(Entry::PasskeyUsed { id: &id, sign_count });
+        }
+        assert_eq!(ledger.counter(&passkey), Some(4));
+        ledger.apply(Entry::PasskeyRemoved(&id));
+        ledger.apply(Entry::PasskeyAdded(&id));
+        assert_eq!(ledger.counter(&passkey), None);
     }
 
     #[test]

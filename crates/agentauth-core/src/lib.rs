@@ -21,6 +21,7 @@ pub mod launches;
 pub mod ledger;
 pub mod manifest;
 mod messages;
+pub mod passkey;
 pub mod policy;
 pub mod recognise;
 pub mod scope;

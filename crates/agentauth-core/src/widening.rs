@@ -1,16 +1,20 @@
 //! What widens rights beyond what a prompt is enough for: the request in one canonical form, and whether a fresh login
-//! proves that the person signed in for exactly this.
+//! or a passkey proves that the person wants exactly this.
 //!
 //! The digest of the request is the `nonce` of the login. So the provider's signature over the ID token covers it: who
-//! signed in did so for this operation, on this device, after the question was asked.
+//! signed in did so for this operation, on this device, after the question was asked. A passkey signs the same digest as
+//! its challenge.
 
 use serde_json::{Value, json};
 
 use crate::agent::Registration;
 use crate::canonical::canonical_digest;
+use crate::catalogue::Strength;
 use crate::claims::IdTokenClaims;
 use crate::consent::Choice;
+use crate::passkey::{Assertion, Ceremony, Passkey, PasskeyFault, Used};
 use crate::scope::Scope;
+use crate::text::{display_safe, display_safe_within};
 use crate::time::Timestamp;
 
 /// An account at a provider.
@@ -78,6 +82,13 @@ pub enum Widening {
         /// What is started, and how.
         launch: Launched,
     },
+    /// A passkey may confirm what is asked here from now on.
+    AddPasskey {
+        /// Whom the installation belongs to.
+        account: Party,
+        /// What the person calls it.
+        name: String,
+    },
 }
 
 /// A program that is to be started as an agent.
@@ -95,26 +106,57 @@ pub struct Launched {
     pub confined: bool,
 }
 
-/// A question to the person: may this be done, here, now? Asked by a login whose `nonce` is [`Question::digest`].
+/// A question to the person: may this be done, here, now? Asked by a login whose `nonce` is [`Question::digest`], or of
+/// a passkey that signs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     request: Value,
     digest: String,
+    challenge: Vec<u8>,
     asked_of: Party,
     asked_at: Timestamp,
+    least: Strength,
 }
 
-/// What a person confirmed by a fresh login: for the record.
+/// What a person confirmed: for the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confirmed {
     /// The canonical request.
     pub request: Value,
-    /// Its digest, which the provider signed.
+    /// Its digest, which the provider or the passkey signed.
     pub digest: String,
-    /// When the person signed in, by the provider's clock.
-    pub auth_time: Timestamp,
-    /// What the provider signed, where the record is to be verifiable later.
-    pub proof: Option<Proof>,
+    /// How the person confirmed it.
+    pub by: Means,
+}
+
+/// How a person confirmed something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Means {
+    /// By a fresh login.
+    Reauth {
+        /// When the person signed in, by the provider's clock.
+        auth_time: Timestamp,
+        /// What the provider signed, where the record is to be verifiable later.
+        proof: Option<Proof>,
+    },
+    /// With a passkey.
+    Passkey {
+        /// Its id.
+        id: String,
+        /// The digest of what is kept of its answer.
+        evidence: String,
+    },
+}
+
+impl Confirmed {
+    /// How strongly it shows that the person wants it.
+    #[must_use]
+    pub fn strength(&self) -> Strength {
+        match self.by {
+            Means::Reauth { .. } => Strength::Reauth,
+            Means::Passkey { .. } => Strength::Passkey,
+        }
+    }
 }
 
 /// An ID token whose `nonce` is the digest of a request. It names a person, so it is shown to nobody.
@@ -173,6 +215,17 @@ pub enum NotConfirmed {
         /// When the question was asked.
         asked_at: Timestamp,
     },
+    /// A passkey answered what only a login does.
+    #[error("a passkey does not confirm this: sign in for it")]
+    NeedsLogin,
+    /// The passkey is another account's.
+    #[error(
+        "the passkey belongs to another account than the one that was asked: use one that was registered for it"
+    )]
+    OtherOwner,
+    /// The passkey's answer does not count.
+    #[error(transparent)]
+    Passkey(#[from] PasskeyFault),
 }
 
 impl Question {
@@ -188,13 +241,61 @@ impl Question {
     ) -> Result<Self, crate::canonical::NotCanonical> {
         let request = operation.request(device, id);
         let digest = canonical_digest(&request)?;
-        Ok(Self { request, digest, asked_of: operation.asked_of().clone(), asked_at })
+        let challenge = hex::decode(&digest).unwrap_or_default();
+        let (asked_of, least) = (operation.asked_of().clone(), operation.least());
+        Ok(Self { request, digest, challenge, asked_of, asked_at, least })
     }
 
     /// SHA-256 over the canonical request (RFC 8785), in lower-case hexadecimal: the login's `nonce`.
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// The same as bytes: the challenge of a passkey.
+    #[must_use]
+    pub fn challenge(&self) -> &[u8] {
+        &self.challenge
+    }
+
+    /// Whether a passkey of the one who is asked may confirm it.
+    #[must_use]
+    pub fn takes(&self, passkey: &Passkey) -> bool {
+        self.least <= Strength::Passkey && passkey.is_of(&self.asked_of)
+    }
+
+    /// Whether `assertion`, given on a page of `origin`, is the answer of `passkey` to this question. `counted` is the
+    /// signature counter that it showed last.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn signed_by(
+        &self,
+        passkey: &Passkey,
+        assertion: &Assertion,
+        origin: &str,
+        counted: u32,
+    ) -> Result<Used, NotConfirmed> {
+        if self.least > Strength::Passkey {
+            return Err(NotConfirmed::NeedsLogin);
+        }
+        if !passkey.is_of(&self.asked_of) {
+            return Err(NotConfirmed::OtherOwner);
+        }
+        let ceremony = Ceremony { challenge: &self.challenge, origin };
+        Ok(passkey.verify(assertion, &ceremony, counted)?)
+    }
+
+    /// For the record: that it was confirmed so.
+    #[must_use]
+    pub fn confirmed(&self, by: Means) -> Confirmed {
+        Confirmed { request: self.request.clone(), digest: self.digest.clone(), by }
+    }
+
+    /// Who is asked.
+    #[must_use]
+    pub fn asked_of(&self) -> &Party {
+        &self.asked_of
     }
 
     /// Whether the login behind an ID token that was verified and judged answers this question: the nonce is echoed,
@@ -216,7 +317,7 @@ impl Question {
         if !token.proves_fresh_login(&self.digest, self.asked_at) {
             return Err(NotConfirmed::NotFresh { auth_time, asked_at: self.asked_at });
         }
-        Ok(Confirmed { request: self.request.clone(), digest: self.digest.clone(), auth_time, proof: None })
+        Ok(self.confirmed(Means::Reauth { auth_time, proof: None }))
     }
 }
 
@@ -230,7 +331,74 @@ impl Widening {
             | Self::Launch { account, .. }
             | Self::RegisterAgent { account, .. }
             | Self::RemoveAgent { account, .. }
-            | Self::Approve { account, .. } => account,
+            | Self::Approve { account, .. }
+            | Self::AddPasskey { account, .. } => account,
+        }
+    }
+
+    /// What it takes at least. Who may hand the installation over, or say what may confirm, is who can sign in.
+    #[must_use]
+    pub fn least(&self) -> Strength {
+        match self {
+            Self::SwitchAccount { .. } | Self::AddPasskey { .. } => Strength::Reauth,
+            _ => Strength::Passkey,
+        }
+    }
+
+    /// What is to be done, in plain words, a line each. Safe to show.
+    #[must_use]
+    pub fn says(&self) -> Vec<String> {
+        let safe = |text: &str| display_safe_within(text, 64);
+        match self {
+            Self::SwitchAccount { from, to } => vec![
+                "Hand this installation over to another account".to_owned(),
+                format!("From: {} at {}", safe(&from.subject), display_safe(&from.issuer)),
+                format!("To: {} at {}", safe(&to.subject), display_safe(&to.issuer)),
+            ],
+            Self::RegisterAgent { registration, replaces, .. } => {
+                let (manifest, selectors) = (&registration.manifest, &registration.selectors);
+                let mut lines = vec![
+                    format!("Register the agent {} {}", safe(&manifest.name), safe(&manifest.version)),
+                    format!("Program: {}", display_safe(&selectors.executable)),
+                ];
+                lines.extend(selectors.script.as_deref().map(|it| format!("Script: {}", display_safe(it))));
+                lines.extend(
+                    manifest
+                        .scopes
+                        .iter()
+                        .map(|it| format!("May ask for: {}", display_safe(it.scope.as_str()))),
+                );
+                lines.extend(
+                    replaces.as_ref().map(|_| "It takes the place of its registration so far".to_owned()),
+                );
+                lines
+            }
+            Self::RemoveAgent { agent, .. } => vec![
+                format!("Remove the agent {}", safe(agent)),
+                "Its programs count as your own from then on".to_owned(),
+            ],
+            Self::Approve { agent, scopes, action, .. } => {
+                let mut lines = vec![format!("Allow something to the agent {}", safe(agent))];
+                lines.extend(scopes.iter().map(|(scope, choice)| {
+                    format!("Allow {}: {}", choice.says(), display_safe_within(scope.as_str(), usize::MAX))
+                }));
+                lines.extend(
+                    action.as_ref().map(|_| "Only for the action that the question shows".to_owned()),
+                );
+                lines
+            }
+            Self::Unlock { .. } => {
+                vec!["End the pause: agents may do again what they were allowed before".to_owned()]
+            }
+            Self::Launch { launch, .. } => vec![
+                format!("Start the agent {}", safe(&launch.agent)),
+                format!("Its program has the SHA-256 {}", safe(&launch.executable_sha256)),
+                if launch.confined { "Confined" } else { "Without confinement" }.to_owned(),
+            ],
+            Self::AddPasskey { name, .. } => vec![
+                format!("Add the passkey \u{201c}{}\u{201d}", safe(name)),
+                "It can confirm from then on what agents ask for, in place of a sign-in".to_owned(),
+            ],
         }
     }
 
@@ -256,6 +424,9 @@ impl Widening {
                     "action": action, "device": device, "id": id,
                 })
             }
+            Self::AddPasskey { account, name } => json!({
+                "operation": "passkey.add", "account": account.json(), "name": name, "device": device, "id": id,
+            }),
             Self::Unlock { account } => {
                 json!({ "operation": "unlock", "account": account.json(), "device": device, "id": id })
             }
@@ -279,6 +450,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::passkey::Algorithm;
+    use crate::passkey::soft::Soft;
 
     fn party(subject: &str) -> Party {
         Party { issuer: "https://id.example".to_owned(), subject: subject.to_owned() }
@@ -327,7 +500,9 @@ mod tests {
         let other = switch("U1", "U2", "d", "q2").digest().to_owned();
         let answered = |token: &IdTokenClaims| question.answered_by(token);
         let confirmed = answered(&token("U1", Some(&digest), Some(1000))).unwrap();
-        assert_eq!((confirmed.digest.as_str(), confirmed.auth_time), (digest.as_str(), at(1000)));
+        assert_eq!(confirmed.digest, digest);
+        assert_eq!(confirmed.by, Means::Reauth { auth_time: at(1000), proof: None });
+        assert_eq!(confirmed.strength(), Strength::Reauth);
         assert!(matches!(
             answered(&token("U2", Some(&digest), Some(1001))),
             Err(NotConfirmed::OtherAccount { .. })
@@ -343,6 +518,48 @@ mod tests {
             answered(&token("U1", Some(&digest), Some(999))),
             Err(NotConfirmed::NotFresh { .. })
         ));
+    }
+
+    #[test]
+    fn a_passkey_confirms_its_owners_question_and_no_other_and_no_passkey() {
+        let origin = "http://localhost:4711";
+        let soft = Soft::new(Algorithm::Es256, b"credential");
+        let creation = Ceremony { challenge: &[1; 32], origin };
+        let passkey = soft.enrolled(&creation, &party("U1"));
+        let asked = |operation: &Widening| Question::new(operation, "d", "q1", at(0)).unwrap();
+        let approve = |scope: &str| Widening::Approve {
+            account: party("U1"),
+            question: "ask_1".to_owned(),
+            agent: "a".to_owned(),
+            manifest_digest: "m".to_owned(),
+            subject: "U1".to_owned(),
+            scopes: vec![(scope.parse().unwrap(), Choice::Always)],
+            action: None,
+        };
+        let question = asked(&approve("files.read:/a"));
+        let answer = soft.get(&Ceremony { challenge: question.challenge(), origin }, 1);
+        assert!(question.takes(&passkey) && question.signed_by(&passkey, &answer, origin, 0).is_ok());
+        // Another scope is another question, and so is everything else.
+        for other in [approve("files.read:/"), Widening::Unlock { account: party("U1") }] {
+            let refused = asked(&other).signed_by(&passkey, &answer, origin, 0);
+            assert_eq!(refused, Err(NotConfirmed::Passkey(PasskeyFault::OtherChallenge)));
+        }
+        let elsewhere = question.signed_by(&passkey, &answer, "http://localhost:4712", 0);
+        assert!(matches!(elsewhere, Err(NotConfirmed::Passkey(PasskeyFault::OtherOrigin { .. }))));
+        let foreign = asked(&Widening::Unlock { account: party("U2") });
+        assert!(!foreign.takes(&passkey));
+        assert_eq!(foreign.signed_by(&passkey, &answer, origin, 0), Err(NotConfirmed::OtherOwner));
+        // What may confirm is not widened by what was confirmed so.
+        for only_login in [
+            Widening::AddPasskey { account: party("U1"), name: "n".to_owned() },
+            Widening::SwitchAccount { from: party("U1"), to: party("U2") },
+        ] {
+            let question = asked(&only_login);
+            let answer = soft.get(&Ceremony { challenge: question.challenge(), origin }, 1);
+            assert!(!question.takes(&passkey));
+            let refused = question.signed_by(&passkey, &answer, origin, 0);
+            assert_eq!(refused, Err(NotConfirmed::NeedsLogin));
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use agentauth_core::decision::Decision;
 use agentauth_core::grant::Grant;
 use agentauth_core::session::{OverReason, Session, User};
 use agentauth_core::text::display_safe_within;
-use agentauth_core::widening::Confirmed;
+use agentauth_core::widening::{Confirmed, Means};
 use serde_json::{Map, Value, json};
 
 use super::keeper::LoginMethod;
@@ -232,12 +232,17 @@ fn capped(arguments: &[String]) -> Vec<String> {
 }
 
 fn confirmation(confirmed: &Confirmed) -> Map<String, Value> {
-    details(json!({
+    let mut members = details(json!({
         "request": confirmed.request,
         "request_digest": confirmed.digest,
-        "confirmed_by": "reauth",
-        "auth_time": confirmed.auth_time,
-    }))
+        "confirmed_by": confirmed.strength().as_str(),
+    }));
+    let (name, member): (_, Value) = match &confirmed.by {
+        Means::Reauth { auth_time, .. } => ("auth_time", json!(auth_time)),
+        Means::Passkey { id, .. } => ("passkey", id.as_str().into()),
+    };
+    members.insert(name.to_owned(), member);
+    members
 }
 
 /// An operation was refused to a caller who may not ask for it.

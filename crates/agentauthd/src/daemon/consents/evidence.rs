@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 
 use agentauth_core::canonical::sha256_hex;
-use agentauth_core::widening::Confirmed;
+use agentauth_core::widening::{Confirmed, Means};
 use serde_json::{Value, json};
 
 use super::{AnswerError, Consents};
@@ -16,7 +16,11 @@ use super::{AnswerError, Consents};
 impl Consents {
     /// Keeps what the provider signed, with the keys of the provider at this time. The digest of the file.
     pub(super) async fn keep_evidence(&self, confirmed: &Confirmed) -> Result<Option<String>, AnswerError> {
-        let Some(proof) = &confirmed.proof else { return Ok(None) };
+        let proof = match &confirmed.by {
+            Means::Reauth { proof: Some(proof), .. } => proof,
+            Means::Reauth { proof: None, .. } => return Ok(None),
+            Means::Passkey { evidence, .. } => return Ok(Some(evidence.clone())),
+        };
         let (directory, digest) = (self.parts.evidence.clone(), confirmed.digest.clone());
         let token = proof.token().to_owned();
         let kept = tokio::task::spawn_blocking(move || keep(&directory, &digest, &token)).await;

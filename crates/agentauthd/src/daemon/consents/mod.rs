@@ -19,7 +19,7 @@ use agentauth_core::consent::{
 };
 use agentauth_core::grant::Grant;
 use agentauth_core::recognise::Grade;
-use agentauth_core::widening::Confirmed;
+use agentauth_core::widening::{Confirmed, Means};
 use agentauth_core::{CheckRequest, Clock, Decision, Effect, SignedDuration, Strength, Timestamp};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -73,7 +73,7 @@ pub(crate) struct Word {
     pub(crate) grade: Grade,
     /// The process that brought the answer; none for the page.
     pub(crate) by: Option<Arc<CallerFacts>>,
-    /// The fresh login, where there was one.
+    /// The fresh login or the passkey, where there was one.
     pub(crate) confirmed: Option<Confirmed>,
 }
 
@@ -385,8 +385,9 @@ impl Drop for InHand<'_> {
 impl Word {
     /// What shows that the answer is the person's, in a word: who signed for the question, or only where it was given.
     pub(crate) fn binding(&self) -> &'static str {
-        match (&self.confirmed, self.way) {
-            (Some(_), _) => "nonce",
+        match (self.confirmed.as_ref().map(|confirmed| &confirmed.by), self.way) {
+            (Some(Means::Reauth { .. }), _) => "nonce",
+            (Some(Means::Passkey { .. }), _) => "challenge",
             (None, Way::Terminal) => "terminal",
             (None, Way::Page) => "page",
         }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use agentauth_core::Timestamp;
 use agentauth_core::session::User;
-use agentauth_core::widening::{Confirmed, NotConfirmed, Party, Proof, Question, Widening};
+use agentauth_core::widening::{Confirmed, Means, NotConfirmed, Party, Proof, Question, Widening};
 use agentauth_idp::{Chain, LoggedIn, Login, LoginAttempt, LoginOptions, Outcome as Shown, Responder};
 use agentauth_store::{Pin as Pinned, StateError};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -244,8 +244,9 @@ impl Parts {
         let judged = question.answered_by(&done.accepted.id);
         self.say_goodbye(&done.tokens.refresh_token).await;
         let confirmed = judged.map_err(|fault| self.not_widened(code(&fault), fault.to_string()))?;
-        let proof = Proof::new(done.tokens.id_token.expose_secret());
-        Ok(Confirmed { proof: Some(proof), ..confirmed })
+        let Means::Reauth { auth_time, .. } = confirmed.by else { return Ok(confirmed) };
+        let proof = Some(Proof::new(done.tokens.id_token.expose_secret()));
+        Ok(Confirmed { by: Means::Reauth { auth_time, proof }, ..confirmed })
     }
 
     /// Writes down that a login that was to widen rights came to nothing.
@@ -285,5 +286,8 @@ fn code(fault: &NotConfirmed) -> &'static str {
         NotConfirmed::OtherQuestion => "confirmed_other_question",
         NotConfirmed::NoAuthTime => "no_auth_time",
         NotConfirmed::NotFresh { .. } => "not_fresh",
+        NotConfirmed::NeedsLogin => "needs_login",
+        NotConfirmed::OtherOwner => "passkey_of_other_account",
+        NotConfirmed::Passkey(fault) => fault.code(),
     }
 }

@@ -290,12 +290,8 @@ async fn a_handover_replaces_the_pin_ends_the_old_login_and_takes_what_was_given
         to: party(&bob.issuer, &bob.user.subject),
     };
     let question = Question::new(&operation, "device", "1", house.machine.now()).unwrap();
-    let confirmed = agentauth_core::widening::Confirmed {
-        request: Value::Null,
-        digest: question.digest().to_owned(),
-        auth_time: house.machine.now(),
-        proof: None,
-    };
+    let by = agentauth_core::widening::Means::Reauth { auth_time: house.machine.now(), proof: None };
+    let confirmed = question.confirmed(by);
     // One that was confirmed by somebody whom the installation does not belong to any more counts for nothing.
     let other = Pin { subject: "U-other".to_owned(), ..pin.clone() };
     let stale = Replacing { pin: other, confirmed: confirmed.clone() };
