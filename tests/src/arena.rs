@@ -14,6 +14,20 @@ use crate::{ALICE, AgentSpec, Provider, World, WorldOptions, binaries, wait};
 /// Whose world it is when the test runs as root: nobody's number in particular.
 const PLAIN_USER: u32 = 64_321;
 
+/// The user of a world that must not be root's, where that is not the test's own.
+pub fn plain_user() -> Option<u32> {
+    rustix::process::geteuid().is_root().then_some(PLAIN_USER)
+}
+
+/// A program, started as this user in a clean environment.
+pub fn command_of(uid: Option<u32>, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let Some(uid) = uid else { return binaries::command(program) };
+    let mut command = binaries::command("setpriv");
+    command.args([&format!("--reuid={uid}"), &format!("--regid={uid}"), "--clear-groups"]);
+    command.arg(program.as_ref());
+    command
+}
+
 /// What costs money.
 pub const PAY: &str = "payments.execute:currency=EUR";
 /// What can be undone.
@@ -41,7 +55,7 @@ impl Arena {
     /// The agents: `agent` and `outer` (pinned programs; the latter may only read), `grouped` (pinned, and in
     /// [`control_group`]), `plain` (a program by its path), and `py`, `js`, `sh` (scripts).
     pub fn new() -> Self {
-        let uid = rustix::process::geteuid().is_root().then_some(PLAIN_USER);
+        let uid = plain_user();
         let directory = tempfile::Builder::new().prefix("arena").tempdir().unwrap();
         let place = |name: &str| directory.path().join(name);
         for name in ["agent", "grouped", "outer", "plain"] {
@@ -107,15 +121,7 @@ impl Arena {
 
     /// A program, started as the world's user in a clean environment.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let mut command = match self.uid {
-            None => binaries::command(program),
-            Some(uid) => {
-                let mut command = binaries::command("setpriv");
-                command.args([&format!("--reuid={uid}"), &format!("--regid={uid}"), "--clear-groups"]);
-                command.arg(program.as_ref());
-                command
-            }
-        };
+        let mut command = command_of(self.uid, program);
         command.current_dir(self.directory.path());
         command
     }
@@ -179,7 +185,8 @@ pub fn control_group() -> String {
     format!("/agentauthd-e2e-{}.scope", std::process::id())
 }
 
-fn own(uid: Option<u32>, path: &Path) {
+/// Gives a file, or a directory with what is in it, to this user.
+pub fn own(uid: Option<u32>, path: &Path) {
     if let Some(uid) = uid {
         let status = Command::new("chown").args(["-R", &format!("{uid}:{uid}")]).arg(path).status();
         assert!(status.unwrap().success());

@@ -19,6 +19,7 @@ pub mod process;
 pub mod provider;
 pub mod raw;
 pub mod rights;
+pub mod shop;
 pub mod wait;
 pub mod world;
 

@@ -77,6 +77,18 @@ impl Drop for Owned {
     }
 }
 
+/// Whether a process still runs: one that has ended and waits to be collected does not.
+pub fn is_alive(pid: u32) -> bool {
+    state(pid).is_some_and(|state| state != 'Z')
+}
+
+/// The letter that the kernel gives a process's state (`T` stopped, `Z` ended and not collected, …); nothing once it
+/// is gone.
+pub fn state(pid: u32) -> Option<char> {
+    let stat = String::from_utf8(proc_file(pid, "stat")).ok()?;
+    stat.rsplit(") ").next()?.chars().next()
+}
+
 /// What a process executes.
 pub fn executable(pid: u32) -> Option<PathBuf> {
     std::fs::read_link(format!("/proc/{pid}/exe")).ok()

@@ -162,7 +162,7 @@ fn files() {
     table.answered(
         "the agent's file was written just now",
         1,
-        "allow granted as agent, path [just_changed]",
+        "deny policy_forbids as agent, path [just_changed]",
         || ask("agent"),
     );
     wait::until_true("the file to settle, on one connection", || {
@@ -184,7 +184,7 @@ fn files() {
     table.answered(
         "the agent's file can be written by others",
         ROUNDS,
-        "allow granted as agent, path [writable_by_others]",
+        "deny policy_forbids as agent, path [writable_by_others]",
         || ask("agent"),
     );
     std::fs::set_permissions(arena.place("agent"), PermissionsExt::from_mode(0o755)).unwrap();
@@ -193,7 +193,7 @@ fn files() {
     table.answered(
         "a directory above it can be written by others",
         ROUNDS,
-        "allow granted as agent, path [writable_by_others]",
+        "deny policy_forbids as agent, path [writable_by_others]",
         || ask("agent"),
     );
     std::fs::set_permissions(arena.place("."), PermissionsExt::from_mode(0o755)).unwrap();
@@ -227,6 +227,9 @@ fn interpreters() {
     let as_py = |path: &str| py(&[path, &socket, PAY]);
 
     table.answered("none: the Python agent", ROUNDS, "allow granted as py, path", || {
+        arena.run(py(&[&script, &socket, READ]))
+    });
+    table.answered("the same, to what costs money", ROUNDS, "deny policy_forbids as py, path", || {
         arena.run(as_py(&script))
     });
     let other = arena.write("elsewhere", "agent.py", include_str!("../src/programs/agent.py"));
@@ -251,20 +254,23 @@ fn interpreters() {
         arena.run(command)
     });
     let padding = "x".repeat(4000);
-    let lies = |when: &str| {
+    let lies = |when: &str, scope: &str| {
         let liar = arena.word("liar.py");
-        arena.run(py(&[&liar, when, &socket, PAY, &script, &padding]))
+        arena.run(py(&[&liar, when, &socket, scope, &script, &padding]))
     };
     table.refused("a script writes the agent's command line over its own after the greeting", ROUNDS, || {
-        lies("after")
+        lies("after", READ)
     });
-    // An interpreter's command line is its own claim: that is why it never gets more than `path`.
+    // An interpreter's command line is its own claim: that is why it never gets more than `path`, and no money.
     table.answered(
         "a script writes the agent's command line over its own before the greeting (a claim)",
         ROUNDS,
         "allow granted as py, path",
-        || lies("before"),
+        || lies("before", READ),
     );
+    table.answered("the same, to what costs money", ROUNDS, "deny policy_forbids as py, path", || {
+        lies("before", PAY)
+    });
 
     let evil = arena.write("evil", "sitecustomize.py", "import os\nopen(os.environ['RAN'], 'w')\n");
     arena.write("evil", "startup.py", "");
@@ -297,12 +303,13 @@ fn interpreters() {
         );
     }
     let preload = arena.write("evil", "preload.js", "require('fs').writeFileSync(process.env.RAN, '')\n");
-    let js = |name: &str, value: &str| {
+    let js_asks = |scope: &str, name: &str, value: &str| {
         let mut command = arena.command(node());
-        command.args([&arena.word("agent.js"), &socket, PAY]).env(name, value).env("RAN", &ran);
+        command.args([&arena.word("agent.js"), &socket, scope]).env(name, value).env("RAN", &ran);
         arena.run(command)
     };
-    table.answered("none: the Node agent", ROUNDS, "allow granted as js, path", || js("X", ""));
+    let js = |name: &str, value: &str| js_asks(PAY, name, value);
+    table.answered("none: the Node agent", ROUNDS, "allow granted as js, path", || js_asks(READ, "X", ""));
     table.answered(
         "NODE_OPTIONS with other code",
         ROUNDS,
@@ -313,10 +320,10 @@ fn interpreters() {
         js("NODE_PATH", "/nowhere")
     });
     table.answered("PYTHONPATH means nothing to Node", 1, "allow granted as js, path", || {
-        js("PYTHONPATH", "/nowhere")
+        js_asks(READ, "PYTHONPATH", "/nowhere")
     });
     let code = arena.write("evil", "env.sh", "> \"$RAN\"\n");
-    let sh = |name: &str, value: &str| {
+    let sh_asks = |scope: &str, name: &str, value: &str| {
         // A shell cannot connect: it is given a connection by the program that it was before.
         let mut command = arena.command(arena.place("attacker"));
         command.args([
@@ -324,14 +331,15 @@ fn interpreters() {
             &socket,
             bash().to_str().unwrap(),
             &arena.word("agent.sh"),
-            PAY,
+            scope,
         ]);
         arena.run({
             command.env(name, value).env("RAN", &ran);
             command
         })
     };
-    table.answered("none: the shell agent", ROUNDS, "allow granted as sh, path", || sh("X", ""));
+    let sh = |name: &str, value: &str| sh_asks(PAY, name, value);
+    table.answered("none: the shell agent", ROUNDS, "allow granted as sh, path", || sh_asks(READ, "X", ""));
     table.answered("BASH_ENV with other code", ROUNDS, "deny policy_forbids as sh, path [BASH_ENV]", || {
         ran_too(sh("BASH_ENV", code.to_str().unwrap()))
     });
@@ -355,7 +363,7 @@ fn interpreters() {
         "the script was written just now",
         1,
         "allow granted as py, path [script_just_changed]",
-        || arena.run(as_py(&script)),
+        || arena.run(py(&[&script, &socket, READ])),
     );
     table.judge();
 }

@@ -21,11 +21,13 @@ fn every_outcome_is_as_expected() {
 }
 
 #[test]
-fn without_python_the_twin_takes_part() {
+fn an_agent_in_python_moves_no_money_by_itself() {
     let mut command = Command::new(binaries::program("agentauth-demo"));
-    command.arg("--daemon").arg(binaries::program("agentauthd")).arg("--agent=rust");
+    command.arg("--daemon").arg(binaries::program("agentauthd")).arg("--agent=python");
     command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin");
     let outcome = e2e::cli::run(command);
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
-    assert!(outcome.stdout.contains("payment-agent"), "{}", outcome.stdout);
+    for word in ["payment-agent", "policy_forbids", "agentauthd exec"] {
+        assert!(outcome.stdout.contains(word), "{word} in {}", outcome.stdout);
+    }
 }

@@ -1,163 +1,26 @@
 //! `agentauthd exec`: what it starts is proven to be the agent, all of it and nothing else, for as long as it stands
-//! above; in a clean environment, within walls.
+//! above; in a clean environment, within walls. All of it as a plain user.
 
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use e2e::agents::sha256;
-use e2e::cli::{Outcome, Running};
-use e2e::{ALICE, AgentSpec, BOB, Errand, Person, Provider, World, WorldOptions, binaries, wait};
-use rustix::process::{Pid, Signal, test_kill_process};
+use e2e::arena::{PAY, own, plain_user, python};
+use e2e::cli::Running;
+use e2e::process::is_alive;
+use e2e::shop::{Shop, answer, assert_launched};
+use e2e::{ALICE, AgentSpec, BOB, Errand, Provider, World, WorldOptions, binaries, wait};
+use rustix::process::Signal;
 use serde_json::{Value, json};
-
-const PAY: &str = "payments.execute:currency=EUR";
-
-/// Carries out what it is told, line by line of Python: `ask(SCOPE)` greets, checks and prints the answer as JSON.
-const WORKER: &str = r#"
-import errno, fcntl, http.client, json, os, signal, socket, subprocess, sys, time
-
-class Daemon(http.client.HTTPConnection):
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(os.environ["AGENTAUTHD_SOCKET"])
-    def ask(self, method, path, body, headers={}):
-        self.request(method, path, body and json.dumps(body), headers)
-        answer = self.getresponse()
-        return {**json.loads(answer.read()), "http_status": answer.status}
-
-daemon = None
-def ask(scope):
-    global daemon
-    if daemon is None:
-        daemon = Daemon("agentauthd")
-        daemon.nonce = {"agentauthd-nonce": daemon.ask("GET", "/v1/hello", None)["nonce"]}
-    print(json.dumps(daemon.ask("POST", "/v1/check", {"scope": scope}, daemon.nonce)), flush=True)
-
-def outcome(work):
-    try:
-        work()
-        return "done"
-    except OSError as error:
-        return errno.errorcode[error.errno]
-
-exec(sys.argv[1])
-"#;
-
-/// A world with a worker beside the test agent, and Alice logged in; nothing where there is no Python.
-struct Shop {
-    world: World,
-    scripts: tempfile::TempDir,
-}
-
-impl Shop {
-    fn open() -> Option<Self> {
-        Self::with(Vec::new())
-    }
-
-    fn with(environment: Vec<(String, String)>) -> Option<Self> {
-        let scripts = tempfile::Builder::new().prefix("aad-work").tempdir().unwrap();
-        let place = scripts.path().canonicalize().unwrap();
-        std::fs::write(place.join("worker.py"), WORKER).unwrap();
-        std::fs::create_dir(place.join("asked")).unwrap();
-        std::fs::create_dir(place.join("other")).unwrap();
-        let worker = AgentSpec {
-            name: "worker".to_owned(),
-            executable: binaries::python().or_else(|| {
-                eprintln!("skipped: there is no Python");
-                None
-            })?,
-            pinned: false,
-            script: Some(place.join("worker.py")),
-            cgroup: None,
-            scopes: vec![PAY.to_owned(), format!("files.read:{}", place.join("asked").display())],
-            grants: vec![PAY.to_owned()],
-        };
-        let options =
-            WorldOptions { agents: vec![AgentSpec::probe(), worker], environment, ..WorldOptions::default() };
-        let world = World::with(&Provider::start(), options);
-        world.login(ALICE);
-        wait_until_settled(&place.join("worker.py"));
-        Some(Self { world, scripts })
-    }
-
-    /// A place where the worker may write.
-    fn place(&self) -> PathBuf {
-        self.scripts.path().canonicalize().unwrap()
-    }
-
-    fn command(&self, flags: &[&str], arguments: &[&str]) -> Command {
-        let words = [&["exec", "--reauth", "--no-browser"], flags, &["--"], arguments].concat();
-        self.world.command(&words)
-    }
-
-    /// Starts an agent by a fresh login of Alice's.
-    #[track_caller]
-    fn start(&self, flags: &[&str], arguments: &[&str]) -> Running {
-        self.confirmed(self.command(flags, arguments), ALICE)
-    }
-
-    /// Starts the worker, and waits for its end.
-    #[track_caller]
-    fn work(&self, code: &str) -> Outcome {
-        self.start(&["--agent", "worker"], &[code]).finish()
-    }
-
-    #[track_caller]
-    fn confirmed(&self, mut command: Command, person: Person) -> Running {
-        command.stdin(Stdio::piped());
-        let mut running = Running::start_with_input(command);
-        let url = wait::until("the address to sign in at", || {
-            let so_far = running.so_far();
-            assert!(so_far.code.is_none(), "{so_far:#?}");
-            let line = so_far.stderr.lines().find(|line| line.contains("code_challenge="))?.trim().to_owned();
-            so_far.stderr.ends_with('\n').then_some(line)
-        });
-        self.world.provider.sign_in(&url, person.email, person.password);
-        running
-    }
-
-    fn records(&self, kind: &str) -> Vec<Value> {
-        self.world.audit().into_iter().filter(|record| record["event"] == kind).collect()
-    }
-}
-
-#[track_caller]
-fn answer(outcome: &Outcome) -> Value {
-    let line = outcome.stdout.lines().last().unwrap_or_else(|| panic!("no answer: {outcome:#?}"));
-    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {outcome:#?}"))
-}
-
-#[track_caller]
-fn assert_launched(answer: &Value, agent: &str) {
-    assert_eq!(
-        (&answer["decision"], &answer["assurance"], &answer["agents"]),
-        (&json!("allow"), &json!("launched"), &json!([agent])),
-        "{answer}"
-    );
-}
-
-/// What was changed a moment ago is believed less.
-fn wait_until_settled(file: &Path) {
-    let changed = std::fs::metadata(file).unwrap().ctime();
-    wait::until_true("the script to have been left alone for a while", || {
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
-            > changed as u64 + 2
-    });
-}
-
-fn is_alive(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
-    test_kill_process(Pid::from_raw(pid as i32).unwrap()).is_ok() && state.is_some_and(|state| state != 'Z')
-}
 
 #[test]
 fn a_program_that_was_launched_is_proven_in_full() {
-    let Some(shop) = Shop::open() else { return };
-    assert_eq!(shop.world.check(PAY)["assurance"], "pinned", "without the launcher");
+    let shop = Shop::open();
     let socket = shop.world.socket();
+    let mut alone = shop.program(shop.place().join("probe-agent"));
+    alone.arg("--socket").arg(&socket).arg(PAY);
+    assert_eq!(answer(&e2e::cli::run(alone))["assurance"], "pinned", "without the launcher");
     let run = shop.start(&["--agent", "probe-agent"], &["--socket", socket.to_str().unwrap(), PAY]);
     let outcome = run.finish();
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
@@ -167,7 +30,7 @@ fn a_program_that_was_launched_is_proven_in_full() {
     let details = &launched["details"];
     assert_eq!(details["agent"], "probe-agent", "{launched}");
     assert_eq!(details["arguments"][2], PAY, "{launched}");
-    assert_eq!(details["executable_sha256"], sha256(&binaries::program("probe-agent")), "{launched}");
+    assert_eq!(details["executable_sha256"], sha256(&shop.place().join("probe-agent")), "{launched}");
     assert_eq!(
         (&details["confined"], &details["confirmed_by"]),
         (&json!(true), &json!("reauth")),
@@ -182,15 +45,15 @@ fn a_program_that_was_launched_is_proven_in_full() {
 
 #[test]
 fn an_interpreter_that_was_launched_is_proven_in_full() {
-    let Some(shop) = Shop::open() else { return };
+    let shop = Shop::open();
     assert_launched(&answer(&shop.work(&format!("ask('{PAY}')"))), "worker");
 }
 
 #[test]
 fn whatever_it_starts_is_it_too_also_when_it_detaches() {
-    let Some(shop) = Shop::open() else { return };
+    let shop = Shop::open();
     let done = shop.place().join("done");
-    let attacker = binaries::program("attacker");
+    let attacker = shop.place().join("attacker");
     // A child of a child, in a session of its own, whose parents are gone when it asks.
     let code = format!(
         "subprocess.run(['setsid', '-f', 'sh', '-c', '(sleep 0.3; {} ask $AGENTAUTHD_SOCKET {PAY}; touch {}) &'])\n\
@@ -206,18 +69,18 @@ fn whatever_it_starts_is_it_too_also_when_it_detaches() {
 
 #[test]
 fn nobody_else_is_it_whatever_they_say_of_themselves() {
-    let Some(shop) = Shop::open() else { return };
+    let shop = Shop::open();
     let waiting = format!("ask('{PAY}'); sys.stdin.readline()");
     let mut run = shop.start(&["--agent", "worker"], &[&waiting]);
     wait::until_true("the worker to ask", || run.so_far().stdout.ends_with("}\n"));
     assert_launched(&answer(&run.so_far()), "worker");
     // The environment and the command line of the one that was launched, word for word.
-    let attacker = binaries::program("attacker");
-    let mut command = Command::new("bash");
-    command.env_clear().envs([("AGENTAUTHD_LAUNCHED", "1")]).env("AGENTAUTHD_SOCKET", shop.world.socket());
+    let attacker = shop.place().join("attacker");
+    let mut command = shop.program("bash");
+    command.envs([("AGENTAUTHD_LAUNCHED", "1")]).env("AGENTAUTHD_SOCKET", shop.world.socket());
     let line = format!(
         "exec -a {} {} ask {} {PAY}",
-        binaries::python().unwrap().display(),
+        python().display(),
         attacker.display(),
         shop.world.socket().display()
     );
@@ -225,33 +88,41 @@ fn nobody_else_is_it_whatever_they_say_of_themselves() {
     let stranger = answer(&e2e::cli::run(command));
     assert_eq!((&stranger["reason"], &stranger["assurance"]), (&json!("agent_unknown"), &json!("unproven")));
     // Nor is the agent's own program, started by somebody else.
-    let mut command = Command::new(binaries::python().unwrap());
-    command.env_clear().env("AGENTAUTHD_SOCKET", shop.world.socket()).env("AGENTAUTHD_LAUNCHED", "1");
+    let mut command = shop.program(python());
+    command.env("AGENTAUTHD_SOCKET", shop.world.socket()).env("AGENTAUTHD_LAUNCHED", "1");
     command.arg(shop.place().join("worker.py")).arg(format!("ask('{PAY}')"));
-    assert_eq!(answer(&e2e::cli::run(command))["assurance"], "path");
+    let by_itself = answer(&e2e::cli::run(command));
+    assert_eq!((&by_itself["assurance"], &by_itself["reason"]), (&json!("path"), &json!("policy_forbids")));
+    let said = by_itself["message"].as_str().unwrap();
+    assert!(said.contains("agentauthd exec --agent worker"), "{said}");
     run.process().child().stdin.take().unwrap().write_all(b"\n").unwrap();
     assert_eq!(run.finish().code, Some(0));
 }
 
 #[test]
 fn the_launcher_is_only_ever_our_own_command_line() {
-    let Some(shop) = Shop::open() else { return };
-    let attacker = binaries::program("attacker");
-    let socket = shop.world.socket();
+    let shop = Shop::open();
+    let stranger = shop.place().join("stranger");
+    std::fs::copy(binaries::program("probe-agent"), &stranger).unwrap();
+    own(plain_user(), &stranger);
     for reauth in [false, true] {
         let body = json!({"agent": "worker", "reauth": reauth}).to_string();
         // An agent, a stranger, and a stranger who does not greet.
-        let agent = &shop.world.probe(&["--request", "POST", "/v1/launches", &body])[0];
-        assert_eq!((&agent["http_status"], &agent["code"]), (&json!(403), &json!("forbidden")), "{agent}");
-        let mut raw = e2e::raw::Raw::connect(&socket).unwrap();
-        let nonce = raw.greet().unwrap();
-        for nonce in [Some(nonce.as_str()), None] {
-            let body = json!({"agent": "worker", "reauth": reauth});
-            let refused = raw.ask("POST", "/v1/launches", nonce, Some(&body)).unwrap();
-            assert_eq!(refused.status, 403, "{}", refused.json());
+        for (who, flags) in
+            [("probe-agent", &[][..]), ("stranger", &[][..]), ("stranger", &["--no-greeting"][..])]
+        {
+            let mut command = shop.program(shop.place().join(who));
+            command.arg("--socket").arg(shop.world.socket()).args(flags);
+            command.args(["--request", "POST", "/v1/launches", &body]);
+            let refused = answer(&e2e::cli::run(command));
+            assert_eq!(refused["http_status"], 403, "{who}: {refused}");
+            assert!(
+                ["forbidden", "caller_unproven"].contains(&refused["code"].as_str().unwrap()),
+                "{who}: {refused}"
+            );
         }
     }
-    assert!(attacker.exists() && shop.records("agent.launched").is_empty());
+    assert!(shop.records("agent.launched").is_empty());
     // Our own one, but under somebody's hand.
     for variable in ["LD_PRELOAD", "LD_LIBRARY_PATH"] {
         let mut command = shop.command(&["--agent", "worker"], &["print('no')"]);
@@ -281,8 +152,8 @@ fn the_launcher_is_only_ever_our_own_command_line() {
 
 #[test]
 fn an_agent_starts_no_other() {
-    let Some(shop) = Shop::open() else { return };
-    let agentauthd = binaries::program("agentauthd");
+    let shop = Shop::open();
+    let agentauthd = shop.world.agentauthd().to_owned();
     let code = format!(
         "for flags in ([], ['--reauth', '--no-browser'], ['--no-confine', '--reauth', '--no-browser']):\n\
          \x20   for before in ([], ['setsid', '-w']):\n\
@@ -309,8 +180,10 @@ fn a_changed_program_is_not_started() {
     let place = tempfile::Builder::new().prefix("aad-program").tempdir().unwrap();
     let program = place.path().canonicalize().unwrap().join("probe");
     std::fs::copy(binaries::program("probe-agent"), &program).unwrap();
+    own(plain_user(), place.path());
     let spec = AgentSpec { executable: program.clone(), ..AgentSpec::probe() };
-    let world = World::with(&provider, WorldOptions { agents: vec![spec], ..WorldOptions::default() });
+    let options = WorldOptions { agents: vec![spec], uid: plain_user(), ..WorldOptions::default() };
+    let world = World::with(&provider, options);
     world.login(ALICE);
     let before = sha256(&program);
     let mut bytes = std::fs::read(&program).unwrap();
@@ -333,7 +206,8 @@ fn the_environment_is_clean_and_nothing_is_left_open() {
         ("LANG", "C.UTF-8"),
     ];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let Some(shop) = Shop::with(variables.to_vec()) else { return };
+    let options = WorldOptions { environment: variables.to_vec(), ..WorldOptions::default() };
+    let shop = Shop::with(options);
     let code = "print(json.dumps([dict(os.environ), os.listdir('/proc/self/fd'), \
                 [line.split()[1] for line in open('/proc/self/status') if line.startswith('NoNewPrivs')], \
                 oct(os.umask(0))]))";
@@ -359,7 +233,7 @@ fn the_environment_is_clean_and_nothing_is_left_open() {
 
 #[test]
 fn the_walls_hold_and_the_way_to_the_daemon_is_open() {
-    let Some(shop) = Shop::open() else { return };
+    let shop = Shop::open();
     let world = &shop.world;
     let keyring = world.home().join(".local/share/keyrings/login.keyring");
     std::fs::create_dir_all(keyring.parent().unwrap()).unwrap();
@@ -369,6 +243,9 @@ fn the_walls_hold_and_the_way_to_the_daemon_is_open() {
     let visible = world.home().join("project");
     std::fs::create_dir(&visible).unwrap();
     std::fs::write(visible.join("notes"), "x").unwrap();
+    for made in [&world.home().join(".local"), &bus, &visible] {
+        own(plain_user(), made);
+    }
     let state = world.state_dir();
     let code = format!(
         "tries = {{\n\
@@ -423,10 +300,11 @@ fn the_walls_hold_and_the_way_to_the_daemon_is_open() {
 
 #[test]
 fn files_can_be_narrowed_to_what_the_manifest_asks_for() {
-    let Some(shop) = Shop::open() else { return };
+    let shop = Shop::open();
     let place = shop.place();
     for part in ["asked", "other"] {
         std::fs::write(place.join(part).join("file"), "x").unwrap();
+        own(plain_user(), &place.join(part));
     }
     let code = format!(
         "tries = {{\n\
@@ -454,7 +332,7 @@ fn files_can_be_narrowed_to_what_the_manifest_asks_for() {
 
 #[test]
 fn it_ends_as_the_program_does_and_passes_signals_on() {
-    let Some(shop) = Shop::open() else { return };
+    let shop = Shop::open();
     assert_eq!(shop.work("sys.exit(7)").code, Some(7));
     assert_eq!(shop.work("os.kill(os.getpid(), signal.SIGKILL)").code, Some(128 + 9));
     let code = "signal.signal(signal.SIGINT, lambda *_: print('interrupted', flush=True))\n\
@@ -471,7 +349,7 @@ fn it_ends_as_the_program_does_and_passes_signals_on() {
 
 #[test]
 fn told_to_end_it_ends_everything_that_came_of_it() {
-    let Some(shop) = Shop::open() else { return };
+    let shop = Shop::open();
     // A detached descendant that does not listen, and one that does.
     let code = "one = subprocess.Popen(['setsid', 'sh', '-c', 'trap \"\" TERM; while :; do sleep 0.1; done'])\n\
                 two = subprocess.Popen(['setsid', 'sleep', '1000'])\n\
@@ -497,7 +375,7 @@ fn told_to_end_it_ends_everything_that_came_of_it() {
 
 #[test]
 fn what_is_left_of_a_killed_launch_is_not_launched_any_more() {
-    let Some(shop) = Shop::open() else { return };
+    let shop = Shop::open();
     // The descendant asks for each line; it is no registered agent by itself.
     let script = shop.place().join("worker.py");
     let code = format!(
@@ -535,7 +413,7 @@ fn a_person_at_a_terminal_starts_what_they_registered() {
 #[test]
 #[ignore = "runs as the first process of a namespace, started by the test above"]
 fn in_a_terminal_an_agent_is_started() {
-    let Some(shop) = Shop::open() else { return };
+    let shop = Shop::open();
     let world = &shop.world;
     // script(1) in the place of login(1), for this namespace only: a real terminal, under a recognised name.
     let mounted = Command::new("mount").args(["--bind", "/usr/bin/script", "/usr/bin/login"]).status();
@@ -543,7 +421,7 @@ fn in_a_terminal_an_agent_is_started() {
     let start = || {
         let code = format!("ask('{PAY}'); sys.exit(4)");
         let errand = Errand::new(world, &["exec", "--agent", "worker", "--", &code]);
-        let mut command = Command::new("/usr/bin/login");
+        let mut command = shop.program("/usr/bin/login");
         command.args(["--quiet", "--return", "--command", &errand.line(), "/dev/null"]);
         command.stdin(Stdio::piped()).stdout(Stdio::null());
         let _terminal = world.spawn(command);

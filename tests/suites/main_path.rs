@@ -73,17 +73,18 @@ fn two_people_two_daemons_one_provider() {
     assert_eq!(alice.status().session.user.unwrap().email.as_deref(), Some(ALICE.email));
     assert_eq!(bob.status().session.user.unwrap().email.as_deref(), Some(BOB.email));
 
-    // The sample agent agrees, by its exit code.
+    // The sample agent is told, and says it by its exit code. An interpreter's arguments are its own claim, which is not
+    // enough to move money.
     let Some(python) = binaries::python() else { return };
     let script = binaries::root().join("docs/examples/payment_agent.py");
-    for (world, code) in [(&alice, 0), (&bob, 2)] {
+    for (world, reason) in [(&alice, "policy_forbids"), (&bob, "role_required")] {
         let mut command = binaries::command(&python);
         command.arg(&script).args(["--json", "--socket"]).arg(world.socket());
         let outcome = e2e::cli::run(command);
-        assert_eq!(outcome.code, Some(code), "{outcome:?}");
+        assert_eq!(outcome.code, Some(2), "{outcome:?}");
         let decision = outcome.json();
+        assert_eq!(decision["reason"], reason, "{decision}");
         assert_eq!(decision["agents"], json!(["payment-agent"]), "{decision}");
-        // An interpreter's arguments are its own claim.
         assert_eq!(decision["assurance"], "path", "{decision}");
     }
 
@@ -133,7 +134,7 @@ fn a_changed_program_is_not_the_agent_any_more() {
     world.login(ALICE);
     let ask = || {
         let mut command = binaries::command(&agent);
-        command.arg("--socket").arg(world.socket()).arg(PAY);
+        command.arg("--socket").arg(world.socket()).arg("payments.read");
         world.lines_of(command).remove(0)
     };
     assert_eq!(ask()["decision"], "allow");

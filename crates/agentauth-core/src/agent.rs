@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 
+use crate::agents::Assurance;
 use crate::canonical::{canonical_digest, sha256_hex};
 use crate::catalogue::Catalogue;
 use crate::grant::{Grant, Lifetime};
@@ -271,6 +272,18 @@ impl Agent {
             manifest: self.manifest.clone(),
             selectors: self.selectors.clone(),
             launch_only: self.launch_only,
+        }
+    }
+
+    /// How well a process of its own is proven where nothing speaks against it: what a trial assumes.
+    #[must_use]
+    pub fn at_best(&self) -> Assurance {
+        if self.launch_only {
+            Assurance::Launched
+        } else if self.selectors.sha256.is_some() && !self.selectors.names_interpreter() {
+            Assurance::Pinned
+        } else {
+            Assurance::Path
         }
     }
 }

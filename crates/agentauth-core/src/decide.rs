@@ -48,8 +48,8 @@ pub struct CheckRequest {
 pub enum Subject<'a> {
     /// A process.
     Caller(&'a CallerFacts),
-    /// A person, to see what an agent would be told. The agent is assumed to be proven by its path and to have
-    /// answered the greeting; nothing is spent and nobody is asked.
+    /// A person, to see what an agent would be told. The agent is assumed to be proven as well as its registration
+    /// lets it be without `agentauthd exec`, unless it demands that, and to have answered the greeting; nothing is spent and nobody is asked.
     DryRun {
         /// The agent's name.
         agent: &'a str,
@@ -83,7 +83,7 @@ pub fn decide(
     let about = Circumstances {
         agents: &names,
         scopes: &request.scopes,
-        dry_run,
+        dry_run: dry_run.then_some(caller.assurance),
         caveats: &caller.caveats,
         ..Circumstances::default()
     };

@@ -1,6 +1,7 @@
 //! What a decision says: to the person (what was decided, why, what to do) and to a language model (what was
 //! refused, not to retry, what to ask the user). Every text from outside is made safe to show here.
 
+use crate::agents::Assurance;
 use crate::caveat::Caveat;
 use crate::decision::{Reason, Remedy};
 use crate::scope::Scope;
@@ -26,8 +27,8 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) remedy: Option<Remedy>,
     /// Whether it is refused because the caller did not greet.
     pub(crate) ungreeted: bool,
-    /// Whether this is a trial.
-    pub(crate) dry_run: bool,
+    /// How well the agent is assumed to be proven, in a trial.
+    pub(crate) dry_run: Option<Assurance>,
     /// What keeps the caller from being better proven.
     pub(crate) caveats: &'a [Caveat],
 }
@@ -47,8 +48,12 @@ pub(crate) fn explain(reason: Reason, about: &Circumstances<'_>) -> (String, Str
     };
     if reason == Reason::Granted {
         let message = format!("{agent} may do {what}");
-        let trial =
-            if about.dry_run { " (a trial: assumes that the agent is proven by its path)" } else { "" };
+        let trial = match about.dry_run {
+            None => "",
+            Some(Assurance::Launched) => " (a trial: assumes that it is started by `agentauthd exec`)",
+            Some(Assurance::Pinned) => " (a trial: assumes that the agent is proven by its digest)",
+            Some(_) => " (a trial: assumes that the agent is proven by its path)",
+        };
         return (
             cut(format!("{message}{trial}{}", capped(about.caveats))),
             "Allowed. Do what was asked for, and nothing wider.".to_owned(),
@@ -105,7 +110,7 @@ pub(crate) fn explain(reason: Reason, about: &Circumstances<'_>) -> (String, Str
             "only a new version of the agent can".into(),
         ),
         Reason::PolicyForbids => {
-            (because("the organisation's policies do not permit it"), policy_todo(about.remedy))
+            (because("the organisation's policies do not permit it"), policy_todo(about))
         }
         Reason::RoleRequired => {
             let role = about.role.map_or_else(String::new, |role| format!(" {}", quoted(role)));
@@ -130,7 +135,7 @@ pub(crate) fn explain(reason: Reason, about: &Circumstances<'_>) -> (String, Str
         ),
     };
     let why = why.trim_end_matches('.');
-    let trial = if about.dry_run { " (a trial)" } else { "" };
+    let trial = if about.dry_run.is_some() { " (a trial)" } else { "" };
     let capped = match reason {
         Reason::PolicyForbids | Reason::ConsentRequired => capped(about.caveats),
         _ => String::new(),
@@ -167,6 +172,9 @@ fn model(reason: Reason, what: &str, why: &str, about: &Circumstances<'_>) -> St
         (Some(Remedy::Login), _) => {
             "Ask the user to run `agentauthd login`, and wait until they say that it is done."
         }
+        (Some(Remedy::Register), Reason::PolicyForbids) => {
+            "Tell the user to start this agent with `agentauthd exec`: only they can."
+        }
         (Some(Remedy::Register), _) => {
             "Tell the user that this agent has to be registered, which only they can do."
         }
@@ -184,8 +192,9 @@ fn model(reason: Reason, what: &str, why: &str, about: &Circumstances<'_>) -> St
     format!("Refused ({reason}): {what}, because {why}. {retry} {ask}")
 }
 
-fn policy_todo(remedy: Option<Remedy>) -> String {
-    match remedy {
+fn policy_todo(about: &Circumstances<'_>) -> String {
+    match about.remedy {
+        Some(Remedy::Register) => return better_proven(about),
         Some(Remedy::StepUp) => "log in again with a stronger factor",
         Some(Remedy::Proof) => "use a credential that is bound to a key",
         Some(Remedy::Attestation) => "have this device attested",
@@ -193,6 +202,12 @@ fn policy_todo(remedy: Option<Remedy>) -> String {
         _ => "ask an administrator if it should be allowed",
     }
     .to_owned()
+}
+
+/// How the agent comes to be proven by more than its path.
+fn better_proven(about: &Circumstances<'_>) -> String {
+    let name = about.agents.first().map_or_else(|| "NAME".to_owned(), |name| display_safe_within(name, 64));
+    format!("start it with `agentauthd exec --agent {name}`, or register a compiled program by its digest")
 }
 
 fn quoted(text: &str) -> String {

@@ -89,7 +89,8 @@ impl Draw {
 
     fn decide(&self, snapshot: &Snapshot) -> Decision {
         let caller = WORLD.callers[self.caller].clone();
-        let ancestors = self.parent.map(|name| WORLD.callers[name].process.clone()).into_iter().collect();
+        let parent = self.parent.map(|name| WORLD.callers[name].process.clone());
+        let ancestors = parent.into_iter().chain(caller.ancestors).collect();
         let caveats =
             if self.tampered { vec![Caveat::Variable("LD_PRELOAD".to_owned())] } else { Vec::new() };
         let facts = CallerFacts {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::binaries::{self, BinaryError};
 
@@ -18,9 +19,10 @@ const PYTHON_AGENT: &str = include_str!("../../../docs/examples/payment_agent.py
 /// What the agent is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Language {
-    /// `docs/examples/payment_agent.py`, with nothing but the standard library.
+    /// `docs/examples/payment_agent.py`, with nothing but the standard library. What runs it is an interpreter, so it is
+    /// not proven well enough to move money.
     Python,
-    /// Its twin, for machines without Python.
+    /// Its twin: a compiled program, recognised by its digest.
     Rust,
 }
 
@@ -65,6 +67,8 @@ pub enum AgentError {
 #[derive(Clone, Debug)]
 pub struct PaymentAgent {
     program: PathBuf,
+    /// SHA-256 of a compiled program.
+    digest: Option<String>,
     script: Option<PathBuf>,
     stranger_program: PathBuf,
     stranger_script: Option<PathBuf>,
@@ -98,12 +102,8 @@ impl PaymentAgent {
         let elsewhere = directory.join("elsewhere");
         let files = |cause| AgentError::Files { path: directory.to_owned(), cause };
         fs::create_dir_all(&elsewhere).map_err(files)?;
-        let python = match language {
-            Some(Language::Rust) => None,
-            Some(Language::Python) => Some(binaries::python().ok_or(AgentError::NoPython)?),
-            None => binaries::python(),
-        };
-        if let Some(python) = python {
+        if language == Some(Language::Python) {
+            let python = binaries::python().ok_or(AgentError::NoPython)?;
             let copy = elsewhere.join("payment_agent.py");
             fs::write(&copy, PYTHON_AGENT).map_err(files)?;
             let original = binaries::checkout().map(|root| root.join("docs/examples/payment_agent.py"));
@@ -119,6 +119,7 @@ impl PaymentAgent {
             };
             return Ok(Self {
                 program: python.clone(),
+                digest: None,
                 script: Some(script),
                 stranger_program: python,
                 stranger_script: Some(copy),
@@ -127,15 +128,18 @@ impl PaymentAgent {
         let program = binaries::neighbour("payment-agent")?;
         let copy = elsewhere.join("payment-agent");
         fs::copy(&program, &copy).map_err(|_| BinaryError::Missing { path: program.clone() })?;
-        Ok(Self { program, script: None, stranger_program: copy, stranger_script: None })
+        let bytes = fs::read(&program).map_err(|_| BinaryError::Missing { path: program.clone() })?;
+        let digest = Some(hex::encode(Sha256::digest(bytes)));
+        Ok(Self { program, digest, script: None, stranger_program: copy, stranger_script: None })
     }
 
     /// The file that registers the agent: what it is, how it is recognised, what it was granted.
     #[must_use]
     pub fn registration(&self) -> Value {
         let mut selectors = json!({"executable": self.program});
-        if let (Some(script), Some(selectors)) = (&self.script, selectors.as_object_mut()) {
-            selectors.insert("script".to_owned(), json!(script));
+        if let Some(selectors) = selectors.as_object_mut() {
+            selectors.extend(self.script.iter().map(|script| ("script".to_owned(), json!(script))));
+            selectors.extend(self.digest.iter().map(|digest| ("sha256".to_owned(), json!(digest))));
         }
         json!({
             "manifest": {
@@ -146,6 +150,12 @@ impl PaymentAgent {
             "selectors": selectors,
             "grants": [{"scope": SCOPE, "lifetime": "until_revoked"}],
         })
+    }
+
+    /// What it is told when its person may pay: who is proven by a path alone moves no money.
+    #[must_use]
+    pub fn due(&self) -> (&'static str, &'static str) {
+        if self.digest.is_some() { ("allow", "granted") } else { ("deny", "policy_forbids") }
     }
 
     /// What recognises it.

@@ -17,7 +17,7 @@ struct Arguments {
     /// The daemon to show; otherwise the one of this checkout is built.
     #[arg(long, value_name = "PATH")]
     daemon: Option<PathBuf>,
-    /// What the payment agent is written in; Python where there is one.
+    /// What the payment agent is written in; Rust unless given.
     #[arg(long, value_name = "LANGUAGE")]
     agent: Option<Language>,
     /// Leave everything running afterwards, to try things by hand.

@@ -140,7 +140,7 @@ async fn tell_it(talk: &Talk, options: Options, ending: &Cell<Option<bool>>) -> 
     talk.note(
         "authorization code with PKCE, state and nonce, over a listener on 127.0.0.1 that is gone again",
     );
-    ask("Alice", "payment-agent", ("allow", "granted"), run(&agent, &alice, PaymentAgent::run).await?);
+    ask("Alice", "payment-agent", agent.due(), run(&agent, &alice, PaymentAgent::run).await?);
 
     talk.step(4, "The same program from another place asks Alice's daemon");
     talk.note("a copy that nobody registered: same user, same code, same question");

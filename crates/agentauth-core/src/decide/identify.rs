@@ -30,12 +30,14 @@ pub(super) fn identify(agents: &Agents, launches: &Launches, subject: Subject<'_
     match subject {
         Subject::Caller(facts) => of_caller(agents, launches, facts),
         Subject::DryRun { agent } => {
-            let mut found = Identified { assurance: Assurance::Path, greeted: true, ..Identified::default() };
+            let mut found = Identified { greeted: true, ..Identified::default() };
             match agents.get(agent) {
-                Some(agent) => found.count(agent),
+                Some(agent) => {
+                    found.count(agent);
+                    found.assurance = agent.at_best();
+                }
                 None => {
                     let detail = format!("there is no registered agent `{}`", display_safe_within(agent, 64));
-                    found.assurance = Assurance::Unproven;
                     found.refuse(Reason::AgentUnknown, Remedy::Register, detail);
                 }
             }

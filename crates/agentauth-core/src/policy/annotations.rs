@@ -69,9 +69,10 @@ impl Annotations {
                     "proof" => Remedy::Proof,
                     "attestation" => Remedy::Attestation,
                     "consent" => Remedy::Consent,
+                    "register" => Remedy::Register,
                     other => {
                         return Err(format!(
-                            "`{}` is none of `step_up`, `proof`, `attestation`, `consent`",
+                            "`{}` is none of `step_up`, `proof`, `attestation`, `consent`, `register`",
                             display_safe_within(other, 40)
                         ));
                     }

@@ -45,11 +45,12 @@ const REMEMBERED: usize = 4096;
 const PREPARED: usize = 256;
 
 /// The policies that ship, by file name.
-const SHIPPED: [(&str, &str); 4] = [
+const SHIPPED: [(&str, &str); 5] = [
     ("base.cedar", include_str!("../../../../config/policies/base.cedar")),
     ("payments.cedar", include_str!("../../../../config/policies/payments.cedar")),
     ("admin.cedar", include_str!("../../../../config/policies/admin.cedar")),
     ("tampered.cedar", include_str!("../../../../config/policies/tampered.cedar")),
+    ("unproven.cedar", include_str!("../../../../config/policies/unproven.cedar")),
 ];
 
 /// A set of policies that passed every check, ready to be asked.

@@ -95,6 +95,10 @@ fn ask_as(
     policy.judge(&question)
 }
 
+fn pinned(question: &mut Question<'_>) {
+    question.assurance = Assurance::Pinned;
+}
+
 fn permits(policy: &Policy, scope: &str) -> bool {
     ask(policy, scope, |_| {}).permitted
 }
@@ -102,11 +106,10 @@ fn permits(policy: &Policy, scope: &str) -> bool {
 #[test]
 fn the_shipped_policies_ask_for_roles() {
     let policy = Policy::load(Policy::shipped(), &Catalogue::shipped().unwrap(), [""; 0]).unwrap();
-    assert_eq!((policy.len(), policy.warnings()), (4, &[][..]));
+    assert_eq!((policy.len(), policy.warnings()), (5, &[][..]));
     assert!(permits(&policy, "files.read:/projects"));
-    assert!(permits(&policy, "payments.execute:currency=EUR"));
     let nobody = session(&[]);
-    let verdict = ask_as(&policy, &nobody, "payments.execute", |_| {});
+    let verdict = ask_as(&policy, &nobody, "payments.execute", pinned);
     assert_eq!(verdict.role.as_deref(), Some("payment_processor"));
     assert_eq!(verdict.policies, [Arc::from("payments-need-role")]);
     assert!(ask_as(&policy, &nobody, "payments.read", |_| {}).permitted);
@@ -119,16 +122,44 @@ fn the_shipped_policies_ask_for_roles() {
 #[test]
 fn the_shipped_policies_keep_the_tampered_from_what_is_risky() {
     let policy = Policy::load(Policy::shipped(), &Catalogue::shipped().unwrap(), ["warp.engage"]).unwrap();
-    let tampered = |scope: &str| ask(&policy, scope, |question| question.tampered = true);
+    let tampered = |scope: &str| {
+        ask(&policy, scope, |question| {
+            pinned(question);
+            question.tampered = true;
+        })
+    };
     for risky in ["payments.execute:currency=EUR", "files.delete:/a", "warp.engage"] {
         let verdict = tampered(risky);
-        assert!(!verdict.permitted && ask(&policy, risky, |_| {}).permitted, "{risky}");
+        assert!(!verdict.permitted && ask(&policy, risky, pinned).permitted, "{risky}");
         assert_eq!(verdict.policies, [Arc::from("tampered-not-risky")]);
         assert!(verdict.reason_user.is_some() && verdict.remedy.is_none());
     }
     for harmless in ["files.read:/a", "files.write:/a", "payments.read"] {
         assert!(tampered(harmless).permitted, "{harmless}");
     }
+}
+
+#[test]
+fn the_shipped_policies_keep_who_is_only_a_path_from_money() {
+    let catalogue = Catalogue::shipped().unwrap();
+    let policy = Policy::load(Policy::shipped(), &catalogue, [""; 0]).unwrap();
+    let session = session(&["payment_processor", "admin"]);
+    for (action, entry) in catalogue.actions() {
+        for (assurance, proven) in [
+            (Assurance::Unproven, false),
+            (Assurance::Path, false),
+            (Assurance::Pinned, true),
+            (Assurance::Launched, true),
+        ] {
+            let verdict = ask_as(&policy, &session, action, |question| question.assurance = assurance);
+            assert_eq!(verdict.permitted, proven || entry.risk != RiskClass::Money, "{action} {assurance}");
+            assert!(verdict.permitted || verdict.remedy == Some(Remedy::Register), "{action}");
+        }
+    }
+    // What was tampered with is said first, and no better proof helps against it.
+    let verdict = ask_as(&policy, &session, "payments.execute", |question| question.tampered = true);
+    assert_eq!(verdict.policies, ["tampered-not-risky", "unproven-no-money"].map(Arc::from));
+    assert!(verdict.remedy.is_none() && verdict.reason_user.as_ref().unwrap().contains("Other code"));
 }
 
 #[test]

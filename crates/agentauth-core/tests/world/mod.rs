@@ -100,7 +100,9 @@ impl World {
         }
         let mut launches = Launches::new();
         for launch in &self.launches {
-            let mut agent = (**agents.get(&launch.agent).unwrap()).clone();
+            // A case may have other agents than the one that was launched before.
+            let Some(agent) = agents.get(&launch.agent) else { continue };
+            let mut agent = (**agent).clone();
             agent.manifest.version = launch.version.clone().unwrap_or(agent.manifest.version);
             launches.insert(Launch {
                 id: format!("launch of {}", launch.agent).into(),
