@@ -15,7 +15,7 @@ use crate::caller::CallerFacts;
 use crate::caveat::{Caveat, CaveatKinds};
 use crate::consent::Action;
 use crate::decision::{Decision, DecisionId, Effect, Obligations, Reason, Remedy};
-use crate::grant::{GrantAnswer, Occasion};
+use crate::grant::{Grant, GrantAnswer, Occasion, Standing};
 use crate::messages::{self, Circumstances};
 use crate::policy::{Question, Verdict};
 use crate::scope::Scope;
@@ -337,10 +337,11 @@ impl Case<'_> {
                 now: self.now,
                 login: session.logged_in_at,
                 user: &session.user.subject,
+                presence: self.snapshot.presence,
                 manifest_digest: &agent.manifest_digest,
                 action,
             };
-            let (reason, earlier) = match self.snapshot.grants.judge(&agent.name, scope, &occasion) {
+            let (reason, earlier, detail) = match self.snapshot.grants.judge(&agent.name, scope, &occasion) {
                 GrantAnswer::Live(grant) => {
                     add_names(&mut allowed.grants, std::slice::from_ref(&grant.id));
                     let spend = Effect::SpendGrant { id: (*grant.id).to_owned() };
@@ -349,7 +350,7 @@ impl Case<'_> {
                         // The next check is another use.
                         allowed.expires_at = self.now;
                     }
-                    if let Some(end) = grant.ends_at() {
+                    if let Some(end) = grant.holds_until(self.now, &self.snapshot.presence) {
                         allowed.expires_at = allowed.expires_at.min(end);
                     }
                     continue;
@@ -359,8 +360,10 @@ impl Case<'_> {
                     refusal.grants = vec![(*grant.id).to_owned()];
                     return Err(refusal);
                 }
-                GrantAnswer::Expired(grant) => (Reason::GrantExpired, vec![(*grant.id).to_owned()]),
-                GrantAnswer::Missing => (Reason::ConsentRequired, Vec::new()),
+                GrantAnswer::Expired(grant, why) => {
+                    (Reason::GrantExpired, vec![(*grant.id).to_owned()], self.asleep(grant, why))
+                }
+                GrantAnswer::Missing => (Reason::ConsentRequired, Vec::new(), None),
             };
             if let Some(declined) = declined {
                 return Err(refused(scope).saying(declined.to_string()));
@@ -368,11 +371,36 @@ impl Case<'_> {
             let refusal = missing.get_or_insert_with(|| {
                 let mut refusal = Refusal::new(reason, Some(Remedy::Consent)).at(scope);
                 refusal.grants = earlier;
+                refusal.detail = detail;
                 refusal
             });
             ask(&mut refusal.effects, &agent.name, scope);
         }
         missing.map_or(Ok(allowed), Err)
+    }
+
+    /// Why a grant that has not ended does not hold now, and when it may again.
+    fn asleep(&self, grant: &Grant, why: Standing) -> Option<String> {
+        match why {
+            Standing::Ended | Standing::Holds => None,
+            Standing::Closed => grant.window().map(|window| {
+                let opens = window
+                    .opens_after(self.now)
+                    .map_or_else(String::new, |opens| format!(", next from {opens}"));
+                format!("its mandate holds {window}{opens}")
+            }),
+            Standing::Unconfirmed => {
+                let seen = self.snapshot.presence.seen.map_or_else(
+                    || "nobody is known to have signed in for it".to_owned(),
+                    |seen| format!("you last signed in at {seen}"),
+                );
+                Some(format!(
+                    "{seen}, and what you allowed for long holds for {} after that: sign in anew with \
+                     `agentauthd grant confirm`, or",
+                    self.snapshot.presence.patience()
+                ))
+            }
+        }
     }
 
     /// Every scope for every agent whose rights count.

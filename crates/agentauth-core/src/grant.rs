@@ -9,8 +9,11 @@ use imbl::{HashMap, Vector};
 use serde::{Deserialize, Serialize};
 
 use crate::canonical::{canonical_digest, sha256_hex};
+use crate::mandate::Mandate;
+use crate::presence::Presence;
 use crate::scope::{Scope, ScopeContext, path_and_above};
 use crate::time::Timestamp;
+use crate::window::Window;
 
 /// A scope that was allowed to an agent, or refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +38,8 @@ pub struct Grant {
     pub left: Option<u32>,
     /// What it was given for.
     pub binding: Binding,
+    /// Whether it is for runs that nobody watches, and when.
+    pub mandate: Option<Mandate>,
 }
 
 /// What a grant was given for. What is absent does not matter.
@@ -64,6 +69,8 @@ pub struct Occasion<'a> {
     pub login: Timestamp,
     /// Who is logged in (`sub`).
     pub user: &'a str,
+    /// When that person was seen last.
+    pub presence: Presence,
     /// The digest of the agent's manifest.
     pub manifest_digest: &'a str,
     /// The digest of the canonical action, where the request names one.
@@ -83,6 +90,19 @@ pub enum Lifetime {
     Until(Timestamp),
     /// While the login lasts in which it was given.
     Session,
+}
+
+/// Whether a grant counts at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// It has ended, or is used up.
+    Ended,
+    /// The person was not seen for too long.
+    Unconfirmed,
+    /// Its window is not open.
+    Closed,
+    /// It holds.
+    Holds,
 }
 
 /// The grants of a snapshot.
@@ -113,8 +133,8 @@ pub enum GrantAnswer<'a> {
     Live(&'a Arc<Grant>),
     /// Refused, by this one.
     Refused(&'a Arc<Grant>),
-    /// Once allowed, by this one, but no longer.
-    Expired(&'a Arc<Grant>),
+    /// Once allowed, by this one, but not now: of several, one that may hold again.
+    Expired(&'a Arc<Grant>, Standing),
     /// Never asked.
     Missing,
 }
@@ -134,6 +154,8 @@ struct Written<'a> {
     uses: Option<u32>,
     #[serde(default)]
     binding: std::borrow::Cow<'a, Binding>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mandate: Option<std::borrow::Cow<'a, Mandate>>,
 }
 
 impl Grant {
@@ -150,6 +172,7 @@ impl Grant {
             uses: None,
             left: None,
             binding: Binding::default(),
+            mandate: None,
         }
         .named()
     }
@@ -182,6 +205,13 @@ impl Grant {
         self.named()
     }
 
+    /// The same, for runs that nobody watches.
+    #[must_use]
+    pub fn mandated(mut self, mandate: Mandate) -> Self {
+        self.mandate = Some(mandate);
+        self.named()
+    }
+
     /// What it says, as one line of JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
@@ -194,9 +224,11 @@ impl Grant {
     /// # Errors
     /// An unknown or missing member, or a scope that is none.
     pub fn from_json(json: &str) -> serde_json::Result<Self> {
-        let Written { agent, scope, lifetime, denied, login, uses, binding } = serde_json::from_str(json)?;
+        let Written { agent, scope, lifetime, denied, login, uses, binding, mandate } =
+            serde_json::from_str(json)?;
         let (scope, binding) = (scope.into_owned(), binding.into_owned());
-        let grant = Self { id: "".into(), agent, scope, lifetime, denied, login, uses, left: uses, binding };
+        let (id, left, mandate) = ("".into(), uses, mandate.map(std::borrow::Cow::into_owned));
+        let grant = Self { id, agent, scope, lifetime, denied, login, uses, left, binding, mandate };
         Ok(grant.named())
     }
 
@@ -208,15 +240,46 @@ impl Grant {
             && action.as_deref().is_none_or(|action| Some(action) == occasion.action)
     }
 
-    /// Whether it holds now: it has not ended, and is not used up.
+    /// Whether it counts at `now`, in the login that happened at `login`.
     #[must_use]
-    pub fn holds(&self, now: Timestamp, login: Timestamp) -> bool {
-        self.left != Some(0)
+    pub fn standing(&self, now: Timestamp, login: Timestamp, presence: &Presence) -> Standing {
+        let alive = self.left != Some(0)
             && match self.lifetime {
                 Lifetime::UntilRevoked => true,
                 Lifetime::Until(end) => now < end,
                 Lifetime::Session => self.login.is_none_or(|given| given == login),
-            }
+            };
+        if !alive {
+            Standing::Ended
+        } else if self.is_standing() && !presence.is_enough(now) {
+            Standing::Unconfirmed
+        } else if self.window().is_some_and(|window| window.open_until(now).is_none()) {
+            Standing::Closed
+        } else {
+            Standing::Holds
+        }
+    }
+
+    /// Whether a person allowed it for long, so that the person has to be seen from time to time: a mandate, or what
+    /// stands until it is revoked. What an administrator allows, and what is refused, stands without.
+    #[must_use]
+    pub fn is_standing(&self) -> bool {
+        let long = self.mandate.is_some() || self.lifetime == Lifetime::UntilRevoked;
+        long && !self.denied && self.binding.user.is_some()
+    }
+
+    /// The window in which alone it holds.
+    #[must_use]
+    pub fn window(&self) -> Option<&Window> {
+        self.mandate.as_ref().and_then(|mandate| mandate.window.as_ref())
+    }
+
+    /// Where it holds at `now`: until when it does, as far as that is known.
+    #[must_use]
+    pub fn holds_until(&self, now: Timestamp, presence: &Presence) -> Option<Timestamp> {
+        let seen = self.is_standing().then(|| presence.stands_until());
+        let open = self.window().and_then(|window| window.open_until(now));
+        [self.ends_at(), seen, open].into_iter().flatten().min()
     }
 
     /// When it ends by itself.
@@ -258,6 +321,7 @@ impl Grant {
             login: self.login,
             uses: self.uses,
             binding: std::borrow::Cow::Borrowed(&self.binding),
+            mandate: self.mandate.as_ref().map(std::borrow::Cow::Borrowed),
         }
     }
 
@@ -380,29 +444,29 @@ impl Grants {
     pub fn judge(&self, agent: &str, scope: &Scope, occasion: &Occasion<'_>) -> GrantAnswer<'_> {
         let of_action = self.by_agent.get(agent).and_then(|of_agent| of_agent.get(scope.action_name()));
         let Some(of_action) = of_action else { return GrantAnswer::Missing };
-        let holds = |grant: &Grant| grant.holds(occasion.now, occasion.login);
-        let refusal = of_action
-            .refusals
-            .iter()
-            .find(|grant| grant.is_meant_for(occasion) && holds(grant) && grant.scope.overlaps(scope));
+        let standing = |grant: &Grant| grant.standing(occasion.now, occasion.login, &occasion.presence);
+        let refusal = of_action.refusals.iter().find(|grant| {
+            grant.is_meant_for(occasion) && standing(grant) == Standing::Holds && grant.scope.overlaps(scope)
+        });
         if let Some(refusal) = refusal {
             return GrantAnswer::Refused(refusal);
         }
         let mut live: Option<&Arc<Grant>> = None;
-        let mut expired = None;
+        let mut expired: Option<(&Arc<Grant>, Standing)> = None;
         of_action.each_possible(scope, |grant| {
             if !grant.scope.covers(scope) || !grant.is_meant_for(occasion) {
                 return;
             }
-            if !holds(grant) {
-                expired = Some(grant);
-            } else if live.is_none_or(|best| best.reach() < grant.reach()) {
-                live = Some(grant);
+            match standing(grant) {
+                Standing::Holds if live.is_none_or(|best| best.reach() < grant.reach()) => live = Some(grant),
+                Standing::Holds => {}
+                other if expired.is_none_or(|(_, best)| best < other) => expired = Some((grant, other)),
+                _ => {}
             }
         });
         match (live, expired) {
             (Some(grant), _) => GrantAnswer::Live(grant),
-            (None, Some(grant)) => GrantAnswer::Expired(grant),
+            (None, Some((grant, why))) => GrantAnswer::Expired(grant, why),
             (None, None) => GrantAnswer::Missing,
         }
     }

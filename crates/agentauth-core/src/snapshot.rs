@@ -9,6 +9,7 @@ use crate::gate::Widening;
 use crate::grant::{Grant, Grants, Lifetime};
 use crate::launches::Launches;
 use crate::policy::Policy;
+use crate::presence::Presence;
 use crate::session::SessionState;
 use crate::time::{SignedDuration, Timestamp};
 
@@ -31,6 +32,8 @@ pub struct Snapshot {
     pub agents: Agents,
     /// What they were allowed and refused.
     pub grants: Grants,
+    /// When the person was seen last, by which what was allowed for long stands or falls.
+    pub presence: Presence,
     /// What the person declined a while ago, and is not asked again so soon.
     pub declined: Declined,
     /// Those that the daemon's own launcher started, and that still run.

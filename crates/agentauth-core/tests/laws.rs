@@ -16,7 +16,7 @@ use std::sync::{Arc, LazyLock};
 use agentauth_core::session::{OverReason, SessionState};
 use agentauth_core::{
     CallerFacts, Catalogue, Caveat, CheckRequest, Decision, DecisionId, Effect, Grant, Lifetime, Policy,
-    Reason, Scope, SignedDuration, Snapshot, Subject, Timestamp, decide,
+    Reason, Scope, SignedDuration, Snapshot, Standing, Subject, Timestamp, decide,
 };
 use proptest::prelude::*;
 use world::{World, base};
@@ -219,7 +219,7 @@ proptest! {
                 prop_assert!(snapshot.agents.get(agent).unwrap().manifest.covers(scope));
                 let mut covering = draw.grants.iter().filter(|grant| {
                     *grant.agent == **agent && !grant.denied && grant.scope.covers(scope)
-                        && grant.holds(WORLD.now, session.logged_in_at)
+                        && grant.standing(WORLD.now, session.logged_in_at, &snapshot.presence) == Standing::Holds
                 });
                 prop_assert!(covering.next().is_some());
             }

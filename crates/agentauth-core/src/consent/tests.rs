@@ -61,6 +61,7 @@ static WORLD: LazyLock<Snapshot> = LazyLock::new(|| {
         agents,
         grants: Grants::new(),
         launches: crate::Launches::new(),
+        presence: crate::Presence::default(),
         declined: Declined::default(),
         policy: Arc::new(policy),
         catalogue: Arc::new(catalogue),

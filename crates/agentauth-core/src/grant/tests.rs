@@ -5,13 +5,15 @@ use std::slice;
 use proptest::prelude::*;
 
 use super::*;
+use crate::time::SignedDuration;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
 }
 
 fn on(now: i64) -> Occasion<'static> {
-    Occasion { now: at(now), login: at(0), user: "U1", manifest_digest: "m1", action: None }
+    let presence = Presence { seen: Some(at(0)), ..Presence::default() };
+    Occasion { now: at(now), login: at(0), user: "U1", presence, manifest_digest: "m1", action: None }
 }
 
 fn grant(scope: &str, lifetime: Lifetime) -> Grant {
@@ -26,7 +28,7 @@ fn judge(grants: &[Grant], scope: &str, now: i64) -> &'static str {
     match index.judge("agent", &scope.parse().unwrap(), &on(now)) {
         GrantAnswer::Live(_) => "live",
         GrantAnswer::Refused(_) => "refused",
-        GrantAnswer::Expired(_) => "expired",
+        GrantAnswer::Expired(..) => "expired",
         GrantAnswer::Missing => "missing",
     }
 }
@@ -45,6 +47,56 @@ fn lifetimes() {
     assert_eq!(judge(slice::from_ref(&session), "files.read", 5), "live");
     assert_eq!(judge(&[session.clone().during(at(0))], "files.read", 5), "live");
     assert_eq!(judge(&[session.during(at(-100))], "files.read", 5), "expired");
+}
+
+#[test]
+fn a_mandate_holds_while_its_window_is_open_and_the_person_is_seen() {
+    let window = |text: &str| Mandate { window: Some(text.parse().unwrap()) };
+    // at(0) is 2027-01-15T08:00:00Z.
+    let user = Binding { user: Some("U1".into()), ..Binding::default() };
+    let nightly = grant("files.read:/a", Lifetime::Until(at(7 * 86_400)))
+        .mandated(window("09:00-10:00 Europe/Berlin"))
+        .for_uses(2)
+        .bound(user.clone());
+    let judged = |grants: &[Grant], now: i64| {
+        let mut index = Grants::new();
+        grants.iter().for_each(|grant| drop(index.insert(grant.clone())));
+        let scope = "files.read:/a/b".parse().unwrap();
+        let presence = Presence { seen: Some(at(0)), recertify_after: SignedDuration::from_secs(2 * 86_400) };
+        match index.judge("agent", &scope, &Occasion { presence, ..on(now) }) {
+            GrantAnswer::Live(_) => Standing::Holds,
+            GrantAnswer::Expired(_, why) => why,
+            other => panic!("{other:?}"),
+        }
+    };
+    let one = slice::from_ref(&nightly);
+    assert_eq!(judged(one, 0), Standing::Holds);
+    assert_eq!(judged(one, 3599), Standing::Holds);
+    assert_eq!(judged(one, 3600), Standing::Closed);
+    assert_eq!(judged(one, 86_400), Standing::Holds);
+    assert_eq!(judged(one, 2 * 86_400), Standing::Unconfirmed);
+    assert_eq!(judged(one, 7 * 86_400), Standing::Ended);
+    let mut spent = nightly.clone();
+    spent.left = Some(0);
+    assert_eq!(judged(&[spent.clone()], 0), Standing::Ended);
+    let always = grant("files.read", Lifetime::UntilRevoked).bound(user);
+    assert_eq!(judged(&[spent, always.clone()], 3600), Standing::Holds);
+    assert_eq!(judged(&[always.clone()], 2 * 86_400), Standing::Unconfirmed);
+    // What may hold again is named before what has ended.
+    let short = grant("files.read", Lifetime::Until(at(1)));
+    assert_eq!(judged(&[short.clone(), nightly.clone()], 3600), Standing::Closed);
+    assert_eq!(judged(&[short.clone()], 3600), Standing::Ended);
+    // What an administrator gave needs nobody to be seen, and a refusal stands whoever is.
+    let administrators = grant("files.read", Lifetime::UntilRevoked);
+    assert_eq!(judged(&[administrators], 9 * 86_400), Standing::Holds);
+    let presence = Presence::default();
+    assert_eq!(always.clone().refused().standing(at(0), at(0), &presence), Standing::Holds);
+    // A cached answer is good only as long as all of it.
+    let presence = Presence { seen: Some(at(0)), recertify_after: SignedDuration::from_secs(1800) };
+    assert_eq!(nightly.holds_until(at(0), &presence), Some(at(1800)));
+    assert_eq!(nightly.holds_until(at(0), &on(0).presence), Some(at(3600)));
+    assert_eq!(always.holds_until(at(0), &presence), Some(at(1800)));
+    assert_eq!(short.holds_until(at(0), &presence), Some(at(1)));
 }
 
 #[test]
@@ -262,7 +314,8 @@ proptest! {
             index.remove(&grant.id);
         }
         let scope: Scope = asked.parse().unwrap();
-        let holds = |grant: &&Grant| grant.holds(at(now), at(0));
+        let presence = on(now).presence;
+        let holds = |grant: &&Grant| grant.standing(at(now), at(0), &presence) == Standing::Holds;
         let covering = || plain.iter().filter(|grant| !grant.denied && grant.scope.covers(&scope));
         let expected = if plain.iter().filter(holds).any(|grant| grant.denied && grant.scope.overlaps(&scope)) {
             "refused"
@@ -276,7 +329,7 @@ proptest! {
         let found = match index.judge("agent", &scope, &on(now)) {
             GrantAnswer::Live(_) => "live",
             GrantAnswer::Refused(_) => "refused",
-            GrantAnswer::Expired(_) => "expired",
+            GrantAnswer::Expired(..) => "expired",
             GrantAnswer::Missing => "missing",
         };
         prop_assert_eq!(found, expected);

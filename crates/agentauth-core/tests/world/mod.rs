@@ -130,6 +130,7 @@ impl World {
             grants,
             declined: agentauth_core::consent::Declined::default(),
             launches,
+            presence: agentauth_core::Presence { seen: Some(self.now), ..Default::default() },
             policy: Arc::new(policy.unwrap_or_else(|faults| panic!("{faults}"))),
             catalogue: Arc::new(catalogue),
             max_confirmation_age: SignedDuration::from_secs(self.snapshot.max_confirmation_age_seconds),

@@ -9,7 +9,7 @@ use agentauth_core::consent::Declined;
 use agentauth_core::recognise::{FileIdentity, Recogniser, Terminals};
 use agentauth_core::session::{SessionLimits, SessionState};
 use agentauth_core::snapshot::Snapshot;
-use agentauth_core::{Clock, Launches};
+use agentauth_core::{Clock, Launches, Presence};
 use agentauth_host::clock::{SteadyClock, SystemClock};
 use agentauth_host::device::{DeviceError, DeviceId};
 use agentauth_host::harden;
@@ -183,6 +183,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         agents: loaded.agents,
         grants: loaded.grants,
         declined: Declined::default(),
+        presence: Presence::default(),
         launches: Launches::new(),
         policy: loaded.policy.clone(),
         catalogue: loaded.catalogue,

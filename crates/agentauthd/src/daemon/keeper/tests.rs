@@ -215,6 +215,7 @@ fn empty_snapshot() -> Snapshot {
         grants: Grants::new(),
         declined: Declined::default(),
         launches: agentauth_core::Launches::new(),
+        presence: agentauth_core::Presence::default(),
         policy: Arc::new(Policy::load(Policy::shipped(), &catalogue, no_actions).unwrap()),
         catalogue: Arc::new(catalogue),
         max_confirmation_age: SignedDuration::from_mins(15),

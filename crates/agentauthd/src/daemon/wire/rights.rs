@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use agentauth_api as api;
 use agentauth_core::agent::{Agent, Registration};
-use agentauth_core::grant::{Grant, Lifetime};
+use agentauth_core::grant::{Grant, Lifetime, Standing};
 use agentauth_core::manifest::Manifest;
 use agentauth_core::snapshot::Snapshot;
 use agentauth_core::{Timestamp, display_safe};
@@ -141,7 +141,8 @@ pub(crate) fn grant(snapshot: &Snapshot, grant: &Grant, now: Timestamp) -> api::
     let session = snapshot.session.usable_at(now).ok();
     let holds = session.is_some_and(|session| {
         let user = grant.binding.user.as_deref();
-        user.is_none_or(|user| user == session.user.subject) && grant.holds(now, session.logged_in_at)
+        user.is_none_or(|user| user == session.user.subject)
+            && grant.standing(now, session.logged_in_at, &snapshot.presence) == Standing::Holds
     });
     api::GrantView {
         id: grant.id.to_string(),
