@@ -6,6 +6,7 @@
 
 pub mod check;
 pub mod consent;
+pub mod events;
 pub mod launch;
 pub mod login;
 pub mod problem;
@@ -18,6 +19,7 @@ pub use consent::{
     Consent, ConsentAction, ConsentAllowed, ConsentAnswer, ConsentAnswered, ConsentGiven, ConsentList,
     ConsentOffer, ConsentProgram, ConsentScope,
 };
+pub use events::{ConsentEvent, Event};
 pub use launch::{Confinement, FileAccess, LaunchRequest, LaunchResponse};
 pub use login::{
     Account, LockResponse, LoginMethod, LoginProgress, LoginRequest, LoginStarted, LoginWay, LogoutRequest,
@@ -25,12 +27,13 @@ pub use login::{
 };
 pub use problem::{ErrorCode, Problem};
 pub use rights::{
-    AgentList, AgentView, GrantList, GrantView, RegisterRequest, RegisterResponse, RemoveRequest,
-    RemoveResponse, RevokeResponse, ScopeView,
+    AgentList, AgentView, GiveRequest, GiveResponse, GrantList, GrantView, RegisterRequest, RegisterResponse,
+    RemoveRequest, RemoveResponse, RevokeResponse, ScopeView,
 };
 pub use status::{
     AgentStatus, AuditStatus, CallerStatus, FailedLogin, HardeningStatus, Health, KeysStatus,
-    ObservedSettings, PolicyStatus, ProviderStatus, SecretStoreStatus, SessionPhase, SessionStatus, Status,
+    ObservedSettings, PolicyStatus, ProviderStatus, SecretStoreStatus, SessionPhase, SessionStatus,
+    StandingStatus, Status,
 };
 
 use serde::{Deserialize, Serialize};
@@ -63,8 +66,12 @@ pub mod paths {
     pub const LOCK: &str = "/v1/lock";
     /// `GET`: the registered agents; `POST`: register one; `GET` and `DELETE {AGENTS}/{name}`: one of them.
     pub const AGENTS: &str = "/v1/agents";
-    /// `GET`: the grants; `DELETE {GRANTS}/{id}`: take one away.
+    /// `GET`: the grants; `POST`: give a mandate; `DELETE {GRANTS}/{id}`: take one away.
     pub const GRANTS: &str = "/v1/grants";
+    /// `POST`: let what was allowed for long count on.
+    pub const GRANTS_CONFIRM: &str = "/v1/grants/confirm";
+    /// `GET`: what happens, as server-sent events.
+    pub const EVENTS: &str = "/v1/events";
     /// `GET`: the questions that wait for the person; `POST {CONSENTS}/{id}`: an answer.
     pub const CONSENTS: &str = "/v1/consents";
     /// `DELETE`: log out.

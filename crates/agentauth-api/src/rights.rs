@@ -99,6 +99,11 @@ pub struct AgentView {
     pub grants: usize,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
 /// What an agent asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScopeView {
@@ -137,6 +142,36 @@ pub struct RemoveResponse {
     pub failures: Vec<String>,
 }
 
+/// `POST /v1/grants`: give a mandate, for runs that nobody watches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GiveRequest {
+    /// The registered agent.
+    pub agent: String,
+    /// What it may do; its manifest asks for all of it.
+    pub scopes: Vec<String>,
+    /// The first instant at which it may not any more.
+    pub until: Timestamp,
+    /// How many checks each scope is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uses: Option<u32>,
+    /// When it may: `02:00-03:00 Europe/Berlin`, `mon-fri 22:00-01:30 +01:00`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<String>,
+}
+
+/// The answer to `POST /v1/grants` and to `POST /v1/grants/confirm`: nothing is so before the login has confirmed it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GiveResponse {
+    /// The grants that are to be given, or that are to count on.
+    pub grants: Vec<GrantView>,
+    /// How many more there are.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more: usize,
+    /// The login that has to confirm it.
+    pub login: LoginStarted,
+}
+
 /// `GET /v1/grants`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantList {
@@ -169,8 +204,20 @@ pub struct GrantView {
     /// The digest of the one action that it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
+    /// Whether it is a mandate, for runs that nobody watches.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mandate: bool,
+    /// When alone it holds: `02:00-03:00 Europe/Berlin`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<String>,
+    /// When that window opens next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opens_at: Option<Timestamp>,
     /// Whether it holds now.
     pub holds: bool,
+    /// Whether it would hold if the person had been seen lately.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unconfirmed: bool,
 }
 
 /// The answer to `DELETE /v1/grants/{id}`.

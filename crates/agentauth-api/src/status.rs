@@ -34,6 +34,9 @@ pub struct Status {
     pub audit: AuditStatus,
     /// Registered agents.
     pub agents: Vec<AgentStatus>,
+    /// What was allowed for long, and until when it counts.
+    #[serde(default)]
+    pub standing: StandingStatus,
     /// How the daemon sees the process that asks.
     pub caller: CallerStatus,
     /// What is wrong, and what to do about it; empty when all is well.
@@ -47,6 +50,19 @@ pub struct Status {
     /// The newest login, if it came to nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_login: Option<FailedLogin>,
+}
+
+/// Mandates and grants until revoked: they count as long as the person is seen from time to time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandingStatus {
+    /// How many there are.
+    pub grants: usize,
+    /// When the person signed in last, as the provider says it; absent where nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_at: Option<Timestamp>,
+    /// Until when they count without the person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts_until: Option<Timestamp>,
 }
 
 /// One measure that keeps the daemon's memory and files to itself.

@@ -193,6 +193,8 @@ kinds! {
     OperationRefused = "operation.refused",
     /// An agent said what became of an allowed action.
     Outcome = "outcome",
+    /// The person was seen: signed in at the provider, or used a passkey.
+    PersonSeen = "person.seen",
     /// A policy set took effect.
     PolicyLoaded = "policy.loaded",
     /// A policy set was refused; the one before stays.

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use agentauth_api::{
     AgentList, AgentView, CheckRequest, CheckResponse, ConsentAnswer, ConsentAnswered, ConsentList,
-    ErrorCode, GrantList, HOST, Health, Hello, LaunchRequest, LaunchResponse, LockResponse, LoginProgress,
-    LoginRequest, LoginStarted, LogoutRequest, LogoutResponse, NONCE_HEADER, PROTOCOL, Problem,
-    RegisterRequest, RegisterResponse, RemoveRequest, RemoveResponse, RevokeResponse, Status, UnlockRequest,
-    UnlockResponse, paths,
+    ErrorCode, GiveRequest, GiveResponse, GrantList, HOST, Health, Hello, LaunchRequest, LaunchResponse,
+    LockResponse, LoginProgress, LoginRequest, LoginStarted, LogoutRequest, LogoutResponse, NONCE_HEADER,
+    PROTOCOL, Problem, RegisterRequest, RegisterResponse, RemoveRequest, RemoveResponse, RevokeResponse,
+    Status, UnlockRequest, UnlockResponse, paths,
 };
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 
 use crate::connection::{Connection, ExchangeError, RESPONSE_LIMIT};
 use crate::error::ClientError;
+use crate::events::{self, Events};
 
 /// How long an answer may take, beyond what the request itself asks to wait.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -217,6 +218,60 @@ impl Client {
     /// See [`ClientError`].
     pub async fn grants(&mut self) -> Result<GrantList, ClientError> {
         self.ask(Method::GET, paths::GRANTS, None::<&()>, Duration::ZERO).await
+    }
+
+    /// Asks to give a mandate, for runs that nobody watches; says which login has to confirm it.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn give(&mut self, request: &GiveRequest) -> Result<GiveResponse, ClientError> {
+        // The daemon may have to fetch the provider's discovery document first.
+        self.ask(Method::POST, paths::GRANTS, Some(request), LONGEST_WAIT).await
+    }
+
+    /// Asks that what was allowed for long counts on; says which login has to confirm it.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn confirm_grants(&mut self) -> Result<GiveResponse, ClientError> {
+        self.ask(Method::POST, paths::GRANTS_CONFIRM, None::<&()>, LONGEST_WAIT).await
+    }
+
+    /// Follows what happens from now on, over a connection of its own: an agent what concerns itself. The first event says
+    /// where the session stands.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn events(&self) -> Result<Events, ClientError> {
+        let mut own =
+            Self { connection: None, socket: self.socket.clone(), profile: self.profile.clone(), ..*self };
+        let begun = async {
+            own.greeted().await?;
+            let Some(mut connection) = own.connection.take() else {
+                return Err(failure(events::REQUEST.to_owned(), ExchangeError::NotSent));
+            };
+            let request = compose(&Method::GET, paths::EVENTS, connection.nonce.clone(), Bytes::new())?;
+            let response = connection.begin(request).await;
+            let response = response.map_err(|error| failure(events::REQUEST.to_owned(), error))?;
+            Ok((connection, response))
+        };
+        let (mut connection, response) = within(self.patience, events::REQUEST, begun).await?;
+        if response.status().is_success() {
+            return Ok(Events::new(connection, response.into_body()));
+        }
+        let (head, mut body) = response.into_parts();
+        let mut whole = Vec::new();
+        while let Some(Ok(part)) = connection.part(&mut body).await {
+            whole.extend_from_slice(&part);
+            if whole.len() > RESPONSE_LIMIT {
+                return Err(failure(events::REQUEST.to_owned(), ExchangeError::TooLarge));
+            }
+        }
+        let response = Response::from_parts(head, Bytes::from(whole));
+        Err(own
+            .judge::<()>(events::REQUEST.to_owned(), &response)
+            .err()
+            .unwrap_or_else(|| failure(events::REQUEST.to_owned(), ExchangeError::NotSent)))
     }
 
     /// Takes a grant away.

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
@@ -50,6 +51,28 @@ impl Connection {
         &mut self,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Bytes>, ExchangeError> {
+        let (head, body) = self.begin(request).await?.into_parts();
+        let mut body = std::pin::pin!(Limited::new(body, RESPONSE_LIMIT).collect());
+        // Once the driver has ended, the answer has all that there will ever be.
+        let body = std::future::poll_fn(|context| {
+            self.drive(context);
+            body.as_mut().poll(context)
+        });
+        let body = body.await.map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                ExchangeError::TooLarge
+            } else {
+                ExchangeError::Broken(error)
+            }
+        })?;
+        Ok(Response::from_parts(head, body.to_bytes()))
+    }
+
+    /// Sends one request and reads the head of the answer.
+    pub(crate) async fn begin(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, ExchangeError> {
         // One look at the socket, so that a connection which the daemon closed meanwhile is known to be closed.
         std::future::poll_fn(|context| {
             self.drive(context);
@@ -59,29 +82,33 @@ impl Connection {
         if self.ended || self.sender.is_closed() {
             return Err(ExchangeError::NotSent);
         }
-        let sent = self.sender.try_send_request(request);
-        let answer = async {
-            let response = sent.await.map_err(|mut error| match error.take_message() {
-                Some(_) => ExchangeError::NotSent,
-                None => ExchangeError::Broken(Box::new(error.into_error())),
-            })?;
-            let (head, body) = response.into_parts();
-            let body = Limited::new(body, RESPONSE_LIMIT).collect().await.map_err(|error| {
-                if error.is::<LengthLimitError>() {
-                    ExchangeError::TooLarge
-                } else {
-                    ExchangeError::Broken(error)
-                }
-            })?;
-            Ok(Response::from_parts(head, body.to_bytes()))
-        };
-        let mut answer = std::pin::pin!(answer);
-        // Once the driver has ended, the answer has all that there will ever be.
-        std::future::poll_fn(|context| {
-            self.drive(context);
-            answer.as_mut().poll(context)
+        let mut sent = std::pin::pin!(self.sender.try_send_request(request));
+        let (driver, ended) = (&mut self.driver, &mut self.ended);
+        let sent = std::future::poll_fn(|context| {
+            *ended = *ended || driver.as_mut().poll(context).is_ready();
+            sent.as_mut().poll(context)
+        });
+        sent.await.map_err(|mut error| match error.take_message() {
+            Some(_) => ExchangeError::NotSent,
+            None => ExchangeError::Broken(Box::new(error.into_error())),
         })
-        .await
+    }
+
+    /// The next part of an answer that was begun; nothing at its end.
+    pub(crate) async fn part(&mut self, body: &mut Incoming) -> Option<Result<Bytes, hyper::Error>> {
+        loop {
+            let mut frame = std::pin::pin!(body.frame());
+            let frame = std::future::poll_fn(|context| {
+                self.drive(context);
+                frame.as_mut().poll(context)
+            });
+            // What is no data is a trailer, which nobody sends.
+            match frame.await?.map(hyper::body::Frame::into_data) {
+                Ok(Ok(part)) => return Some(Ok(part)),
+                Ok(Err(_)) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
     }
 
     fn drive(&mut self, context: &mut Context<'_>) {

@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use crate::agent::Registration;
 use crate::grant::{COUNTED, Grant};
 use crate::passkey::Passkey;
+use crate::time::Timestamp;
 
 /// One record, as far as it concerns rights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub enum Entry<'a> {
         /// Its signature counter.
         sign_count: u32,
     },
+    /// The person was seen.
+    Seen(Timestamp),
 }
 
 /// What stands after all records.
@@ -54,6 +57,8 @@ pub struct Ledger {
     passkeys: HashMap<String, u32>,
     /// Never given again: an id is a hash over one answer to one question.
     ended: HashSet<String>,
+    /// When the person was seen last.
+    seen: Option<Timestamp>,
 }
 
 impl Ledger {
@@ -90,6 +95,7 @@ impl Ledger {
                     *known = sign_count.max(*known);
                 }
             }
+            Entry::Seen(at) => self.seen = self.seen.max(Some(at)),
             Entry::Given(_) | Entry::Used(_) | Entry::PasskeyAdded(_) => {}
         }
     }
@@ -117,6 +123,12 @@ impl Ledger {
 }
 
 impl Ledger {
+    /// When the person was seen last, if ever.
+    #[must_use]
+    pub fn seen(&self) -> Option<Timestamp> {
+        self.seen
+    }
+
     /// Whether every use of the counted grant of this id is in the record, or it was taken away: it is past.
     #[must_use]
     pub fn is_past(&self, grant: &Grant) -> bool {
@@ -203,6 +215,16 @@ mod tests {
             assert_eq!(ledger.admit(Grant::from_json(&edited).unwrap()), None, "{edited}");
         }
         assert_eq!(ledger.admit(Grant::from_json(&given.to_json()).unwrap()), Some(given));
+    }
+
+    #[test]
+    fn the_person_was_last_seen_when_the_latest_record_says_so() {
+        let mut ledger = Ledger::default();
+        assert_eq!(ledger.seen(), None);
+        for (second, last) in [(5, 5), (9, 9), (7, 9)] {
+            ledger.apply(Entry::Seen(Timestamp::from_second(second).unwrap()));
+            assert_eq!(ledger.seen(), Timestamp::from_second(last).ok());
+        }
     }
 
     #[test]

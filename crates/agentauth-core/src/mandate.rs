@@ -60,7 +60,9 @@ pub enum MandateFault {
     #[error("the window `{0}` does not open before the end: give a later end")]
     NeverOpen(Window),
     /// It is for every resource there is.
-    #[error("`{0}` names nothing that it is for: a mandate is for something that the scope says, as in `{0}:…`")]
+    #[error(
+        "`{0}` names nothing that it is for: a mandate is for something that the scope says, as in `{0}:…`"
+    )]
     NoContext(Scope),
     /// The agent never asks for it.
     #[error("the manifest of the agent does not ask for `{0}`: a mandate gives nothing beyond it")]

@@ -12,6 +12,7 @@ use crate::canonical::canonical_digest;
 use crate::catalogue::Strength;
 use crate::claims::IdTokenClaims;
 use crate::consent::Choice;
+use crate::mandate::Draft;
 use crate::passkey::{Assertion, Ceremony, Passkey, PasskeyFault, Used};
 use crate::scope::Scope;
 use crate::text::{display_safe, display_safe_within};
@@ -69,6 +70,28 @@ pub enum Widening {
         scopes: Vec<(Scope, Choice)>,
         /// The digest of the action that it is allowed for, if for one only.
         action: Option<String>,
+    },
+    /// An agent may do something in runs that nobody watches.
+    GiveMandate {
+        /// Whom the installation belongs to.
+        account: Party,
+        /// What the grants name as what they answer.
+        mandate: String,
+        /// The agent.
+        agent: String,
+        /// The manifest that it holds for.
+        manifest_digest: String,
+        /// Whose rights it would use (`sub`).
+        subject: String,
+        /// What is allowed, when, how often and until when.
+        draft: Draft,
+    },
+    /// What was allowed for long counts on: the person is there.
+    ConfirmGrants {
+        /// Whom the installation belongs to.
+        account: Party,
+        /// The ids of what stands.
+        grants: Vec<String>,
     },
     /// What was paused goes on.
     Unlock {
@@ -328,6 +351,8 @@ impl Widening {
         match self {
             Self::SwitchAccount { from, .. } => from,
             Self::Unlock { account }
+            | Self::GiveMandate { account, .. }
+            | Self::ConfirmGrants { account, .. }
             | Self::Launch { account, .. }
             | Self::RegisterAgent { account, .. }
             | Self::RemoveAgent { account, .. }
@@ -373,6 +398,18 @@ impl Widening {
                 );
                 lines
             }
+            Self::GiveMandate { agent, draft, .. } => {
+                let mut lines = vec![format!("Allow something to the agent {}, with nobody watching", safe(agent))];
+                lines.extend(draft.scopes.iter().map(|it| format!("Allow: {}", display_safe(it.as_str()))));
+                lines.extend(draft.window.as_ref().map(|window| format!("When: {window}")));
+                lines.extend(draft.uses.map(|uses| format!("How often: {uses} times")));
+                lines.push(format!("Until: {}", draft.until));
+                lines
+            }
+            Self::ConfirmGrants { grants, .. } => vec![
+                "Confirm that what you allowed for long counts on".to_owned(),
+                format!("Grants: {}", grants.len()),
+            ],
             Self::RemoveAgent { agent, .. } => vec![
                 format!("Remove the agent {}", safe(agent)),
                 "Its programs count as your own from then on".to_owned(),
@@ -424,6 +461,15 @@ impl Widening {
                     "action": action, "device": device, "id": id,
                 })
             }
+            Self::GiveMandate { account, mandate, agent, manifest_digest, subject, draft } => json!({
+                "operation": "grant.give", "account": account.json(), "mandate": mandate, "agent": agent,
+                "manifest": manifest_digest, "sub": subject, "scopes": draft.scopes, "until": draft.until,
+                "uses": draft.uses, "window": draft.window, "device": device, "id": id,
+            }),
+            Self::ConfirmGrants { account, grants } => json!({
+                "operation": "grant.confirm", "account": account.json(), "grants": grants, "device": device,
+                "id": id,
+            }),
             Self::AddPasskey { account, name } => json!({
                 "operation": "passkey.add", "account": account.json(), "name": name, "device": device, "id": id,
             }),
@@ -583,6 +629,41 @@ mod tests {
             Launched { executable_sha256: "f".to_owned(), ..launch.clone() },
             Launched { script_sha256: Some("s".to_owned()), ..launch.clone() },
             Launched { confined: false, ..launch },
+        ] {
+            digests.push(digest(&other));
+        }
+        digests.sort();
+        digests.dedup();
+        assert_eq!(digests.len(), 6);
+    }
+
+    #[test]
+    fn another_bound_is_another_mandate() {
+        let draft = Draft {
+            scopes: vec!["files.read:/a".parse().unwrap()],
+            until: at(9),
+            uses: Some(1),
+            window: "02:00-03:00 Europe/Berlin".parse().ok(),
+        };
+        let digest = |draft: &Draft| {
+            let operation = Widening::GiveMandate {
+                account: party("U1"),
+                mandate: "m".to_owned(),
+                agent: "a".to_owned(),
+                manifest_digest: "d".to_owned(),
+                subject: "U1".to_owned(),
+                draft: draft.clone(),
+            };
+            assert_eq!(operation.asked_of(), &party("U1"));
+            Question::new(&operation, "d", "q1", at(0)).unwrap().digest().to_owned()
+        };
+        let mut digests = vec![digest(&draft)];
+        for other in [
+            Draft { scopes: vec!["files.read:/b".parse().unwrap()], ..draft.clone() },
+            Draft { until: at(10), ..draft.clone() },
+            Draft { uses: None, ..draft.clone() },
+            Draft { window: None, ..draft.clone() },
+            Draft { window: "02:00-03:00 UTC".parse().ok(), ..draft },
         ] {
             digests.push(digest(&other));
         }

@@ -28,6 +28,17 @@ pub fn end_of_day(now: Timestamp) -> Timestamp {
     end_of_day_in(now, jiff::tz::TimeZone::system())
 }
 
+/// When the day `YYYY-MM-DD` ends where this machine is; nothing for a text that is no day.
+#[must_use]
+pub fn end_of_date(text: &str) -> Option<Timestamp> {
+    end_of_date_in(text, jiff::tz::TimeZone::system())
+}
+
+fn end_of_date_in(text: &str, zone: jiff::tz::TimeZone) -> Option<Timestamp> {
+    let next = text.parse::<jiff::civil::Date>().ok()?.tomorrow().ok()?;
+    next.to_zoned(zone).ok().map(|midnight| midnight.timestamp())
+}
+
 fn end_of_day_in(now: Timestamp, zone: jiff::tz::TimeZone) -> Timestamp {
     let next = now.to_zoned(zone).tomorrow().and_then(|tomorrow| tomorrow.start_of_day());
     next.map_or(now, |next| next.timestamp())
@@ -195,6 +206,17 @@ mod tests {
         assert_eq!(end_of_day_in(at("2026-03-01T23:30:00Z"), zone(0)), at("2026-03-02T00:00:00Z"));
         assert_eq!(end_of_day_in(at("2026-03-01T23:30:00Z"), zone(2)), at("2026-03-02T22:00:00Z"));
         assert_eq!(end_of_day_in(at("2026-03-01T00:00:00Z"), zone(0)), at("2026-03-02T00:00:00Z"));
+    }
+
+    #[test]
+    fn a_date_ends_with_the_next_one() {
+        let zone = |hours| jiff::tz::TimeZone::fixed(jiff::tz::offset(hours));
+        let end = |text: &str, hours| end_of_date_in(text, zone(hours)).map(|end| end.to_string());
+        assert_eq!(end("2026-12-31", 1).as_deref(), Some("2026-12-31T23:00:00Z"));
+        assert_eq!(end("2026-12-31", 0).as_deref(), Some("2027-01-01T00:00:00Z"));
+        for bad in ["", "2026-13-01", "tomorrow", "9999-12-31"] {
+            assert_eq!(end(bad, 0), None, "{bad}");
+        }
     }
 
     #[test]

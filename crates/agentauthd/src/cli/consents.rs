@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use agentauth_client::{Client, Consent, ConsentAllowed, ConsentAnswer, ConsentAnswered, ConsentList};
+use agentauth_client::{
+    Client, Consent, ConsentAllowed, ConsentAnswer, ConsentAnswered, ConsentList, Event, Events,
+};
 use agentauth_core::SignedDuration;
 use agentauth_core::consent::Choice;
 use agentauth_core::text::display_safe_within;
@@ -12,8 +14,6 @@ use super::login::Confirmation;
 use super::output::{self, BAD, FAINT, GOOD, STRONG};
 use super::{Context, Exit, Failure, words};
 
-/// How long one request waits for a change.
-const POLL: Duration = Duration::from_secs(25);
 /// The longest line of a question that is shown, in characters.
 const LONGEST_LINE: usize = 16 * 1024;
 
@@ -68,6 +68,8 @@ pub(super) struct Deny {
 impl Consents {
     pub(super) async fn run(self, context: &Context<'_>) -> Result<Exit, Failure> {
         let mut client = context.client();
+        // Before the list, so that nothing that changes it is missed.
+        let mut events = if self.watch { Some(client.events().await?) } else { None };
         let mut list = client.consents(None, Duration::ZERO).await?;
         if !self.watch {
             if self.json {
@@ -93,7 +95,7 @@ impl Consents {
                 known.extend(new.into_iter().map(|consent| consent.id));
             }
             list = tokio::select! {
-                list = changed(&mut client, list.revision) => list?,
+                list = changed(&mut client, &mut events, list.revision) => list?,
                 _ = tokio::signal::ctrl_c() => return Ok(Exit::Done),
             };
         }
@@ -176,13 +178,26 @@ impl Deny {
     }
 }
 
-async fn changed(client: &mut Client, mut seen: u64) -> Result<ConsentList, Failure> {
+/// The list once it is another one.
+async fn changed(
+    client: &mut Client,
+    events: &mut Option<Events>,
+    seen: u64,
+) -> Result<ConsentList, Failure> {
     loop {
-        let list = client.consents(Some(seen), POLL).await?;
+        let happened = match events {
+            Some(events) => events.next().await?,
+            None => None,
+        };
+        match happened {
+            Some(Event::Consent(_)) => {}
+            Some(Event::Lagged) | None => *events = Some(client.events().await?),
+            Some(_) => continue,
+        }
+        let list = client.consents(None, Duration::ZERO).await?;
         if list.revision != seen {
             return Ok(list);
         }
-        seen = list.revision;
     }
 }
 

@@ -39,6 +39,7 @@ pub(super) fn render(status: &Status, now: Timestamp) -> String {
     policy(&mut page, status);
     audit(&mut page, status);
     agents(&mut page, status);
+    standing(&mut page, status, now);
     page.fact("device", FAINT, &display_safe(&status.device));
     caller(&mut page, &status.caller);
     if !status.problems.is_empty() {
@@ -123,6 +124,21 @@ fn session(page: &mut Page, session: &SessionStatus, now: Timestamp) {
     }
     if !session.permissions.is_empty() {
         page.fact("permissions", plain, &joined(&session.permissions));
+    }
+}
+
+/// What was allowed for long, where there is any.
+fn standing(page: &mut Page, status: &Status, now: Timestamp) {
+    let standing = &status.standing;
+    if standing.grants == 0 {
+        return;
+    }
+    let many = count(standing.grants, "grant");
+    match standing.counts_until {
+        Some(until) if until > now => {
+            page.fact("standing", Style::new(), &format!("{many}, to be confirmed {}", relative(now, until)));
+        }
+        _ => page.fact("standing", BAD, &format!("{many}, none counts until `agentauthd grant confirm`")),
     }
 }
 

@@ -109,7 +109,7 @@ enum Command {
     Agent(agent::AgentCommand),
     /// Say what agents were allowed, and until when.
     Grants(grants::Grants),
-    /// Take grants away.
+    /// Give mandates, confirm what stands, take grants away.
     Grant(grants::GrantCommand),
     /// Show the questions that wait for your answer.
     Consents(consents::Consents),

@@ -55,6 +55,8 @@ pub struct Config {
     pub checks: Checks,
     /// How the person is asked.
     pub consent: Consent,
+    /// How long grants stand.
+    pub grants: Grants,
     /// How `agentauthd exec` treats what it starts.
     pub launch: Launch,
     /// The daemon's log, on standard error.
@@ -273,6 +275,13 @@ pub struct Consent {
     pub open_browser: bool,
     /// Whether a desktop notification says that a question waits.
     pub notify: bool,
+}
+
+/// How long grants stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grants {
+    /// After this long without the person, mandates and grants until revoked do not count until the person signs in.
+    pub recertify_after: SignedDuration,
 }
 
 /// How `agentauthd exec` treats what it starts.

@@ -470,6 +470,16 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
         show: |config| Value::Switch(config.consent.notify),
     },
     OptionSpec {
+        key: "grants.recertify_after",
+        variables: &["AGENTAUTHD_GRANTS_RECERTIFY_AFTER"],
+        shape: Shape::Text,
+        set: |config, value| {
+            value::duration(value, SignedDuration::from_secs(1), SignedDuration::from_hours(365 * 24))
+                .map(|parsed| config.grants.recertify_after = parsed)
+        },
+        show: |config| span(config.grants.recertify_after),
+    },
+    OptionSpec {
         key: "launch.grace",
         variables: &["AGENTAUTHD_LAUNCH_GRACE"],
         shape: Shape::Text,

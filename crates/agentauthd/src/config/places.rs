@@ -4,14 +4,15 @@ use std::path::PathBuf;
 
 use agentauth_core::SignedDuration;
 use agentauth_core::consent::Choice;
+use agentauth_core::presence::RECERTIFY_AFTER;
 use agentauth_idp::{
     AccessTokenForm, DEFAULT_PORTS, DEFAULT_SCOPES, Loopback, NetworkSettings, Preset, RedirectConfig,
 };
 use agentauth_ipc::location::{self, Location, LocationError};
 
 use super::{
-    Checks, Config, Consent, DEFAULT_PROFILE, Launch, Log, LogFormat, Login, Paths, Provider, ProviderKind,
-    RefreshRoute, Secrets, Session, StoreKind,
+    Checks, Config, Consent, DEFAULT_PROFILE, Grants, Launch, Log, LogFormat, Login, Paths, Provider,
+    ProviderKind, RefreshRoute, Secrets, Session, StoreKind,
 };
 use crate::environment::Environment;
 
@@ -128,6 +129,7 @@ pub(super) fn defaults(environment: &Environment, profile: &str) -> Option<Confi
             open_browser: true,
             notify: true,
         },
+        grants: Grants { recertify_after: RECERTIFY_AFTER },
         launch: Launch { grace: SignedDuration::from_secs(10), environment: Vec::new(), hide: Vec::new() },
         log: Log { filter: "info".to_owned(), format: LogFormat::Text },
         paths: Paths {

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use agentauth_core::consent::Choice;
 use agentauth_core::recognise::Recogniser;
 use agentauth_core::{Clock, Timestamp};
 use agentauth_host::harden::Step;
@@ -11,6 +12,7 @@ use agentauth_ipc::{HashCache, Identify};
 use tokio_util::sync::CancellationToken;
 
 use super::consents::Consents;
+use super::events::Events;
 use super::keeper::KeeperHandle;
 use super::launches::Launches;
 use super::limits::Usage;
@@ -29,6 +31,9 @@ pub(crate) struct App {
     pub(crate) pause: Arc<Pause>,
     pub(crate) rights: Arc<Rights>,
     pub(crate) consents: Arc<Consents>,
+    pub(crate) events: Arc<Events>,
+    /// The longest yes that may be given.
+    pub(crate) longest: Choice,
     /// Whether the page with the questions is opened in the browser.
     pub(crate) open_browser: bool,
     /// Whether a desktop notification says that a question waits.

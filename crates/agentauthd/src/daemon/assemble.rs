@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use super::Start;
 use super::app::{About, App, ProviderSide};
 use super::consents::{self, Consents};
+use super::events::Events;
 use super::keeper::{self, Keeper};
 use super::launches;
 use super::limits::{Limits, Usage};
@@ -155,6 +156,11 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         let past = RightsChange { grants_out: rights.past.clone(), ..RightsChange::default() };
         db.change_rights(&profile, &past)?;
     }
+    // A record of a time that has not come yet shows nobody.
+    let mut presence = Presence { seen: None, recertify_after: config.grants.recertify_after };
+    if let Some(seen) = rights.seen {
+        presence.note(seen, now);
+    }
     let loaded = load::load(catalogue, &Places::of(config, owner_uid), rights)?;
     let policy_sources: Vec<String> = loaded.policy_texts.iter().map(|(name, _)| name.clone()).collect();
     audit.append(&record::service_start(&device, now))?;
@@ -183,7 +189,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         agents: loaded.agents,
         grants: loaded.grants,
         declined: Declined::default(),
-        presence: Presence::default(),
+        presence,
         launches: Launches::new(),
         policy: loaded.policy.clone(),
         catalogue: loaded.catalogue,
@@ -215,6 +221,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         keeper: provider.as_ref().map(|side| side.keeper.clone()),
         turn: tokio::sync::Mutex::default(),
     });
+    let events = Events::new();
     let rights = Arc::new(Rights {
         state: state.clone(),
         db,
@@ -222,6 +229,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         audit: audit.clone(),
         clock: clock.clone(),
         policies: loaded.policy_texts,
+        events: events.clone(),
         turn: tokio::sync::Mutex::default(),
     });
     let consents = Arc::new(Consents::new(consents::Parts {
@@ -229,6 +237,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         audit: audit.clone(),
         clock: clock.clone(),
         rights: rights.clone(),
+        events: events.clone(),
         options: config.consent,
         device: device.clone(),
         evidence: state_directory.join("evidence"),
@@ -253,6 +262,8 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         pause,
         rights,
         consents,
+        events,
+        longest: config.consent.longest,
         open_browser: config.consent.open_browser,
         notify: config.consent.notify,
         launches,

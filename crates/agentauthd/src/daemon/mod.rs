@@ -3,6 +3,7 @@
 mod app;
 mod assemble;
 mod consents;
+mod events;
 mod facts;
 mod keeper;
 mod launches;
@@ -12,6 +13,7 @@ mod logins;
 mod notices;
 mod page;
 mod pause;
+mod presence;
 mod record;
 mod recorder;
 mod rights;

@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::keeper::LoginMethod;
 use super::launches::Ready;
+use super::presence::Sign;
 pub(crate) use consent::{consent_answered, consent_asked, consent_ended};
 
 /// A decision and the facts about the asker that it was made on.
@@ -166,6 +167,14 @@ pub(crate) fn login_switched<'a>(to: &'a str, confirmed: &Confirmed, now: Timest
     Event { user: Some(to.into()), details: confirmation(confirmed), ..Event::new(Kind::LoginSwitched, now) }
 }
 
+/// The person was seen.
+pub(crate) fn person_seen<'a>(seen_at: Timestamp, sign: Sign, now: Timestamp) -> Event<'a> {
+    Event {
+        details: details(json!({ "seen_at": seen_at, "by": sign.as_str() })),
+        ..Event::new(Kind::PersonSeen, now)
+    }
+}
+
 /// Everything is paused.
 pub(crate) fn lock(caller: &CallerFacts, now: Timestamp) -> Event<'_> {
     Event { actor: Some(asker(caller)), ..Event::new(Kind::Lock, now) }
@@ -311,6 +320,34 @@ pub(crate) fn grants_carried<'a>(agent: &'a str, grants: &'a [Grant], now: Times
     Event {
         grants: grants.iter().map(|grant| (&*grant.id).into()).collect(),
         details: details(json!({ "agent": agent, "grants": say })),
+        ..Event::new(Kind::GrantAdded, now)
+    }
+}
+
+/// The person gives a mandate, confirmed by a fresh login; `evidence` is the digest of what the provider signed for it.
+pub(crate) fn mandate_given<'a>(
+    grants: &'a [Grant],
+    by: &'a CallerFacts,
+    confirmed: &Confirmed,
+    evidence: Option<&str>,
+    now: Timestamp,
+) -> Event<'a> {
+    let first = grants.first();
+    let mut details = details(json!({
+        "agent": first.map(|grant| &*grant.agent),
+        "manifest_digest": first.and_then(|grant| grant.binding.manifest_digest.as_deref()),
+        "lifetime": first.map(|grant| grant.lifetime),
+        "uses": first.and_then(|grant| grant.uses),
+        "window": first.and_then(|grant| grant.window()).map(ToString::to_string),
+    }));
+    details.extend(confirmation(confirmed));
+    details.extend(evidence.map(|digest| ("evidence".to_owned(), digest.into())));
+    Event {
+        actor: Some(asker(by)),
+        user: first.and_then(|grant| grant.binding.user.as_deref()).map(Into::into),
+        scopes: grants.iter().map(|grant| grant.scope.as_str().into()).collect(),
+        grants: grants.iter().map(|grant| (&*grant.id).into()).collect(),
+        details,
         ..Event::new(Kind::GrantAdded, now)
     }
 }

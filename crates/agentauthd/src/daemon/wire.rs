@@ -1,8 +1,8 @@
 //! The one place that names both the words on the socket and the rules, and converts between them.
 
-mod rights;
-
 mod consent;
+mod events;
+mod rights;
 
 use std::time::Duration;
 
@@ -29,8 +29,10 @@ use super::record::Asked;
 use super::server::Refusal;
 use crate::config::addressed;
 pub(crate) use consent::{Answering, consent_answer, consent_answered, consent_confirming, consent_list};
+pub(crate) use events::{SessionSeen, event, lagged_event, session_event, session_seen};
 pub(crate) use rights::{
-    Wish, agent, agents_known, grants_known, registered, removal_by_login, removed, revoked, wish,
+    Giving, Wish, agent, agents_known, given, giving, grants_known, registered, removal_by_login, removed,
+    revoked, wish,
 };
 
 /// The longest purpose, in bytes.
@@ -285,6 +287,7 @@ pub(crate) fn status(app: &App, pid: u32, facts: &CallerFacts, grade: Grade, now
         },
         audit,
         agents: agents(&snapshot),
+        standing: rights::standing(&snapshot),
         caller,
         problems,
         needless_credentials: app.about.needless_credentials.clone(),
@@ -319,13 +322,7 @@ fn seen(snapshot: &Snapshot, pid: u32, facts: &CallerFacts, grade: Grade) -> api
 }
 
 fn session(state: &SessionState, view: &View, tenant: Option<&str>, now: Timestamp) -> api::SessionStatus {
-    let phase = match state {
-        SessionState::LoggedOut => api::SessionPhase::LoggedOut,
-        SessionState::Unverified { .. } => api::SessionPhase::Unverified,
-        SessionState::Active(session) if session.is_usable(now) => api::SessionPhase::Active,
-        SessionState::Active(_) => api::SessionPhase::Unverified,
-        SessionState::Over { .. } => api::SessionPhase::Over,
-    };
+    let phase = events::phase(state, now);
     let detail = match state {
         SessionState::Unverified { why, .. } => Some(why.clone()),
         SessionState::Over { why, .. } => Some(why.message().to_owned()),
@@ -430,6 +427,7 @@ fn problems(
                 .to_owned(),
         );
     }
+    problems.extend(rights::unconfirmed(snapshot, now));
     if let Some(detail) = &audit.detail {
         problems.push(format!("nothing can be recorded, so nothing is allowed: {detail}"));
     }

@@ -15,7 +15,7 @@ use super::{AnswerError, Consents};
 
 impl Consents {
     /// Keeps what the provider signed, with the keys of the provider at this time. The digest of the file.
-    pub(super) async fn keep_evidence(&self, confirmed: &Confirmed) -> Result<Option<String>, AnswerError> {
+    pub(crate) async fn keep_evidence(&self, confirmed: &Confirmed) -> Result<Option<String>, AnswerError> {
         let proof = match &confirmed.by {
             Means::Reauth { proof: Some(proof), .. } => proof,
             Means::Reauth { proof: None, .. } => return Ok(None),

@@ -25,6 +25,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::events::{Events, Happening};
 use super::record;
 use super::recorder::Recorder;
 use super::rights::{Rights, RightsError};
@@ -47,6 +48,7 @@ pub(crate) struct Parts {
     pub(crate) audit: Recorder,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rights: Arc<Rights>,
+    pub(crate) events: Arc<Events>,
     pub(crate) options: config::Consent,
     pub(crate) device: String,
     /// Where what the provider signed for an answer is kept; see [`evidence`].
@@ -168,6 +170,7 @@ impl Consents {
                     tracing::info!(id = %question.id, agent = %question.agent, "a question waits for the person");
                     self.parts.audit.note_down(&record::consent_asked(&question, decision.id.as_str(), now));
                     waiting.push(Arc::clone(&question.id));
+                    self.parts.events.tell(|| Happening::Asked(Arc::clone(&question)));
                     self.changed();
                 }
                 Asking::Joined(question) => waiting.push(Arc::clone(&question.id)),
@@ -238,6 +241,7 @@ impl Consents {
             // A no holds first, and is written down after.
             let denied_until = self.refuse(&question, &answered, everything_for, terms.now);
             self.parts.audit.note_down(&event);
+            self.tell_answered(&question, &answered, &grants);
             return Ok(Done { refused: texts(&answered), denied_until, ..Done::default() });
         }
         if let Err(error) = self.parts.rights.give(grants.clone(), &event).await {
@@ -246,6 +250,7 @@ impl Consents {
             return Err(error.into());
         }
         self.refuse(&question, &answered, None, terms.now);
+        self.tell_answered(&question, &answered, &grants);
         let refused = texts(&answered);
         let ids = grants.iter().map(|grant| Arc::clone(&grant.id));
         Ok(Done { given: answered.given.into_iter().zip(ids).collect(), refused, denied_until: None })
@@ -283,6 +288,7 @@ impl Consents {
         for question in &cleared {
             let why = if question.still_stands(&snapshot) { "expired" } else { "overtaken" };
             self.parts.audit.note_down(&record::consent_ended(question, why, now));
+            self.parts.events.tell(|| Happening::Ended { question: Arc::clone(question), why });
         }
         if !cleared.is_empty() {
             self.changed();
@@ -344,9 +350,18 @@ impl Consents {
             let others = self.lock().clear(now, |other| other.agent != question.agent);
             for other in &others {
                 self.parts.audit.note_down(&record::consent_ended(other, "denied", now));
+                self.parts.events.tell(|| Happening::Ended { question: Arc::clone(other), why: "denied" });
             }
         }
         everything_until
+    }
+
+    fn tell_answered(&self, question: &Arc<Question>, answered: &Answered, grants: &[Grant]) {
+        self.parts.events.tell(|| Happening::Answered {
+            question: Arc::clone(question),
+            given: grants.iter().map(|grant| Arc::clone(&grant.id)).collect(),
+            refused: texts(answered),
+        });
     }
 
     fn changed(&self) {

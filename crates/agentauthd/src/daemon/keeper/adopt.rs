@@ -11,6 +11,7 @@ use agentauth_store::{Pin, PinOutcome, RefreshLock};
 use secrecy::SecretString;
 
 use super::{Held, Keeper, LOCK_PATIENCE, Login, StoredLogin};
+use crate::daemon::presence::{self, Sign};
 use crate::daemon::record;
 
 /// Where the person signed in.
@@ -133,6 +134,7 @@ impl Keeper {
             original: new.original,
             refresh_token: new.refresh_token,
         };
+        let signed_in_at = stored.original.as_ref().and_then(|original| original.auth_time);
         let session = Arc::new(Session {
             user: stored.user.clone(),
             rights: new.session.claims.effective(self.parts.tenant.as_deref()),
@@ -154,6 +156,11 @@ impl Keeper {
             session_token: new.session_token,
             id_token: Some(new.id_token),
         });
+        // Only what the provider says of a sign-in shows that there was one: the browser may have been remembered.
+        if let Some(at) = signed_in_at {
+            let now = self.parts.clock.now();
+            presence::note(&self.parts.state, &self.parts.audit, at, Sign::Login, now);
+        }
         let user = session.user.clone();
         if replacing.is_some() {
             self.show(|snapshot| {

@@ -17,6 +17,7 @@ use super::{
     Ask, Failure, Logins, Parts, Progress, Running, StartError, Started, answer, login_code, new_login,
 };
 use crate::daemon::keeper::{LoginMethod, Replacing};
+use crate::daemon::presence::{self, Sign};
 
 /// Whom the installation belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -245,6 +246,7 @@ impl Parts {
         self.say_goodbye(&done.tokens.refresh_token).await;
         let confirmed = judged.map_err(|fault| self.not_widened(code(&fault), fault.to_string()))?;
         let Means::Reauth { auth_time, .. } = confirmed.by else { return Ok(confirmed) };
+        presence::note(&self.state, &self.audit, auth_time, Sign::Reauth, self.clock.now());
         let proof = Some(Proof::new(done.tokens.id_token.expose_secret()));
         Ok(Confirmed { by: Means::Reauth { auth_time, proof }, ..confirmed })
     }

@@ -5,6 +5,7 @@
 //! holds copies: at the start only what the record bears out counts.
 
 mod draft;
+mod mandate;
 mod replay;
 
 use std::collections::BTreeSet;
@@ -14,6 +15,7 @@ use agentauth_audit::{AuditError, Event};
 use agentauth_core::agent::{Agent, Registration, Source};
 use agentauth_core::caller::CallerFacts;
 use agentauth_core::grant::{Binding, Grant, Lifetime};
+use agentauth_core::mandate::MandateFault;
 use agentauth_core::policy::{Policy, PolicyFaults};
 use agentauth_core::text::display_safe_within;
 use agentauth_core::widening::Confirmed;
@@ -22,6 +24,7 @@ use agentauth_idp::Chain;
 use agentauth_store::{ProfileName, RightsChange, StateDb, StateError};
 use tokio::sync::Mutex;
 
+use super::events::{Events, Happening};
 use super::record;
 use super::recorder::Recorder;
 use super::state::State;
@@ -40,6 +43,7 @@ pub(crate) struct Rights {
     pub(crate) clock: Arc<dyn Clock>,
     /// The policies in force, name and text: a newly registered action makes them be validated anew.
     pub(crate) policies: Vec<(String, String)>,
+    pub(crate) events: Arc<Events>,
     /// Changes take turns, so that record, database and snapshot tell one story.
     pub(crate) turn: Mutex<()>,
 }
@@ -74,6 +78,12 @@ pub(crate) enum RightsError {
         "the registration has changed meanwhile: look at it again with `agentauthd agent show`, and ask anew"
     )]
     Overtaken,
+    #[error(transparent)]
+    Mandate(#[from] MandateFault),
+    #[error("everything is paused, so nothing can be allowed: end the pause with `agentauthd unlock` first")]
+    Paused,
+    #[error("nobody is logged in whose rights it would use: log in with `agentauthd login` first")]
+    NoLogin,
     #[error("the policies in force do not go together with what the agent asks for")]
     Policy(#[source] PolicyFaults),
     #[error("it could not be recorded, so it does not count")]
@@ -161,6 +171,14 @@ impl Rights {
             }
             snapshot.agents.insert(agent);
         });
+        self.events.tell(|| Happening::taken(&name, &ended, "replaced"));
+        self.events.tell(|| {
+            let stands = |grant: &&Grant| !revoked.iter().any(|id| **id == *grant.id);
+            Happening::Given {
+                agent: Arc::clone(&name),
+                grants: grants.iter().filter(stands).cloned().collect(),
+            }
+        });
         if !revoked.is_empty() {
             self.write(RightsChange { grants_out: revoked.clone(), ..RightsChange::default() })
                 .await
@@ -190,6 +208,7 @@ impl Rights {
         let _turn = self.turn.lock().await;
         // Somebody may have had a turn in between; this is the newer word.
         self.state.change(|snapshot| ids.extend(take(snapshot)));
+        self.events.tell(|| Happening::taken(&agent.name, &ids, "removed"));
         let mut failures = Vec::new();
         let change = RightsChange {
             agents_out: vec![name.to_owned()],
@@ -231,9 +250,13 @@ impl Rights {
             .await
             .map_err(RightsError::State)?;
         self.state.change(|snapshot| {
-            for grant in grants {
-                snapshot.grants.insert(grant);
+            for grant in &grants {
+                snapshot.grants.insert(grant.clone());
             }
+        });
+        self.events.tell(|| {
+            let agent = grants.first().map(|grant| Arc::clone(&grant.agent)).unwrap_or_else(|| "".into());
+            Happening::Given { agent, grants }
         });
         Ok(())
     }
@@ -252,6 +275,7 @@ impl Rights {
             return Err(RightsError::Refusal(id.to_owned()));
         }
         let grant = taken.ok_or_else(|| RightsError::NoGrant(id.to_owned()))?;
+        self.events.tell(|| Happening::taken(&grant.agent, &[id.to_owned()], "revoked"));
         let _turn = self.turn.lock().await;
         let refusal = grant.binding.consent.is_none().then(|| {
             let binding = Binding { consent: Some(format!("revoked {id}").into()), ..Binding::default() };

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use agentauth_audit::{Event, Kind, Standing, Verdict, VerifyError, replay};
+use agentauth_core::Timestamp;
 use agentauth_core::agent::Registration;
 use agentauth_core::grant::{COUNTED, Grant};
 use agentauth_core::ledger::{Entry, Ledger};
@@ -16,6 +17,8 @@ use memchr::memmem;
 pub(crate) struct Standings {
     pub(crate) registrations: Vec<Registration>,
     pub(crate) grants: Vec<Grant>,
+    /// When the person was seen last, as the record has it.
+    pub(crate) seen: Option<Timestamp>,
     /// The ids of rows that have had their day.
     pub(crate) past: Vec<String>,
     /// Rows that do not count, and why. Safe to show.
@@ -46,6 +49,7 @@ pub(crate) fn standings(db: &StateDb, profile: &ProfileName, audit: &Path) -> Re
             return Ok(found);
         }
     };
+    found.seen = ledger.seen();
     for (name, json) in registrations {
         match Registration::parse(json.as_bytes()) {
             Ok(registration) if ledger.stands(&registration) => found.registrations.push(registration),
@@ -87,6 +91,7 @@ fn ledger(audit: &Path) -> Result<(Ledger, Option<VerifyError>), VerifyError> {
         Kind::ConsentAnswered,
         Kind::GrantAdded,
         Kind::GrantRevoked,
+        Kind::PersonSeen,
     ]
     .iter()
     .map(|kind| format!("\"event\":\"{}\"", kind.as_str()))
@@ -122,6 +127,11 @@ fn apply(ledger: &mut Ledger, event: &Event<'_>, standing: Standing) {
         }
         Kind::ConsentAnswered | Kind::GrantAdded if proven => {
             ids().for_each(|id| ledger.apply(Entry::Given(id)));
+        }
+        Kind::PersonSeen if proven => {
+            if let Some(at) = text("seen_at").and_then(|at| at.parse::<Timestamp>().ok()) {
+                ledger.apply(Entry::Seen(at));
+            }
         }
         Kind::GrantRevoked => ids().for_each(|id| ledger.apply(Entry::Revoked(id))),
         Kind::Decision if event.decision == Some(Verdict::Allow) && !event.dry_run => {

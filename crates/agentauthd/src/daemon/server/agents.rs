@@ -145,7 +145,7 @@ fn registering(app: &App, registration: Registration, replaces: Option<String>, 
     })
 }
 
-fn not_done(error: RightsError) -> NotDone {
+pub(super) fn not_done(error: RightsError) -> NotDone {
     NotDone { code: code(&error).as_str(), message: Chain(&error).to_string() }
 }
 
@@ -160,11 +160,15 @@ pub(super) fn broke_down() -> Refusal {
 fn code(error: &RightsError) -> ErrorCode {
     match error {
         RightsError::NoAgent(_) | RightsError::NoGrant(_) => ErrorCode::NotFound,
-        RightsError::Administrators(_) | RightsError::Refusal(_) => ErrorCode::Forbidden,
+        RightsError::Administrators(_) | RightsError::Refusal(_) | RightsError::NoLogin => {
+            ErrorCode::Forbidden
+        }
+        RightsError::Paused => ErrorCode::Locked,
         RightsError::File { .. }
         | RightsError::Selectors(_)
         | RightsError::NoScript(_)
         | RightsError::Overtaken
+        | RightsError::Mandate(_)
         | RightsError::Policy(_) => ErrorCode::RequestInvalid,
         RightsError::Audit(_) => ErrorCode::AuditUnavailable,
         RightsError::State(_) => ErrorCode::Internal,

@@ -17,6 +17,7 @@ use agentauth_ipc::{
     FileId, Greeting, Identity, NoteError, Noted, Peer, Poison, ScriptFacts, reprove, reprove_script,
 };
 use http::HeaderMap;
+use tokio_util::sync::CancellationToken;
 
 use super::refusal::Refusal;
 use crate::daemon::app::App;
@@ -27,6 +28,7 @@ pub(crate) struct Connection {
     peer: Peer,
     poison: Poison,
     standing: Mutex<Option<Arc<Standing>>>,
+    given_up: CancellationToken,
 }
 
 /// What was found out about the caller, and the greeting that it was found out at.
@@ -62,12 +64,22 @@ pub(crate) struct Caller {
 impl Connection {
     /// A connection that has asked nothing yet.
     pub(crate) fn new(peer: Peer, poison: Poison) -> Self {
-        Self { peer, poison, standing: Mutex::new(None) }
+        Self { peer, poison, standing: Mutex::new(None), given_up: CancellationToken::new() }
     }
 
     /// The process that connected.
     pub(crate) fn pid(&self) -> u32 {
         self.peer.pid()
+    }
+
+    /// Ends the connection, whatever still waits to be sent on it.
+    pub(crate) fn give_up(&self) {
+        self.given_up.cancel();
+    }
+
+    /// Completes when the connection is to end.
+    pub(crate) async fn given_up(&self) {
+        self.given_up.cancelled().await;
     }
 
     /// A handle of the process that connected: it becomes readable when that ends.
@@ -198,13 +210,19 @@ impl Connection {
         if let Err(refusal) = may(operation(reach), asker) {
             return Err(refused(app, &caller, &refusal));
         }
-        let own = (reach == Reach::Own).then(|| {
+        let own = self.own(app, &caller);
+        Ok((caller, own))
+    }
+
+    /// The agents whose records the caller may see as things are now; `None` for all.
+    pub(crate) fn own(&self, app: &App, caller: &Caller) -> Option<Vec<Arc<str>>> {
+        let is_agent = self.asker(app, caller, Grade::None) == Asker::Agent;
+        is_agent.then(|| {
             match app.state.load().agents.match_process(&caller.facts.process, caller.facts.greeted) {
                 Match::Agent { agent, .. } if caller.facts.greeted => vec![Arc::clone(&agent.name)],
                 _ => Vec::new(),
             }
-        });
-        Ok((caller, own))
+        })
     }
 
     /// How well the caller is shown to be a person's own, and what stands in the way of more.

@@ -5,6 +5,7 @@ mod body;
 mod check;
 mod connection;
 mod consents;
+mod events;
 mod grants;
 mod health;
 mod hello;
@@ -86,6 +87,7 @@ pub(crate) async fn serve(app: Arc<App>, listener: Listener, stop: CancellationT
 async fn serve_one(place: Place, router: Router, stream: CredStream, peer: Peer, stop: CancellationToken) {
     let connection = Arc::new(Connection::new(peer, stream.poison()));
     let app = place.app.clone();
+    let given_up = connection.clone();
     let service = service_fn(move |request| answer(app.clone(), connection.clone(), router.clone(), request));
     let mut serving = std::pin::pin!(
         http1::Builder::new()
@@ -97,6 +99,7 @@ async fn serve_one(place: Place, router: Router, stream: CredStream, peer: Peer,
     );
     let served = tokio::select! {
         served = serving.as_mut() => served,
+        () = given_up.given_up() => return tracing::warn!(pid = place.pid, "a reader that does not read is left"),
         () = stop.cancelled() => {
             serving.as_mut().graceful_shutdown();
             match tokio::time::timeout(DRAIN, serving).await {
@@ -163,7 +166,9 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/login/{id}", get(login::progress))
         .route(paths::AGENTS, get(agents::list).post(agents::register))
         .route("/v1/agents/{name}", get(agents::show).delete(agents::remove))
-        .route(paths::GRANTS, get(grants::list))
+        .route(paths::GRANTS, get(grants::list).post(grants::give))
+        .route(paths::GRANTS_CONFIRM, post(grants::confirm))
+        .route(paths::EVENTS, get(events::follow))
         .route("/v1/grants/{id}", delete(grants::revoke))
         .route(paths::CONSENTS, get(consents::list))
         .route("/v1/consents/{id}", post(consents::answer))

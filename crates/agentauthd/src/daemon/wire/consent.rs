@@ -81,7 +81,7 @@ pub(crate) fn consent_confirming(login: Started) -> api::ConsentAnswered {
     api::ConsentAnswered { login: Some(login_started(login)), ..api::ConsentAnswered::default() }
 }
 
-fn consent(question: &Question) -> api::Consent {
+pub(super) fn consent(question: &Question) -> api::Consent {
     let program = &question.program;
     api::Consent {
         id: question.id.to_string(),

@@ -5,13 +5,19 @@ use std::sync::Arc;
 use agentauth_api as api;
 use agentauth_core::agent::{Agent, Registration};
 use agentauth_core::grant::{Grant, Lifetime, Standing};
+use agentauth_core::mandate::{Draft, MOST_SCOPES, MandateFault};
 use agentauth_core::manifest::Manifest;
+use agentauth_core::scope::Scope;
 use agentauth_core::snapshot::Snapshot;
+use agentauth_core::window::Window;
 use agentauth_core::{Timestamp, display_safe};
 
 use crate::daemon::logins::Started;
 use crate::daemon::rights::{Removed, Revoked};
 use crate::daemon::server::Refusal;
+
+/// At most this many grants are shown to whoever confirms them.
+const MOST_SHOWN: usize = 256;
 
 /// What somebody wishes to be registered.
 pub(crate) struct Wish {
@@ -138,12 +144,12 @@ pub(crate) fn grant(snapshot: &Snapshot, grant: &Grant, now: Timestamp) -> api::
         Lifetime::Until(end) => ("until", Some(end)),
         Lifetime::Session => ("session", None),
     };
-    let session = snapshot.session.usable_at(now).ok();
-    let holds = session.is_some_and(|session| {
-        let user = grant.binding.user.as_deref();
-        user.is_none_or(|user| user == session.user.subject)
-            && grant.standing(now, session.logged_in_at, &snapshot.presence) == Standing::Holds
-    });
+    let session = snapshot
+        .session
+        .usable_at(now)
+        .ok()
+        .filter(|session| grant.binding.user.as_deref().is_none_or(|user| user == session.user.subject));
+    let standing = session.map(|session| grant.standing(now, session.logged_in_at, &snapshot.presence));
     api::GrantView {
         id: grant.id.to_string(),
         agent: grant.agent.to_string(),
@@ -154,8 +160,70 @@ pub(crate) fn grant(snapshot: &Snapshot, grant: &Grant, now: Timestamp) -> api::
         uses: grant.uses,
         left: grant.left,
         action: grant.binding.action.as_deref().map(str::to_owned),
-        holds,
+        mandate: grant.mandate.is_some(),
+        window: grant.window().map(ToString::to_string),
+        opens_at: grant.window().and_then(|window| window.opens_after(now)),
+        holds: standing == Some(Standing::Holds),
+        unconfirmed: standing == Some(Standing::Unconfirmed),
     }
+}
+
+/// A mandate that somebody wishes to give.
+pub(crate) struct Giving {
+    pub(crate) agent: String,
+    pub(crate) draft: Draft,
+}
+
+/// The mandate in a request.
+///
+/// # Errors
+/// A problem: a scope or a window that is none, or too many scopes.
+pub(crate) fn giving(request: api::GiveRequest) -> Result<Giving, Refusal> {
+    let api::GiveRequest { agent, scopes, until, uses, window } = request;
+    let invalid = |detail: String| Refusal::new(api::ErrorCode::RequestInvalid, detail);
+    if scopes.len() > MOST_SCOPES {
+        return Err(invalid(MandateFault::Scopes.to_string()));
+    }
+    let scopes = scopes.iter().map(|scope| scope.parse::<Scope>()).collect::<Result<Vec<_>, _>>();
+    let scopes = scopes.map_err(|fault| Refusal::new(api::ErrorCode::ScopeInvalid, fault.to_string()))?;
+    let window = window.map(|window| window.parse::<Window>()).transpose();
+    let window =
+        window.map_err(|fault| invalid(format!("`window`: {}", display_safe(&fault.to_string()))))?;
+    Ok(Giving { agent, draft: Draft { scopes, until, uses, window } })
+}
+
+/// What a login is to confirm.
+pub(crate) fn given<'g>(
+    snapshot: &Snapshot,
+    grants: impl ExactSizeIterator<Item = &'g Grant>,
+    login: Started,
+    now: Timestamp,
+) -> api::GiveResponse {
+    let more = grants.len().saturating_sub(MOST_SHOWN);
+    let grants = grants.take(MOST_SHOWN).map(|given| grant(snapshot, given, now)).collect();
+    api::GiveResponse { grants, more, login: super::login_started(login) }
+}
+
+/// What was allowed for long, and until when it counts.
+pub(super) fn standing(snapshot: &Snapshot) -> api::StandingStatus {
+    let presence = &snapshot.presence;
+    api::StandingStatus {
+        grants: snapshot.grants.iter().filter(|grant| grant.is_standing()).count(),
+        seen_at: presence.seen,
+        counts_until: presence.seen.map(|_| presence.stands_until()),
+    }
+}
+
+/// That what was allowed for long does not count, where that is so.
+pub(super) fn unconfirmed(snapshot: &Snapshot, now: Timestamp) -> Option<String> {
+    let standing = standing(snapshot).grants;
+    (standing > 0 && !snapshot.presence.is_enough(now)).then(|| {
+        format!(
+            "{standing} of your grants do not count, because you have not signed in for {}: confirm them with \
+             `agentauthd grant confirm`, or take them away with `agentauthd grant revoke`",
+            snapshot.presence.patience()
+        )
+    })
 }
 
 /// Whether a removal is to be confirmed by a login.
