@@ -1,9 +1,10 @@
 //! A bare HTTP/1.1 client over a Unix socket: it sends the bytes it is given and reads one answer, so that tests can
 //! misbehave and the benchmark measures the daemon rather than a client library.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use agentauth_api::{Hello, NONCE_HEADER, paths};
@@ -78,6 +79,23 @@ impl Raw {
         self.receive()
     }
 
+    /// Asks for the events, and reads them from then on.
+    pub fn follow(mut self, nonce: Option<&str>) -> io::Result<Following> {
+        self.send(&request("GET", paths::EVENTS, nonce, None))?;
+        let mut reader = BufReader::new(self.stream);
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if reader.read_line(&mut head)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        if head.starts_with("HTTP/1.1 200 ") && head.contains("text/event-stream") {
+            Ok(Following { reader })
+        } else {
+            Err(io::Error::other(head))
+        }
+    }
+
     /// Sends bytes.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
@@ -118,6 +136,42 @@ impl Raw {
             read => {
                 self.filled += read;
                 Ok(())
+            }
+        }
+    }
+}
+
+/// A stream of events.
+#[derive(Debug)]
+pub struct Following {
+    reader: BufReader<UnixStream>,
+}
+
+impl Following {
+    /// The events as they come, in a thread of their own; the channel ends with the stream.
+    pub fn in_background(self) -> mpsc::Receiver<Value> {
+        let (sender, receiver) = mpsc::channel();
+        std::thread::spawn(move || {
+            self.take_while(|event| sender.send(event.clone()).is_ok()).for_each(drop)
+        });
+        receiver
+    }
+}
+
+/// One line of data for each event; the daemon sends each event as a chunk of its own, and an empty chunk at the end.
+impl Iterator for Following {
+    type Item = Value;
+
+    fn next(&mut self) -> Option<Value> {
+        loop {
+            let mut line = String::new();
+            match self.reader.read_line(&mut line) {
+                Ok(read) if read > 0 && line != "0\r\n" => {}
+                _ => return None,
+            }
+            if let Some(data) = line.strip_prefix("data: ") {
+                assert!(!data.contains(['\u{1b}', '\u{202e}']), "not safe to show: {data:?}");
+                return Some(serde_json::from_str(data).unwrap());
             }
         }
     }

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use agentauth_core::agent::AgentFile;
 use agentauth_core::grant::{Binding, Grant, Lifetime};
-use e2e::cli::Outcome;
+use e2e::cli::{Outcome, Running};
 use e2e::{
     ALICE, AgentSpec, BOB, LoginRun, Person, Provider, Store, World, WorldOptions, agents, binaries, rights,
+    wait,
 };
 use serde_json::{Value, json};
 
@@ -319,6 +320,29 @@ fn a_grant_for_one_use_is_used_once_by_64_that_ask_at_once() {
     assert_eq!(allowed(&world), 0);
     assert_eq!(reason(&world), "consent_required");
     assert_eq!(world.status().problems, Vec::<String>::new());
+}
+
+/// Killed between question and answer, the daemon may have taken a use that nobody got; never does anybody get one twice.
+#[test]
+fn a_grant_for_one_use_is_used_once_at_most_where_the_daemon_is_killed_in_the_middle() {
+    let mut world = with_grant(&counted(1));
+    let mut asking: Vec<_> = (0..64).map(|_| Running::start(world.probe_command(&[READ]))).collect();
+    // The first one that has its answer, whatever it is: the others are on their way.
+    wait::until_true("an answer", || asking.iter_mut().any(|asking| !asking.so_far().stdout.is_empty()));
+    world.kill_daemon();
+    let answered: Vec<_> = asking.into_iter().map(Running::finish).collect();
+    let allows = |outcome: &Outcome| outcome.stdout.contains(r#""decision":"allow""#);
+    let before = answered.iter().filter(|outcome| allows(outcome)).count();
+    world.start_daemon();
+    world.wait_for_phase(agentauth_api::SessionPhase::Active);
+    let after = std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..64).map(|_| scope.spawn(|| world.check(READ))).collect();
+        let answers = asking.into_iter().map(|asking| asking.join().unwrap());
+        answers.filter(|answer| answer["decision"] == "allow").count()
+    });
+    assert!(before + after <= 1, "allowed {before} times before the kill and {after} times after it");
+    let allowed = records(&world, "decision").iter().filter(|record| record["decision"] == "allow").count();
+    assert!(allowed <= 1 && before + after <= allowed, "{allowed} in the record");
 }
 
 #[test]

@@ -399,7 +399,8 @@ impl Widening {
                 lines
             }
             Self::GiveMandate { agent, draft, .. } => {
-                let mut lines = vec![format!("Allow something to the agent {}, with nobody watching", safe(agent))];
+                let mut lines =
+                    vec![format!("Allow something to the agent {}, with nobody watching", safe(agent))];
                 lines.extend(draft.scopes.iter().map(|it| format!("Allow: {}", display_safe(it.as_str()))));
                 lines.extend(draft.window.as_ref().map(|window| format!("When: {window}")));
                 lines.extend(draft.uses.map(|uses| format!("How often: {uses} times")));

@@ -14,6 +14,7 @@
 //!     --exit-after-asking PROGRAM ARG...        greet, start PROGRAM on the connection, say `{"ready":true}`, wait for a
 //!                                               line on standard input, send the question, exit without reading
 //! probe-agent --socket PATH --request METHOD PATH [JSON]   greet, send this one request
+//! probe-agent --socket PATH --follow           greet, print each event of `GET /v1/events`, and at the end `{"ended":true}`
 //! probe-agent --run PROGRAM ARG...              run PROGRAM as its child
 //! probe-agent --idle                            read standard input to its end and do nothing
 //! probe-agent --print TEXT                      print TEXT
@@ -42,6 +43,7 @@ struct Arguments {
     exit_after_asking: Vec<String>,
     pass: Option<PathBuf>,
     request: Vec<String>,
+    follow: bool,
 }
 
 fn main() -> ExitCode {
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
             "--lend" => arguments.lend = given.by_ref().collect(),
             "--exit-after-asking" => arguments.exit_after_asking = given.by_ref().collect(),
             "--request" => arguments.request = given.by_ref().collect(),
+            "--follow" => arguments.follow = true,
             "--pass" => arguments.pass = given.next().map(PathBuf::from),
             "--run" => {
                 let status = Command::new(given.next().expect("a program")).args(given).status().unwrap();
@@ -123,6 +126,14 @@ fn ask(arguments: Arguments) -> std::io::Result<()> {
         e2e::descriptors::send(&to, nonce.unwrap_or_default().as_bytes(), &[raw.stream().as_fd()])?;
         // Alive until the other side is done: this must not be about an exit.
         let _ = (&to).read(&mut [0]);
+        return Ok(());
+    }
+    if arguments.follow {
+        for event in raw.follow(nonce.as_deref())? {
+            println!("{event}");
+            std::io::stdout().flush()?;
+        }
+        println!("{}", json!({"ended": true}));
         return Ok(());
     }
     if let [method, path, body @ ..] = arguments.request.as_slice() {
