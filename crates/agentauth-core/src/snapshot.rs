@@ -62,7 +62,8 @@ impl Snapshot {
     /// Whether an answer at a terminal could have given all of it. Whether a grant still holds is not looked at.
     fn most<'a>(&self, grants: impl Iterator<Item = &'a Arc<Grant>>) -> Widening {
         let standing = |grant: &Arc<Grant>| {
-            let ends = matches!(grant.lifetime, Lifetime::Until(_));
+            // A mandate ends, but no terminal could have given it.
+            let ends = matches!(grant.lifetime, Lifetime::Until(_)) && grant.mandate.is_none();
             !grant.denied && (!ends || needs(&self.catalogue, &grant.scope, Choice::Once) > Strength::Prompt)
         };
         if grants.into_iter().any(standing) { Widening::Standing } else { Widening::Expiring }

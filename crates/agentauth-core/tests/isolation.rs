@@ -314,6 +314,16 @@ proptest! {
         }
     }
 
+    /// What a person allowed for long, or for runs that nobody watches, comes back by no answer at a terminal.
+    #[test]
+    fn what_stands_is_known_as_such(draw in draw()) {
+        let agents = draw.agents();
+        let grants = draw.grants(&agents);
+        let long = grants.iter().any(|grant| grant.is_standing() || grant.mandate.is_some() && !grant.denied);
+        let snapshot = draw.snapshot(&agents, grants);
+        prop_assert!(!long || snapshot.paused() == agentauth_core::gate::Widening::Standing);
+    }
+
     /// Under a new manifest a grant becomes no wider, no longer, and nobody else's.
     #[test]
     fn what_is_left_under_a_new_manifest_is_never_more(draw in draw(), asked in scope()) {

@@ -12,12 +12,12 @@ use crate::scope::{Scope, ScopeContext, path_and_above};
 #[derive(Debug, Clone, Default)]
 pub struct Grants {
     by_id: HashMap<Arc<str>, Arc<Grant>>,
-    by_agent: HashMap<Arc<str>, HashMap<Arc<str>, ActionGrants>>,
+    pub(super) by_agent: HashMap<Arc<str>, HashMap<Arc<str>, ActionGrants>>,
 }
 
 /// The grants of one agent for one action, by what a request must have so that they could cover it.
 #[derive(Debug, Clone, Default)]
-struct ActionGrants {
+pub(super) struct ActionGrants {
     /// Refusals stand against everything that overlaps them, so they are all looked at.
     refusals: Vector<Arc<Grant>>,
     everywhere: Vector<Arc<Grant>>,
@@ -209,7 +209,7 @@ impl ActionGrants {
     }
 
     /// Every grant that could cover `scope`, and few others.
-    fn each_possible<'a>(&'a self, scope: &Scope, mut visit: impl FnMut(&'a Arc<Grant>)) {
+    pub(super) fn each_possible<'a>(&'a self, scope: &Scope, mut visit: impl FnMut(&'a Arc<Grant>)) {
         self.everywhere.iter().for_each(&mut visit);
         match scope.context() {
             ScopeContext::Any => {}

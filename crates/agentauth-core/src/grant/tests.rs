@@ -81,11 +81,11 @@ fn a_mandate_holds_while_its_window_is_open_and_the_person_is_seen() {
     assert_eq!(judged(&[spent.clone()], 0), Standing::Ended);
     let always = grant("files.read", Lifetime::UntilRevoked).bound(user);
     assert_eq!(judged(&[spent, always.clone()], 3600), Standing::Holds);
-    assert_eq!(judged(&[always.clone()], 2 * 86_400), Standing::Unconfirmed);
+    assert_eq!(judged(slice::from_ref(&always), 2 * 86_400), Standing::Unconfirmed);
     // What may hold again is named before what has ended.
     let short = grant("files.read", Lifetime::Until(at(1)));
     assert_eq!(judged(&[short.clone(), nightly.clone()], 3600), Standing::Closed);
-    assert_eq!(judged(&[short.clone()], 3600), Standing::Ended);
+    assert_eq!(judged(slice::from_ref(&short), 3600), Standing::Ended);
     // What an administrator gave needs nobody to be seen, and a refusal stands whoever is.
     let administrators = grant("files.read", Lifetime::UntilRevoked);
     assert_eq!(judged(&[administrators], 9 * 86_400), Standing::Holds);
