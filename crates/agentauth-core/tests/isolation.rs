@@ -234,7 +234,7 @@ fn draw() -> impl Strategy<Value = Draw> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 400, ..ProptestConfig::default() })]
 
     /// The decision about one agent is the same whatever is given to or taken from others: not only whether it is
     /// allowed, but every word of it.
