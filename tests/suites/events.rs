@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::sync::mpsc::Receiver;
 
+use agentauth_core::agent::AgentFile;
+use agentauth_core::grant::{Grant, Lifetime};
 use e2e::cli::Running;
 use e2e::raw::{Following, Raw};
-use e2e::{ALICE, AgentSpec, LoginRun, Provider, World, WorldOptions, binaries, wait};
+use e2e::{ALICE, AgentSpec, LoginRun, Provider, World, WorldOptions, binaries, rights, wait};
 use serde_json::{Value, json};
 
 const READ: &str = "files.read:/projects";
@@ -38,7 +40,7 @@ fn follow(world: &World) -> std::io::Result<Following> {
 
 /// Waits for an event; what comes before it does not matter.
 #[track_caller]
-fn until(events: &Receiver<Value>, what: impl Fn(&Value) -> bool) -> Value {
+fn until(events: &Receiver<Value>, mut what: impl FnMut(&Value) -> bool) -> Value {
     let mut seen = Vec::new();
     loop {
         match events.recv_timeout(wait::PATIENCE) {
@@ -131,6 +133,51 @@ fn each_party_is_told_what_concerns_it_and_no_other_agent_is() {
     for agent in [agent, other] {
         assert_eq!(agent.finish().json_lines().last().unwrap(), &json!({"ended": true}));
     }
+}
+
+/// More happens than fits anywhere on the way. Whoever reads is told all of it, or that it has missed something; whoever does
+/// not read is left, and in neither case does the daemon wait.
+#[test]
+fn whoever_does_not_read_is_left_and_holds_up_nobody() {
+    const AGENTS: usize = 6;
+    const GRANTS: usize = 2000;
+    let options = WorldOptions { agents: Vec::new(), ..WorldOptions::default() };
+    let mut world = World::without_daemon(&Provider::start(), options);
+    let (mut registrations, mut grants) = (Vec::new(), Vec::new());
+    for agent in 0..AGENTS {
+        let spec = AgentSpec {
+            name: format!("agent-{agent}"),
+            executable: format!("/opt/agent-{agent}").into(),
+            pinned: false,
+            ..AgentSpec::probe()
+        };
+        let file = AgentFile::parse(spec.file().to_string().as_bytes()).unwrap();
+        registrations.push(file.registration());
+        grants.extend((0..GRANTS).map(|number| {
+            let scope = format!("{READ}/{number}").parse().unwrap();
+            Grant::new(&spec.name, scope, Lifetime::UntilRevoked)
+        }));
+    }
+    rights::put(&world.state_dir(), "default", &registrations, &grants);
+    world.start_daemon();
+    world.login(ALICE);
+
+    let reading = follow(&world).unwrap().in_background();
+    let stalled = follow(&world).unwrap();
+    for agent in 0..AGENTS {
+        confirmed(&world, &["agent", "remove", &format!("agent-{agent}")]);
+    }
+    let mut told = 0;
+    until(&reading, |event| {
+        told += event["grants"].as_array().map_or(0, Vec::len);
+        event["type"] == "lagged" || told == grants.len()
+    });
+    wait::until_true("the reader that does not read to be left", || {
+        world.daemon_output().contains("a reader that does not read is left")
+    });
+    let sent = stalled.map(|event| event["grants"].as_array().map_or(0, Vec::len)).sum::<usize>();
+    assert!(sent < grants.len(), "all of it was sent after all");
+    assert_eq!(world.status().agents.len(), 0);
 }
 
 #[test]

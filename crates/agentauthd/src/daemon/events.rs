@@ -13,6 +13,8 @@ use tokio::sync::broadcast;
 
 /// How much a follower may be behind.
 const QUEUE: usize = 128;
+/// At most this many grants are in one event, so that the queue is bounded in bytes, too.
+const GRANTS_PER_EVENT: usize = 64;
 /// Followers in all.
 const FOLLOWERS: usize = 64;
 /// Followers of one process.
@@ -40,11 +42,6 @@ pub(crate) enum Happening {
 }
 
 impl Happening {
-    /// Grants of `agent` were taken away.
-    pub(crate) fn taken(agent: &Arc<str>, ids: &[String], why: &'static str) -> Self {
-        Self::Taken { agent: Arc::clone(agent), grants: ids.to_vec(), why }
-    }
-
     /// The agent that it concerns.
     pub(crate) fn agent(&self) -> &Arc<str> {
         match self {
@@ -52,15 +49,6 @@ impl Happening {
                 &question.agent
             }
             Self::Given { agent, .. } | Self::Taken { agent, .. } => agent,
-        }
-    }
-
-    /// Whether there is nothing to tell.
-    fn is_empty(&self) -> bool {
-        match self {
-            Self::Given { grants, .. } => grants.is_empty(),
-            Self::Taken { grants, .. } => grants.is_empty(),
-            _ => false,
         }
     }
 }
@@ -84,10 +72,26 @@ impl Events {
         if self.sender.receiver_count() == 0 {
             return;
         }
-        let happening = happening();
-        if !happening.is_empty() {
-            // The last follower may just have gone.
-            let _ = self.sender.send(Arc::new(happening));
+        // The last follower may just have gone.
+        let _ = self.sender.send(Arc::new(happening()));
+    }
+
+    /// Tells that grants were given to `agent`.
+    pub(crate) fn given<'g>(&self, agent: &Arc<str>, grants: impl IntoIterator<Item = &'g Grant>) {
+        if self.sender.receiver_count() == 0 {
+            return;
+        }
+        let grants: Vec<&Grant> = grants.into_iter().collect();
+        for grants in grants.chunks(GRANTS_PER_EVENT) {
+            let grants = grants.iter().map(|grant| Grant::clone(grant)).collect();
+            self.tell(|| Happening::Given { agent: Arc::clone(agent), grants });
+        }
+    }
+
+    /// Tells that grants of `agent` were taken away.
+    pub(crate) fn taken(&self, agent: &Arc<str>, ids: &[String], why: &'static str) {
+        for ids in ids.chunks(GRANTS_PER_EVENT) {
+            self.tell(|| Happening::Taken { agent: Arc::clone(agent), grants: ids.to_vec(), why });
         }
     }
 
@@ -135,10 +139,6 @@ impl Drop for Follower {
 mod tests {
     use super::*;
 
-    fn taken(number: usize) -> Happening {
-        Happening::taken(&"a".into(), &[number.to_string()], "revoked")
-    }
-
     #[tokio::test]
     async fn without_followers_nothing_is_put_together() {
         let events = Events::new();
@@ -152,13 +152,31 @@ mod tests {
         let events = Events::new();
         let (mut slow, mut quick) = (events.follow(1).unwrap(), events.follow(2).unwrap());
         for number in 0..=QUEUE {
-            events.tell(|| taken(number));
+            events.taken(&"a".into(), &[number.to_string()], "revoked");
             let Some(Happening::Taken { grants, .. }) = quick.next().await.as_deref().cloned() else {
                 panic!()
             };
             assert_eq!(grants, [number.to_string()]);
         }
         assert!(slow.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn many_grants_are_told_of_in_several_events() {
+        let events = Events::new();
+        let mut follower = events.follow(1).unwrap();
+        let ids: Vec<_> = (0..=GRANTS_PER_EVENT).map(|number| number.to_string()).collect();
+        events.taken(&"a".into(), &[], "revoked");
+        events.taken(&"a".into(), &ids, "removed");
+        let mut told = Vec::new();
+        while told.len() < ids.len() {
+            let Some(Happening::Taken { grants, .. }) = follower.next().await.as_deref().cloned() else {
+                panic!()
+            };
+            assert!(grants.len() <= GRANTS_PER_EVENT);
+            told.extend(grants);
+        }
+        assert_eq!(told, ids);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use agentauth_idp::Chain;
 use agentauth_store::{ProfileName, RightsChange, StateDb, StateError};
 use tokio::sync::Mutex;
 
-use super::events::{Events, Happening};
+use super::events::Events;
 use super::record;
 use super::recorder::Recorder;
 use super::state::State;
@@ -171,14 +171,8 @@ impl Rights {
             }
             snapshot.agents.insert(agent);
         });
-        self.events.tell(|| Happening::taken(&name, &ended, "replaced"));
-        self.events.tell(|| {
-            let stands = |grant: &&Grant| !revoked.iter().any(|id| **id == *grant.id);
-            Happening::Given {
-                agent: Arc::clone(&name),
-                grants: grants.iter().filter(stands).cloned().collect(),
-            }
-        });
+        self.events.taken(&name, &ended, "replaced");
+        self.events.given(&name, grants.iter().filter(|grant| !revoked.iter().any(|id| **id == *grant.id)));
         if !revoked.is_empty() {
             self.write(RightsChange { grants_out: revoked.clone(), ..RightsChange::default() })
                 .await
@@ -208,7 +202,7 @@ impl Rights {
         let _turn = self.turn.lock().await;
         // Somebody may have had a turn in between; this is the newer word.
         self.state.change(|snapshot| ids.extend(take(snapshot)));
-        self.events.tell(|| Happening::taken(&agent.name, &ids, "removed"));
+        self.events.taken(&agent.name, &ids, "removed");
         let mut failures = Vec::new();
         let change = RightsChange {
             agents_out: vec![name.to_owned()],
@@ -254,10 +248,9 @@ impl Rights {
                 snapshot.grants.insert(grant.clone());
             }
         });
-        self.events.tell(|| {
-            let agent = grants.first().map(|grant| Arc::clone(&grant.agent)).unwrap_or_else(|| "".into());
-            Happening::Given { agent, grants }
-        });
+        if let Some(first) = grants.first() {
+            self.events.given(&first.agent, &grants);
+        }
         Ok(())
     }
 
@@ -275,7 +268,7 @@ impl Rights {
             return Err(RightsError::Refusal(id.to_owned()));
         }
         let grant = taken.ok_or_else(|| RightsError::NoGrant(id.to_owned()))?;
-        self.events.tell(|| Happening::taken(&grant.agent, &[id.to_owned()], "revoked"));
+        self.events.taken(&grant.agent, &[id.to_owned()], "revoked");
         let _turn = self.turn.lock().await;
         let refusal = grant.binding.consent.is_none().then(|| {
             let binding = Binding { consent: Some(format!("revoked {id}").into()), ..Binding::default() };
