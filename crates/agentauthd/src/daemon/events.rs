@@ -83,7 +83,7 @@ impl Events {
         }
         let grants: Vec<&Grant> = grants.into_iter().collect();
         for grants in grants.chunks(GRANTS_PER_EVENT) {
-            let grants = grants.iter().map(|grant| Grant::clone(grant)).collect();
+            let grants = grants.iter().copied().cloned().collect();
             self.tell(|| Happening::Given { agent: Arc::clone(agent), grants });
         }
     }
