@@ -1,7 +1,9 @@
-//! Registered agents: the JSON files that the daemon reads.
+//! Agents that tests register.
 
 use std::path::{Path, PathBuf};
 
+use agentauth_core::agent::{AgentFile, Registration};
+use agentauth_core::grant::{Binding, Grant};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -56,7 +58,7 @@ impl AgentSpec {
         })
     }
 
-    /// The file that registers it.
+    /// It with its grants, as an administrator's file says it.
     pub fn file(&self) -> Value {
         let mut selectors = json!({"executable": self.executable});
         if self.pinned {
@@ -82,9 +84,16 @@ impl AgentSpec {
         })
     }
 
-    /// Writes the file into a directory.
-    pub fn write_to(&self, directory: &Path) {
-        std::fs::write(directory.join(format!("{}.json", self.name)), self.file().to_string()).unwrap();
+    /// Its registration and its grants, as if a person had given them earlier.
+    pub fn standing(&self) -> (Registration, Vec<Grant>) {
+        let file = AgentFile::parse(self.file().to_string().as_bytes()).unwrap();
+        let binding = Binding {
+            manifest_digest: Some(file.agent().manifest_digest.into()),
+            consent: Some("earlier".into()),
+            ..Binding::default()
+        };
+        let grants = file.grants().map(|grant| grant.bound(binding.clone())).collect();
+        (file.registration(), grants)
     }
 }
 

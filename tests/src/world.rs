@@ -15,7 +15,7 @@ use crate::daemon::Daemon;
 use crate::process::Owned;
 use crate::provider::Provider;
 use crate::raw::Raw;
-use crate::{Person, binaries, wait};
+use crate::{Person, binaries, rights, wait};
 
 /// Where the refresh token is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,17 +122,18 @@ impl World {
             agentauthd: binaries::program("agentauthd"),
             home: home.clone(),
         };
-        for directory in
-            [world.runtime_dir(), world.config_dir().join("agents"), world.home.path().join("state")]
-        {
+        for directory in [world.runtime_dir(), world.config_dir(), world.home.path().join("state")] {
             private_directory(&directory);
         }
         std::fs::write(world.config_dir().join("passphrase"), "correct horse battery staple").unwrap();
         std::fs::set_permissions(world.config_dir().join("passphrase"), PermissionsExt::from_mode(0o600))
             .unwrap();
         std::fs::write(world.config_file(), world.configuration()).unwrap();
-        for agent in &world.options.agents {
-            agent.write_to(&world.config_dir().join("agents"));
+        if !world.options.agents.is_empty() {
+            let (registrations, grants): (Vec<_>, Vec<_>) =
+                world.options.agents.iter().map(AgentSpec::standing).unzip();
+            let profile = world.options.profile.as_deref().unwrap_or("default");
+            rights::put(&world.state_dir(), profile, &registrations, &grants.concat());
         }
         if world.options.uid.is_some() {
             // The build directory may not be readable for that user.
@@ -271,6 +272,14 @@ impl World {
         let outcome = login.finish();
         assert_eq!(outcome.code, Some(0), "{outcome:?}\n{}", self.log_tail());
         outcome
+    }
+
+    /// Asks for something that has to be confirmed, and signs this person in for it.
+    #[track_caller]
+    pub fn confirmed_by(&self, person: Person, arguments: &[&str]) -> Outcome {
+        let run = LoginRun::begin(self.command(&[arguments, &["--no-browser"]].concat()));
+        self.provider.sign_in(&run.url, person.email, person.password);
+        run.finish()
     }
 
     /// `GET /v1/status`, as this process sees it.

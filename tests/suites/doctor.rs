@@ -292,10 +292,6 @@ fn what_others_can_reach_is_named() {
     expect("the state is open", &staged(&world.state_dir(), 0o755, 0o700), &["directory_exposed"]);
     let report = staged(&world.config_dir(), 0o777, 0o700);
     expect("the configuration's directory is open", &report, &["directory_exposed"]);
-    let agents = world.config_dir().join("agents");
-    let file = agents.join("probe-agent.json");
-    expect("a registration is open", &staged(&file, 0o666, 0o600), &["agent_refused"]);
-    expect("registrations can be added", &staged(&agents, 0o777, 0o700), &["agent_refused"]);
     expect("closed again", &doctor(&world, &[]), &[]);
 }
 
@@ -326,29 +322,30 @@ fn a_daemon_that_is_away_or_lost_is_named() {
 
 #[test]
 fn agents_and_policies_that_do_not_count_are_named() {
-    let (world, _) = healthy();
-    let agents = world.config_dir().join("agents");
-    let staged = |name: &str, text: String| {
-        let file = agents.join(name);
-        fs::write(&file, text).unwrap();
-        let report = doctor(&world, &[]);
-        fs::remove_file(&file).unwrap();
-        report
-    };
-    expect("a registration that is not JSON", &staged("broken.json", "{".to_owned()), &["agent_refused"]);
-    let named = |name: &str, change: &dyn Fn(&mut Value)| {
-        let mut file = AgentSpec { name: name.to_owned(), ..AgentSpec::probe() }.file();
-        change(&mut file);
-        file.to_string()
-    };
-    let program = named("missing", &|file| file["selectors"]["executable"] = "/nowhere/agent".into());
-    expect("a program that is not there", &staged("missing.json", program), &["agent_missing"]);
-    let digest = named("changed", &|file| file["selectors"]["sha256"] = "0".repeat(64).into());
-    expect("a program that was changed", &staged("changed.json", digest), &["agent_changed"]);
-    let link = world.home().join("link");
-    std::os::unix::fs::symlink(binaries::program("probe-agent"), &link).unwrap();
-    let linked = named("linked", &|file| file["selectors"]["executable"] = json!(link));
-    expect("a program behind a link", &staged("linked.json", linked), &["agent_unmatchable"]);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let program = elsewhere.path().canonicalize().unwrap().join("program");
+    fs::copy(binaries::program("probe-agent"), &program).unwrap();
+    let other = AgentSpec { name: "other".to_owned(), executable: program.clone(), ..AgentSpec::probe() };
+    let options = WorldOptions { agents: vec![AgentSpec::probe(), other], ..WorldOptions::default() };
+    let (world, _) = healthy_with(ALICE, options);
+    fs::write(&program, "another program").unwrap();
+    expect("a program that was changed", &doctor(&world, &[]), &["agent_changed"]);
+    fs::remove_file(&program).unwrap();
+    expect("a program that is not there", &doctor(&world, &[]), &["agent_missing"]);
+    std::os::unix::fs::symlink(binaries::program("probe-agent"), &program).unwrap();
+    expect("a program behind a link", &doctor(&world, &[]), &["agent_unmatchable"]);
+    fs::remove_file(&program).unwrap();
+    fs::copy(binaries::program("probe-agent"), &program).unwrap();
+    expect("the program that was registered", &doctor(&world, &[]), &[]);
+
+    let database = rusqlite::Connection::open(world.state_dir().join("state.db")).unwrap();
+    let edit =
+        "UPDATE agents SET registration = replace(registration, '1.0.0', '2.0.0') WHERE name = 'other'";
+    assert_eq!(database.execute(edit, []).unwrap(), 1);
+    expect("a registration that nobody made", &doctor(&world, &[]), &["agent_refused"]);
+    let back =
+        "UPDATE agents SET registration = replace(registration, '2.0.0', '1.0.0') WHERE name = 'other'";
+    assert_eq!(database.execute(back, []).unwrap(), 1);
 
     let policies = world.config_dir().join("policies");
     e2e::world::private_directory(&policies);

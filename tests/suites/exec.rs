@@ -252,10 +252,10 @@ fn the_walls_hold_and_the_way_to_the_daemon_is_open() {
          'keyring': lambda: open('{keyring}').read(),\n\
          'configuration': lambda: open('{config}').read(),\n\
          'state': lambda: open('{state}/state.db', 'rb').read(1),\n\
-         'new agent': lambda: open('{agents}/evil.json', 'w'),\n\
-         'remove agent': lambda: os.remove('{agents}/worker.json'),\n\
-         'link': lambda: os.symlink('/x', '{agents}/evil.json'),\n\
-         'move': lambda: os.rename('{visible}/notes', '{agents}/evil.json'),\n\
+         'new agent': lambda: open('{policies}/evil.json', 'w'),\n\
+         'remove agent': lambda: os.remove('{policies}/worker.json'),\n\
+         'link': lambda: os.symlink('/x', '{policies}/evil.json'),\n\
+         'move': lambda: os.rename('{visible}/notes', '{policies}/evil.json'),\n\
          'run dir': lambda: open('{bus}').read(),\n\
          'read': lambda: open('{visible}/notes').read(),\n\
          'write': lambda: open('{visible}/more', 'w').write('x'),\n\
@@ -269,7 +269,7 @@ fn the_walls_hold_and_the_way_to_the_daemon_is_open() {
         keyring = keyring.display(),
         config = world.config_file().display(),
         state = state.display(),
-        agents = world.config_dir().join("agents").display(),
+        policies = world.config_dir().join("policies").display(),
         visible = visible.display(),
         bus = bus.display(),
         home = world.home().display(),

@@ -3,7 +3,7 @@
 use agentauth_api::SessionPhase;
 use e2e::browser::Browser;
 use e2e::oidc::{OidcProvider, PAYER};
-use e2e::{Store, World, WorldOptions, wait};
+use e2e::{LoginRun, Store, World, WorldOptions, wait};
 use fantoccini::Locator;
 use serde_json::json;
 
@@ -112,8 +112,11 @@ fn a_login_outlives_the_daemon() {
     // Another client of the same provider is another login: nothing of this one is sent for it.
     let file = world.config_dir().join("config.toml");
     let text = std::fs::read_to_string(&file).unwrap();
-    world.stop_daemon();
     std::fs::write(&file, text.replace(&provider.client_id, "another-client")).unwrap();
+    let run = LoginRun::begin(world.command(&["config", "apply", "--no-browser"]));
+    provider.sign_in(&run.url, "alice");
+    assert_eq!(run.finish().code, Some(0));
+    world.stop_daemon();
     let refreshes = provider.count(&json!({"event": "request", "path": "/token"}));
     world.start_daemon();
     let problems = wait::until("the stored login to be passed over", || {

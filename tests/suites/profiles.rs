@@ -198,13 +198,14 @@ fn a_login_is_taken_up_by_no_other_profile_and_sent_to_no_other_provider() {
     // Another project under the same name: the token stays where it is.
     let mut prod = dev.beside(&provider_of("prod"), in_keyring("prod", &keyring));
     prod.login(BOB);
-    prod.stop_daemon();
     let text = std::fs::read_to_string(prod.config_file()).unwrap();
     let text = text
         .replace(prod.provider.project_id(), dev.provider.project_id())
         .replace(prod.provider.base_url(), dev.provider.base_url());
     std::fs::write(prod.config_file(), text).unwrap();
-    prod.start_daemon();
+    let applied = prod.confirmed_by(BOB, &["config", "apply"]);
+    assert_eq!(applied.code, Some(0), "{applied:?}");
+    prod.restart_daemon();
     let told = wait::until("the foreign login to be told", || {
         let problems = prod.status().problems.join("\n");
         Some(problems).filter(|problems| problems.contains("belongs to project"))

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use agentauth_core::agent::AgentFile;
 use agentauth_core::grant::{Binding, Grant, Lifetime};
 use e2e::cli::{Outcome, Running};
 use e2e::{
@@ -31,18 +30,10 @@ fn manifest(world: &World, version: &str, scopes: &[&str]) -> PathBuf {
     path
 }
 
-/// Asks for something that has to be confirmed, and signs this person in for it.
-#[track_caller]
-fn confirmed_by(world: &World, person: Person, arguments: &[&str]) -> Outcome {
-    let run = LoginRun::begin(world.command(&[arguments, &["--no-browser"]].concat()));
-    world.provider.sign_in(&run.url, person.email, person.password);
-    run.finish()
-}
-
 #[track_caller]
 fn register(world: &World, manifest: &Path, exe: &Path) {
     let arguments = ["agent", "register", manifest.to_str().unwrap(), "--exe", exe.to_str().unwrap()];
-    let outcome = confirmed_by(world, ALICE, &arguments);
+    let outcome = world.confirmed_by(ALICE, &arguments);
     assert_eq!(outcome.code, Some(0), "{outcome:?}\n{}", world.log_tail());
 }
 
@@ -63,11 +54,11 @@ fn a_program_is_an_agent_once_the_owner_has_signed_in_for_it_and_until_it_is_rem
     let arguments = ["agent", "register", manifest.to_str().unwrap(), "--exe", exe.to_str().unwrap()];
 
     // Somebody else's sign-in is not the owner's.
-    let refused = confirmed_by(&world, BOB, &arguments);
+    let refused = world.confirmed_by(BOB, &arguments);
     assert!(refused.code == Some(1) && refused.stderr.contains("nothing was registered"), "{refused:?}");
     assert_eq!(reason(&world), "agent_unknown");
 
-    let outcome = confirmed_by(&world, ALICE, &arguments);
+    let outcome = world.confirmed_by(ALICE, &arguments);
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
     for part in [READ, &exe.display().to_string(), &agents::sha256(&exe), "do what the test asks for"] {
         assert!(outcome.stderr.contains(part), "{part} is missing in {outcome:?}");
@@ -92,7 +83,7 @@ fn a_program_is_an_agent_once_the_owner_has_signed_in_for_it_and_until_it_is_rem
 
     let refused = world.cli(&["agent", "remove", "probe-agent"]);
     assert!(refused.code == Some(1) && refused.stderr.contains("not shown to be the person"), "{refused:?}");
-    let removed = confirmed_by(&world, ALICE, &["agent", "remove", "probe-agent", "--reauth"]);
+    let removed = world.confirmed_by(ALICE, &["agent", "remove", "probe-agent", "--reauth"]);
     assert_eq!(removed.code, Some(0), "{removed:?}");
     assert_eq!(reason(&world), "agent_unknown");
     world.restart_daemon();
@@ -153,7 +144,7 @@ fn a_new_version_is_confirmed_for_what_it_widens_and_a_changed_program_for_its_d
 
     let wider = manifest(&world, "2.0.0", &[READ, "email.send:domain=example.com"]);
     let arguments = ["agent", "register", wider.to_str().unwrap(), "--update", "probe-agent"];
-    let outcome = confirmed_by(&world, ALICE, &arguments);
+    let outcome = world.confirmed_by(ALICE, &arguments);
     assert!(
         outcome.code == Some(0) && outcome.stderr.contains("new: email.send:domain=example.com"),
         "{outcome:?}"
@@ -174,7 +165,7 @@ fn a_new_version_is_confirmed_for_what_it_widens_and_a_changed_program_for_its_d
     for part in [&before[..12], &agents::sha256(&exe)[..12], update] {
         assert!(message.contains(part), "{part} is missing in {message}");
     }
-    let outcome = confirmed_by(&world, ALICE, &["agent", "register", "--update", "probe-agent"]);
+    let outcome = world.confirmed_by(ALICE, &["agent", "register", "--update", "probe-agent"]);
     assert!(outcome.code == Some(0) && outcome.stderr.contains("in place of"), "{outcome:?}");
     assert!(outcome.stderr.contains(&before), "{outcome:?}");
     assert_eq!(ask()["reason"], "consent_required");
@@ -230,6 +221,7 @@ fn an_agent_registers_nothing_and_sees_itself_only() {
     let body = json!({"manifest": {"name": "mine", "version": "1", "scopes": []}, "executable": "/bin/true"});
     for (method, path, body) in [
         ("POST", "/v1/agents", body.to_string()),
+        ("POST", "/v1/rules", r#"{"apply":"configuration"}"#.to_owned()),
         ("DELETE", "/v1/agents/other", "{}".to_owned()),
         ("DELETE", "/v1/agents/probe-agent", r#"{"reauth":true}"#.to_owned()),
     ] {
@@ -288,8 +280,8 @@ fn a_revoked_grant_is_gone_with_the_next_check_and_stays_so() {
 fn with_grant(grant: &Grant) -> World {
     let options = WorldOptions { store: Store::File, agents: Vec::new(), ..WorldOptions::default() };
     let mut world = World::without_daemon(&Provider::start(), options);
-    let file = AgentFile::parse(AgentSpec::probe().file().to_string().as_bytes()).unwrap();
-    rights::put(&world.state_dir(), "default", &[file.registration()], std::slice::from_ref(grant));
+    let (registration, _) = AgentSpec::probe().standing();
+    rights::put(&world.state_dir(), "default", &[registration], std::slice::from_ref(grant));
     world.start_daemon();
     world.login(ALICE);
     world

@@ -11,6 +11,7 @@ pub mod launch;
 pub mod login;
 pub mod problem;
 pub mod rights;
+pub mod rules;
 pub mod status;
 mod strict;
 
@@ -30,6 +31,7 @@ pub use rights::{
     AgentList, AgentView, GiveRequest, GiveResponse, GrantList, GrantView, RegisterRequest, RegisterResponse,
     RemoveRequest, RemoveResponse, RevokeResponse, ScopeView,
 };
+pub use rules::{ApplyRequest, ApplyResponse, RuleDifference, RulePart};
 pub use status::{
     AgentStatus, AuditStatus, CallerStatus, FailedLogin, HardeningStatus, Health, KeysStatus,
     ObservedSettings, PolicyStatus, ProviderStatus, SecretStoreStatus, SessionPhase, SessionStatus,
@@ -74,6 +76,8 @@ pub mod paths {
     pub const EVENTS: &str = "/v1/events";
     /// `GET`: the questions that wait for the person; `POST {CONSENTS}/{id}`: an answer.
     pub const CONSENTS: &str = "/v1/consents";
+    /// `POST`: apply what the person's own files say.
+    pub const RULES: &str = "/v1/rules";
     /// `DELETE`: log out.
     pub const SESSION: &str = "/v1/session";
     /// `GET`: the process is up.

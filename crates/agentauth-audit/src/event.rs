@@ -205,6 +205,8 @@ kinds! {
     Refresh = "refresh",
     /// A refresh failed.
     RefreshFailed = "refresh.failed",
+    /// What the person's own files say took effect: settings, catalogue, policies.
+    RulesApplied = "rules.applied",
     /// The daemon serves.
     ServiceStart = "service.start",
     /// The daemon stops.

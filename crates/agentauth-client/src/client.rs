@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use agentauth_api::{
-    AgentList, AgentView, CheckRequest, CheckResponse, ConsentAnswer, ConsentAnswered, ConsentList,
-    ErrorCode, GiveRequest, GiveResponse, GrantList, HOST, Health, Hello, LaunchRequest, LaunchResponse,
-    LockResponse, LoginProgress, LoginRequest, LoginStarted, LogoutRequest, LogoutResponse, NONCE_HEADER,
-    PROTOCOL, Problem, RegisterRequest, RegisterResponse, RemoveRequest, RemoveResponse, RevokeResponse,
-    Status, UnlockRequest, UnlockResponse, paths,
+    AgentList, AgentView, ApplyRequest, ApplyResponse, CheckRequest, CheckResponse, ConsentAnswer,
+    ConsentAnswered, ConsentList, ErrorCode, GiveRequest, GiveResponse, GrantList, HOST, Health, Hello,
+    LaunchRequest, LaunchResponse, LockResponse, LoginProgress, LoginRequest, LoginStarted, LogoutRequest,
+    LogoutResponse, NONCE_HEADER, PROTOCOL, Problem, RegisterRequest, RegisterResponse, RemoveRequest,
+    RemoveResponse, RevokeResponse, Status, UnlockRequest, UnlockResponse, paths,
 };
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -197,6 +197,14 @@ impl Client {
     pub async fn register(&mut self, request: &RegisterRequest) -> Result<RegisterResponse, ClientError> {
         // The daemon reads the program to digest it, and may have to fetch the provider's discovery document.
         self.ask(Method::POST, paths::AGENTS, Some(request), LONGEST_WAIT).await
+    }
+
+    /// Applies what the person's own files say, or says which login has to confirm that first.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn apply_rules(&mut self, request: ApplyRequest) -> Result<ApplyResponse, ClientError> {
+        self.ask(Method::POST, paths::RULES, Some(&request), LONGEST_WAIT).await
     }
 
     /// Removes an agent with all its grants, or says which login has to confirm that first.

@@ -26,6 +26,8 @@ pub enum Entry<'a> {
         /// The agent's name.
         agent: &'a str,
     },
+    /// The person's own rules of this digest took effect.
+    RulesApplied(&'a str),
     /// A grant was given.
     Given(&'a str),
     /// A grant was taken away.
@@ -59,6 +61,8 @@ pub struct Ledger {
     ended: HashSet<String>,
     /// When the person was seen last.
     seen: Option<Timestamp>,
+    /// The digest of the person's own rules that were applied last.
+    rules: Option<String>,
 }
 
 impl Ledger {
@@ -71,6 +75,7 @@ impl Ledger {
             Entry::Removed { agent } => {
                 self.registrations.remove(agent);
             }
+            Entry::RulesApplied(digest) => self.rules = Some(digest.to_owned()),
             Entry::Given(id) if !self.ended.contains(id) => {
                 self.grants.entry(id.to_owned()).or_insert(0);
             }
@@ -111,6 +116,12 @@ impl Ledger {
     pub fn stands(&self, registration: &Registration) -> bool {
         let recorded = self.registrations.get(&registration.manifest.name);
         recorded.is_some_and(|digest| *digest == registration.digest())
+    }
+
+    /// The digest of the person's own rules that the record says were applied last; nothing before the first time.
+    #[must_use]
+    pub fn rules(&self) -> Option<&str> {
+        self.rules.as_deref()
     }
 
     /// The grant as the record leaves it: nothing if it was never given or has ended, else with the uses that are left.
@@ -168,6 +179,16 @@ mod tests {
         assert!(!ledger.stands(&one) && ledger.stands(&two));
         ledger.apply(Entry::Removed { agent: "a" });
         assert!(!ledger.stands(&two));
+    }
+
+    #[test]
+    fn the_rules_that_were_applied_last_count() {
+        let mut ledger = Ledger::default();
+        assert_eq!(ledger.rules(), None);
+        for digest in ["one", "two", "one"] {
+            ledger.apply(Entry::RulesApplied(digest));
+            assert_eq!(ledger.rules(), Some(digest));
+        }
     }
 
     #[test]

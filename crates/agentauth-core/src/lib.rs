@@ -22,6 +22,7 @@ pub mod ledger;
 pub mod mandate;
 pub mod manifest;
 mod messages;
+pub mod own_rules;
 pub mod passkey;
 pub mod policy;
 pub mod presence;

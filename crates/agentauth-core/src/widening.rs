@@ -13,6 +13,7 @@ use crate::catalogue::Strength;
 use crate::claims::IdTokenClaims;
 use crate::consent::Choice;
 use crate::mandate::Draft;
+use crate::own_rules::RuleChange;
 use crate::passkey::{Assertion, Ceremony, Passkey, PasskeyFault, Used};
 use crate::scope::Scope;
 use crate::text::{display_safe, display_safe_within};
@@ -92,6 +93,17 @@ pub enum Widening {
         account: Party,
         /// The ids of what stands.
         grants: Vec<String>,
+    },
+    /// What the person's own files say takes effect.
+    ApplyRules {
+        /// Whom the installation belongs to.
+        account: Party,
+        /// The digest of all the person's rules as they are to be.
+        rules: String,
+        /// The digest of those that they replace.
+        replaces: String,
+        /// In what the two differ.
+        changes: Vec<RuleChange>,
     },
     /// What was paused goes on.
     Unlock {
@@ -356,6 +368,7 @@ impl Widening {
             | Self::Launch { account, .. }
             | Self::RegisterAgent { account, .. }
             | Self::RemoveAgent { account, .. }
+            | Self::ApplyRules { account, .. }
             | Self::Approve { account, .. }
             | Self::AddPasskey { account, .. } => account,
         }
@@ -425,6 +438,11 @@ impl Widening {
                 );
                 lines
             }
+            Self::ApplyRules { changes, .. } => {
+                let mut lines = vec!["Let your own files count as they are now".to_owned()];
+                lines.extend(changes.iter().map(RuleChange::says));
+                lines
+            }
             Self::Unlock { .. } => {
                 vec!["End the pause: agents may do again what they were allowed before".to_owned()]
             }
@@ -473,6 +491,10 @@ impl Widening {
             }),
             Self::AddPasskey { account, name } => json!({
                 "operation": "passkey.add", "account": account.json(), "name": name, "device": device, "id": id,
+            }),
+            Self::ApplyRules { account, rules, replaces, changes: _ } => json!({
+                "operation": "rules.apply", "account": account.json(), "rules": rules, "replaces": replaces,
+                "device": device, "id": id,
             }),
             Self::Unlock { account } => {
                 json!({ "operation": "unlock", "account": account.json(), "device": device, "id": id })

@@ -1,8 +1,8 @@
 //! Finding, and where needed building, the programs that take part.
 
 use std::io;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::Command;
 
 /// Why a program is not there.
 #[derive(Debug, thiserror::Error)]
@@ -60,25 +60,6 @@ pub fn daemon() -> Result<PathBuf, BinaryError> {
 pub fn neighbour(name: &str) -> Result<PathBuf, BinaryError> {
     let own = std::env::current_exe().map_err(BinaryError::Own)?;
     Ok(own.with_file_name(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
-}
-
-/// The real Python 3 interpreter, not a launcher script that stands in for it; nothing where there is none.
-#[must_use]
-pub fn python() -> Option<PathBuf> {
-    let ask = "import os, sys; print(os.path.realpath(sys.executable))";
-    // The system's own first: it lies where nobody but root can change it.
-    ["/usr/bin/python3", "python3"].into_iter().find_map(|candidate| {
-        let output = program(candidate).args(["-I", "-c", ask]).stderr(Stdio::null()).output().ok()?;
-        let path = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
-        (output.status.success() && path.is_file()).then_some(path)
-    })
-}
-
-/// The root of the checkout that this program was built from, if it is still there.
-#[must_use]
-pub fn checkout() -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2)?;
-    root.join("docs").is_dir().then(|| root.to_owned())
 }
 
 /// A command for this program.

@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use agentauth_demo::agent::Language;
 use agentauth_demo::story::{self, Options};
 use agentauth_demo::talk::Talk;
 use clap::Parser;
 
-/// Shows agentauthd at work: a stand-in provider, the real daemon, two people and a payment agent.
+/// Shows agentauthd at work: a stand-in provider, the real daemon, two people and an agent that pays.
 ///
 /// Everything happens on this machine, in temporary directories, and is gone afterwards.
 #[derive(Debug, Parser)]
@@ -17,9 +16,6 @@ struct Arguments {
     /// The daemon to show; otherwise the one of this checkout is built.
     #[arg(long, value_name = "PATH")]
     daemon: Option<PathBuf>,
-    /// What the payment agent is written in; Rust unless given.
-    #[arg(long, value_name = "LANGUAGE")]
-    agent: Option<Language>,
     /// Leave everything running afterwards, to try things by hand.
     #[arg(long)]
     keep: bool,
@@ -28,7 +24,7 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let talk = Talk;
-    let options = Options { daemon: arguments.daemon, language: arguments.agent, keep: arguments.keep };
+    let options = Options { daemon: arguments.daemon, keep: arguments.keep };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -6,7 +6,10 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use agentauth_client::{Account, Client, ClientError, LoginProgress, LoginRequest, LoginWay};
+use agentauth_client::{
+    Account, Client, ClientError, Consent, ConsentAllowed, ConsentAnswer, LoginProgress, LoginRequest,
+    LoginStarted, LoginWay, LogoutRequest, RegisterRequest,
+};
 use serde_json::Value;
 
 use crate::binaries;
@@ -69,6 +72,9 @@ pub enum PersonError {
     /// The login failed.
     #[error("the login failed: {0}")]
     Login(String),
+    /// Something that should be there is not.
+    #[error("the daemon knows of no {0}")]
+    Absent(&'static str),
 }
 
 /// Someone with a daemon. It stops when this is dropped.
@@ -80,25 +86,22 @@ pub struct Person {
 }
 
 impl Person {
-    /// Writes the configuration below `directory`, registers the agent, and starts the daemon.
+    /// Writes the configuration below `directory`, and starts the daemon.
     ///
     /// # Errors
     /// When something cannot be written, or the daemon does not come up.
     pub async fn move_in(
         directory: PathBuf,
         provider: (&str, &str),
-        registration: &Value,
         agentauthd: &Path,
     ) -> Result<Self, PersonError> {
         let files = |cause| PersonError::Files { path: directory.clone(), cause };
-        for part in ["agents", "state", "run"] {
+        for part in ["state", "run"] {
             let mut builder = DirBuilder::new();
             builder.recursive(true).mode(0o700).create(directory.join(part)).map_err(files)?;
         }
         let (base_url, project_id) = provider;
         fs::write(directory.join("config.toml"), configuration(&directory, base_url, project_id))
-            .map_err(files)?;
-        fs::write(directory.join("agents/payment-agent.json"), format!("{registration:#}\n"))
             .map_err(files)?;
         let log = File::create(directory.join("daemon.log")).map_err(files)?;
         let mut command = binaries::program(agentauthd);
@@ -161,8 +164,90 @@ impl Person {
     /// When any part of that fails.
     pub async fn log_in(&mut self, member: Member) -> Result<Account, PersonError> {
         let (id, url) = self.begin_login().await?;
-        let page = signin::sign_in(&url, member.email, member.password).await?;
-        match self.client.login_progress(&id, PATIENCE).await? {
+        self.sign_in(&id, &url, member).await
+    }
+
+    /// Logs out.
+    ///
+    /// # Errors
+    /// When the daemon does not do it.
+    pub async fn log_out(&mut self) -> Result<(), PersonError> {
+        self.client.logout(&LogoutRequest::default()).await?;
+        Ok(())
+    }
+
+    /// Registers an agent, and signs in for exactly that.
+    ///
+    /// # Errors
+    /// When any part of that fails.
+    pub async fn register(
+        &mut self,
+        manifest: Value,
+        program: &Path,
+        member: Member,
+    ) -> Result<(), PersonError> {
+        let request = RegisterRequest {
+            manifest: Some(manifest),
+            executable: Some(program.to_string_lossy().into_owned()),
+            ..RegisterRequest::default()
+        };
+        let login = self.client.register(&request).await?.login;
+        self.confirm(login.ok_or(PersonError::Absent("login that confirms it"))?, member).await
+    }
+
+    /// The question that waits for an answer.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn question(&mut self) -> Result<Consent, PersonError> {
+        let waiting = self.client.consents(None, Duration::ZERO).await?.consents;
+        waiting.into_iter().next().ok_or(PersonError::Absent("question"))
+    }
+
+    /// Allows everything that a question asks for half an hour, and signs in for exactly that.
+    ///
+    /// # Errors
+    /// When any part of that fails.
+    pub async fn approve(&mut self, question: &Consent, member: Member) -> Result<(), PersonError> {
+        let allow = question
+            .scopes
+            .iter()
+            .map(|asked| ConsentAllowed { scope: asked.scope.clone(), lifetime: "30m".to_owned() });
+        let answer = ConsentAnswer { allow: allow.collect(), reauth: true, ..ConsentAnswer::default() };
+        let login = self.client.consent_answer(&question.id, &answer).await?.login;
+        self.confirm(login.ok_or(PersonError::Absent("login that confirms it"))?, member).await
+    }
+
+    /// Refuses everything that a question asks.
+    ///
+    /// # Errors
+    /// When the daemon does not do it.
+    pub async fn refuse(&mut self, question: &Consent) -> Result<(), PersonError> {
+        self.client.consent_answer(&question.id, &ConsentAnswer::default()).await?;
+        Ok(())
+    }
+
+    /// Takes the grant of `scope` back.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn revoke(&mut self, scope: &str) -> Result<(), PersonError> {
+        let grants = self.client.grants().await?.grants;
+        let grant = grants.into_iter().find(|grant| grant.scope == scope && !grant.denied);
+        self.client.revoke_grant(&grant.ok_or(PersonError::Absent("grant"))?.id).await?;
+        Ok(())
+    }
+
+    async fn confirm(&mut self, login: LoginStarted, member: Member) -> Result<(), PersonError> {
+        let LoginWay::Browser { url, .. } = login.way else {
+            return Err(PersonError::Login("it wants another device".to_owned()));
+        };
+        self.sign_in(&login.id, &url, member).await.map(drop)
+    }
+
+    async fn sign_in(&mut self, id: &str, url: &str, member: Member) -> Result<Account, PersonError> {
+        let page = signin::sign_in(url, member.email, member.password).await?;
+        match self.client.login_progress(id, PATIENCE).await? {
             LoginProgress::Done { user } => Ok(user),
             LoginProgress::Failed { message, .. } => Err(PersonError::Login(message)),
             LoginProgress::Waiting | LoginProgress::Confirm { .. } => Err(PersonError::Login(format!(
@@ -189,10 +274,9 @@ fn configuration(directory: &Path, base_url: &str, project_id: &str) -> String {
          [login]\nephemeral_port = true\n\n\
          # A machine for demonstrations may have no keychain, so the login is kept in memory, by explicit choice.\n\
          [secrets]\nstore = \"memory\"\n\n\
-         [paths]\nagents_dir = {}\nstate_dir = {}\nsocket = {}\n",
+         [paths]\nstate_dir = {}\nsocket = {}\n",
         toml_text(project_id),
         toml_text(base_url),
-        path("agents"),
         path("state"),
         path("run/agent.sock"),
     )

@@ -16,7 +16,7 @@ mod rights;
 pub use rights::RightsChange;
 
 /// The schema of this program; the file's `user_version`. Each entry brings the file from its index to the next.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE pins (
         profile      TEXT PRIMARY KEY NOT NULL,
@@ -59,6 +59,12 @@ const MIGRATIONS: [&str; 3] = [
         says         TEXT NOT NULL,
         PRIMARY KEY (profile, id)
     ) STRICT, WITHOUT ROWID;
+",
+    "
+    CREATE TABLE own_rules (
+        profile      TEXT PRIMARY KEY NOT NULL,
+        says         TEXT NOT NULL
+    ) STRICT;
 ",
 ];
 

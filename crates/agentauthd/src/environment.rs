@@ -116,7 +116,6 @@ pub const VARIABLES: &[Variable] = &[
     read("AGENTAUTHD_LAUNCH_HIDE", "`launch.hide`, separated by spaces or commas"),
     read("AGENTAUTHD_LOG_FILTER", "`log.filter`"),
     read("AGENTAUTHD_LOG_FORMAT", "`log.format`"),
-    read("AGENTAUTHD_AGENTS_DIR", "`paths.agents_dir`"),
     read("AGENTAUTHD_POLICIES_DIR", "`paths.policies_dir`"),
     read("AGENTAUTHD_STATE_DIR", "`paths.state_dir`"),
     read("AGENTAUTHD_SOCKET", "`paths.socket`"),

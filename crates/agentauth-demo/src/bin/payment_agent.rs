@@ -1,14 +1,16 @@
-//! The sample payment agent's twin, for machines without Python; see `docs/examples/payment_agent.py`.
+//! The sample payment agent as a compiled program; see `docs/examples/payment_agent.py` for the same in Python.
 //!
-//! Exit codes: 0 paid, 2 denied, 3 agentauthd cannot be reached, 1 anything else.
+//! Exit codes: 0 allowed, 2 denied, 3 agentauthd cannot be reached, 1 anything else.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use agentauth_client::{CheckRequest, Client, ClientError, Verdict};
+use agentauth_client::{CheckRequest, Client, ClientError, ConsentAllowed, ConsentAnswer, Verdict};
+use agentauth_demo::agent::PAY;
+use agentauth_demo::binaries;
 use agentauth_demo::talk::{Stopwatch, Talk};
 use clap::Parser;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Asks agentauthd before it pays an invoice.
 #[derive(Debug, Parser)]
@@ -17,8 +19,15 @@ struct Arguments {
     invoice: String,
     #[arg(long, default_value = "120.50")]
     amount: String,
-    #[arg(long, default_value = "EUR")]
-    currency: String,
+    /// What it asks for.
+    #[arg(long, default_value = PAY)]
+    scope: String,
+    /// Misbehave: answer this question in the person's place.
+    #[arg(long, value_name = "QUESTION")]
+    approve: Option<String>,
+    /// Misbehave once more: the words of the person's command line, to approve it there.
+    #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
+    cli: Vec<String>,
     /// The daemon's socket.
     #[arg(long)]
     socket: PathBuf,
@@ -29,12 +38,12 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let (arguments, talk) = (Arguments::parse(), Talk);
-    let paid = tokio::runtime::Builder::new_current_thread()
+    let done = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Trouble::Runtime)
-        .and_then(|runtime| runtime.block_on(pay(&arguments, &talk)));
-    match paid {
+        .and_then(|runtime| runtime.block_on(work(&arguments, &talk)));
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(2),
         Err(trouble) => {
@@ -56,13 +65,20 @@ enum Trouble {
     Show(#[source] serde_json::Error),
 }
 
-async fn pay(given: &Arguments, talk: &Talk) -> Result<bool, Trouble> {
+async fn work(given: &Arguments, talk: &Talk) -> Result<bool, Trouble> {
     let mut client = Client::new(&given.socket, rustix::process::getuid().as_raw());
     client.hello().await.map_err(Trouble::Hello)?;
+    if let Some(question) = &given.approve {
+        let outcome = approve(given, &mut client, question).await?;
+        let succeeded = outcome["decision"] == "allow";
+        talk.line(outcome);
+        return Ok(succeeded);
+    }
+    let pays = given.scope.starts_with("payments.execute");
     let request = CheckRequest {
-        scope: Some(format!("payments.execute:currency={}", given.currency)),
-        purpose: Some(format!("pay invoice {}", given.invoice)),
-        action: Some(json!({"invoice": given.invoice, "amount": given.amount, "currency": given.currency})),
+        scope: Some(given.scope.clone()),
+        purpose: pays.then(|| format!("pay invoice {}", given.invoice)),
+        action: pays.then(|| json!({"invoice": given.invoice, "amount": given.amount, "currency": "EUR"})),
         ..CheckRequest::default()
     };
     let asked = Stopwatch::start();
@@ -78,9 +94,31 @@ async fn pay(given: &Arguments, talk: &Talk) -> Result<bool, Trouble> {
         talk.line(shown);
     } else if allowed {
         // Stands in for the call to the bank. It is reached only after an allow.
-        talk.line(format_args!("paid {} {}, reference PAY-{}", given.amount, given.currency, given.invoice));
+        talk.line(format_args!("done: {}", given.scope));
     } else {
-        talk.line(format_args!("not paid ({}): {}", decision.reason, decision.message));
+        talk.line(format_args!("not done ({}): {}", decision.reason, decision.message));
     }
     Ok(allowed)
+}
+
+/// Tries what no agent may: to answer the question that was put to its person.
+async fn approve(given: &Arguments, client: &mut Client, question: &str) -> Result<Value, Trouble> {
+    let allow = vec![ConsentAllowed { scope: given.scope.clone(), lifetime: "30m".to_owned() }];
+    let answer = ConsentAnswer { allow, ..ConsentAnswer::default() };
+    let itself = match client.consent_answer(question, &answer).await {
+        Ok(_) => None,
+        Err(ClientError::Refused(problem)) => Some((problem.code.as_str().to_owned(), problem.detail)),
+        Err(error) => return Err(Trouble::Check(error)),
+    };
+    let through_the_command_line = given.cli.split_first().is_some_and(|(program, words)| {
+        let mut command = binaries::program(program);
+        command.env_clear().args(words).args(["approve", question]);
+        command.output().is_ok_and(|output| output.status.success())
+    });
+    Ok(match itself {
+        Some((code, detail)) if !through_the_command_line => {
+            json!({"decision": "deny", "reason": code, "message": detail})
+        }
+        _ => json!({"decision": "allow", "reason": "granted", "message": "it approved its own question"}),
+    })
 }

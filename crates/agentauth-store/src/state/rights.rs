@@ -1,7 +1,7 @@
 //! Registrations and grants: copies of what the record gave, for quick reading at the start. A row gives nothing by
 //! itself.
 
-use rusqlite::{TransactionBehavior, params};
+use rusqlite::{OptionalExtension, TransactionBehavior, params};
 
 use super::{StateDb, StateError};
 use crate::ProfileName;
@@ -71,6 +71,26 @@ impl StateDb {
         self.rows(profile, "SELECT id, says FROM grants WHERE profile = ?1 ORDER BY id")
     }
 
+    /// Keeps what the person's own rules say, as JSON, in place of what was kept; on disk when it returns.
+    ///
+    /// # Errors
+    /// [`StateError`]; nothing has changed then.
+    pub fn put_own_rules(&self, profile: &ProfileName, says: &str) -> Result<(), StateError> {
+        let statement = "INSERT OR REPLACE INTO own_rules (profile, says) VALUES (?1, ?2)";
+        let write = || self.connection().execute(statement, params![profile.as_str(), says]);
+        write().map(drop).map_err(|cause| self.fault("write the rules that were applied", cause))
+    }
+
+    /// What the person's own rules say, as JSON, where they were ever applied.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn own_rules(&self, profile: &ProfileName) -> Result<Option<String>, StateError> {
+        let query = "SELECT says FROM own_rules WHERE profile = ?1";
+        let read = || self.connection().query_row(query, [profile.as_str()], |row| row.get(0)).optional();
+        read().map_err(|cause| self.fault("read the rules that were applied", cause))
+    }
+
     fn rows(&self, profile: &ProfileName, query: &str) -> Result<Vec<(String, String)>, StateError> {
         let read = || -> rusqlite::Result<Vec<(String, String)>> {
             let connection = self.connection();
@@ -114,5 +134,21 @@ mod tests {
         assert_eq!(db.registrations(&dev).unwrap(), [pair("a", "A2")]);
         assert_eq!(db.grants(&dev).unwrap(), [pair("g2", "2"), pair("g3", "3")]);
         assert_eq!((db.registrations(&prod).unwrap(), db.grants(&prod).unwrap()), (vec![], vec![]));
+    }
+
+    #[test]
+    fn the_rules_applied_last_are_kept_for_each_profile() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.db");
+        let (dev, prod): (ProfileName, ProfileName) = ("dev".parse().unwrap(), "prod".parse().unwrap());
+        let db = StateDb::open(&path).unwrap();
+        assert_eq!(db.own_rules(&dev).unwrap(), None);
+        for says in ["{}", "[]"] {
+            db.put_own_rules(&dev, says).unwrap();
+        }
+        drop(db);
+        let db = StateDb::open(&path).unwrap();
+        assert_eq!(db.own_rules(&dev).unwrap().as_deref(), Some("[]"));
+        assert_eq!(db.own_rules(&prod).unwrap(), None);
     }
 }

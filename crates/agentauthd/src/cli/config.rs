@@ -2,19 +2,21 @@
 
 use std::fmt::Write as _;
 
+use agentauth_client::RulePart;
 use agentauth_core::text::display_safe_within;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::apply::Apply;
 use super::output::{self, BAD, FAINT, STRONG, WARN};
 use super::{Context, Exit, Failure, words};
 use crate::config::{ConfigFaults, Loaded, Origin, Setting, addressed, overlaps};
-use crate::daemon::{RulesReport, check_rules};
+use crate::daemon::{RulesReport, survey_rules};
 
 /// At most this many characters of one line are shown.
 const SHOWN: usize = 2048;
 
-/// Look at the configuration.
+/// Look at the configuration, and apply it.
 #[derive(Debug, Args)]
 pub(super) struct ConfigCommand {
     #[command(subcommand)]
@@ -23,6 +25,8 @@ pub(super) struct ConfigCommand {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    /// Let the configuration and your catalogue of scopes take effect as their files are now. You confirm it by signing in.
+    Apply(Apply),
     /// Print every option with its value and where that came from, as a configuration file.
     Show {
         /// Print it as JSON.
@@ -39,16 +43,17 @@ enum What {
 }
 
 impl ConfigCommand {
-    pub(super) fn run(self, context: &Context<'_>) -> Result<Exit, Failure> {
+    pub(super) async fn run(self, context: &Context<'_>) -> Result<Exit, Failure> {
         let loaded = &context.loaded;
         match self.command {
+            What::Apply(apply) => return apply.run(context, RulePart::Configuration).await,
             What::Show { json: true } => {
                 let shown: Vec<_> = loaded.settings().into_iter().map(Shown::from).collect();
                 output::json(&shown)?;
             }
             What::Show { json: false } => output::raw(&render(loaded))?,
             What::Validate { json } => {
-                let rules = check_rules(&loaded.config, context.environment.uid());
+                let rules = survey_rules(loaded, context.environment.uid());
                 let verdict = Verdict::of(loaded, overlaps(context.environment, loaded), rules);
                 if json {
                     output::json(&verdict)?;
@@ -77,7 +82,7 @@ struct Verdict {
     valid: bool,
     /// The configuration files that were read.
     files: Vec<String>,
-    /// The agents that would be registered.
+    /// The agents that would be registered, by the person or the administrator.
     agents: Vec<String>,
     /// How many policies would be in force, those that ship included.
     policies: usize,

@@ -4,6 +4,7 @@
 //! keychain, the state directory or the network.
 
 mod agent;
+mod apply;
 mod check;
 mod completions;
 mod config;
@@ -22,6 +23,7 @@ mod logout;
 mod man;
 mod output;
 mod overview;
+mod policy;
 mod qr;
 mod run;
 mod setup;
@@ -119,8 +121,10 @@ enum Command {
     Deny(consents::Deny),
     /// Start a registered agent, so that it is proven to be that agent.
     Exec(exec::Exec),
-    /// Look at the configuration.
+    /// Look at the configuration, and apply it.
     Config(config::ConfigCommand),
+    /// Look after the policies.
+    Policy(policy::PolicyCommand),
     /// Say what is wrong with this installation, why it matters and what to do.
     Doctor(doctor::Doctor),
     /// Print the completions for a shell.
@@ -136,6 +140,7 @@ enum Command {
 struct Context<'a> {
     loaded: Loaded,
     environment: &'a Environment,
+    flags: Flags,
 }
 
 impl Context<'_> {
@@ -245,7 +250,7 @@ async fn carry_out(cli: Cli, environment: &Environment) -> Result<Exit, Failure>
             return answered.ok_or(Failure::Config(faults));
         }
     };
-    let context = Context { loaded, environment };
+    let context = Context { loaded, environment, flags };
     match cli.command {
         Command::Setup(command) => command.run(&context),
         Command::Run(command) => command.run(context).await,
@@ -263,7 +268,8 @@ async fn carry_out(cli: Cli, environment: &Environment) -> Result<Exit, Failure>
         Command::Approve(command) => command.run(&context).await,
         Command::Deny(command) => command.run(&context).await,
         Command::Exec(command) => command.run(&context).await,
-        Command::Config(command) => command.run(&context),
+        Command::Config(command) => command.run(&context).await,
+        Command::Policy(command) => command.run(&context).await,
         // Answered above.
         Command::Completions(_) | Command::Doctor(_) | Command::Man(_) | Command::TakeOver(_) => {
             Ok(Exit::Done)

@@ -41,10 +41,11 @@ impl Run {
             tracing::warn!("{note}");
         }
         let passphrase = ask_for_passphrase(&context.loaded.config)?;
-        let config = context.loaded.config;
         let needless_credentials =
             context.environment.needless_credentials().iter().map(|&name| name.to_owned()).collect();
-        daemon::run(Start { config, notes, needless_credentials, passphrase }).await?;
+        let Context { loaded, environment, flags } = context;
+        let environment = environment.clone();
+        daemon::run(Start { loaded, environment, flags, notes, needless_credentials, passphrase }).await?;
         Ok(Exit::Done)
     }
 }

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use agentauth_ipc::location::LONGEST_PATH;
 
+use super::applied::{self, Set, Settings};
 use super::fault::{ConfigFault, ConfigFaults, closest};
-use super::options::{OPTIONS, OptionSpec, option};
+use super::options::{OPTIONS, option};
 use super::places::{self, PROFILES};
 use super::profiles::Chosen;
 use super::toml_file::{self, Entry, Origin};
@@ -61,6 +62,8 @@ pub struct Loaded {
     pub files: Vec<PathBuf>,
     /// The user's file of the profile, whether or not it exists.
     pub user_file: PathBuf,
+    /// What everybody but the administrator set, as far as it takes effect only once it is applied.
+    pub own: Settings,
     /// What is not wrong but worth saying.
     pub notes: Vec<String>,
 }
@@ -126,11 +129,23 @@ pub fn load(environment: &Environment, flags: &Flags) -> Result<Loaded, ConfigFa
     load_with(environment, flags, Administrator::OF_THIS_MACHINE)
 }
 
+/// The same with what was applied in the place of what the files, variables and flags say.
+///
+/// # Errors
+/// Everything that is wrong with it, at once.
+pub fn load_applied(
+    environment: &Environment,
+    flags: &Flags,
+    applied: &Settings,
+) -> Result<Loaded, ConfigFaults> {
+    whole(lay(environment, flags, Administrator::OF_THIS_MACHINE, Some(applied)))
+}
+
 /// As much of the configuration as can be used, with everything that is wrong with it; nothing without a home directory.
 /// For looking at, never for running: what is at fault may have been meant to forbid something.
 #[must_use]
 pub fn survey(environment: &Environment, flags: &Flags) -> (Option<Loaded>, Vec<ConfigFault>) {
-    lay(environment, flags, Administrator::OF_THIS_MACHINE)
+    lay(environment, flags, Administrator::OF_THIS_MACHINE, None)
 }
 
 /// Who stands above the user, and where.
@@ -150,7 +165,11 @@ pub(super) fn load_with(
     flags: &Flags,
     administrator: Administrator<'_>,
 ) -> Result<Loaded, ConfigFaults> {
-    match lay(environment, flags, administrator) {
+    whole(lay(environment, flags, administrator, None))
+}
+
+fn whole(laid: (Option<Loaded>, Vec<ConfigFault>)) -> Result<Loaded, ConfigFaults> {
+    match laid {
         (Some(loaded), faults) if faults.is_empty() => Ok(loaded),
         (_, faults) => Err(ConfigFaults(faults)),
     }
@@ -160,6 +179,7 @@ fn lay(
     environment: &Environment,
     flags: &Flags,
     administrator: Administrator<'_>,
+    applied: Option<&Settings>,
 ) -> (Option<Loaded>, Vec<ConfigFault>) {
     let profile = Chosen::of(environment, flags);
     let mut layers = Layers::of(profile.name.clone());
@@ -168,6 +188,10 @@ fn lay(
     let ignored = layers.add_environment(environment, &profile);
     layers.add_flags(flags);
     layers.add_admin_files(administrator);
+    let own = applied::own(&layers.settings);
+    if let Some(Err(fault)) = applied.map(|applied| applied::put(&mut layers.settings, applied)) {
+        layers.faults.push(fault);
+    }
 
     let Some(defaults) = places::defaults(environment, &profile.name) else {
         layers.faults.push(ConfigFault {
@@ -189,7 +213,7 @@ fn lay(
     let ignored = profile.notes(&ignored, &user_file);
     let notes =
         needless.chain(ignored).chain(passed_over).chain(layers.misplaced(environment, &origins)).collect();
-    (Some(Loaded { config, origins, files: layers.files, user_file, notes }), layers.faults)
+    (Some(Loaded { config, origins, files: layers.files, user_file, own, notes }), layers.faults)
 }
 
 /// What no single value shows.
@@ -232,7 +256,7 @@ struct Layers {
     profile: String,
     /// Whether a file of the profile's own was read, not only what holds for all.
     has_file: bool,
-    settings: Vec<(&'static OptionSpec, Value, Origin)>,
+    settings: Vec<Set>,
     files: Vec<PathBuf>,
     faults: Vec<ConfigFault>,
 }

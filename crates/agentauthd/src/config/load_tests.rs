@@ -44,7 +44,7 @@ fn what_is_not_at_fault_can_be_looked_at_all_the_same() {
     let machine = Machine::new().user("[provider]\nflow = \"file\"\n[login]\nports = [80]\nprots = []\n");
     let environment = machine.environment();
     let (loaded, faults) =
-        machine.administered(|administrator| lay(&environment, &machine.flags, administrator));
+        machine.administered(|administrator| lay(&environment, &machine.flags, administrator, None));
     assert_eq!(faults, machine.load().unwrap_err().0, "nothing is loaded with a fault");
     assert_eq!(faults.len(), 2);
     let config = loaded.unwrap().config;

@@ -4,6 +4,7 @@
 //! Each profile stands alone: nothing of one profile's file or variables reaches another. No secret is configuration. Architecture invariant: values enter only through the one list in `options.rs`, so a file, a
 //! variable and a flag are parsed and bounded alike, and the administrator's file can pin every one of them.
 
+mod applied;
 mod fault;
 mod kinds;
 mod load;
@@ -25,9 +26,11 @@ use agentauth_idp::{AccessTokenForm, AccessTokenType, Loopback, NetworkSettings,
 use url::Url;
 
 pub use agentauth_ipc::location::DEFAULT_PROFILE;
+pub use applied::Settings;
 pub use fault::{ConfigFault, ConfigFaults};
 pub use load::{
-    ADMIN_DIRECTORY, FlagValue, Flags, Loaded, Origins, PASSPHRASE_CREDENTIAL, Setting, load, survey,
+    ADMIN_DIRECTORY, FlagValue, Flags, Loaded, Origins, PASSPHRASE_CREDENTIAL, Setting, load, load_applied,
+    survey,
 };
 pub use options::judge;
 pub use places::{private_places, user_file};
@@ -331,8 +334,6 @@ impl LogFormat {
 pub struct Paths {
     /// The directory of the user's configuration of this profile.
     pub config_dir: PathBuf,
-    /// Registered agents, `*.json`.
-    pub agents_dir: PathBuf,
     /// Policies, `*.cedar`.
     pub policies_dir: PathBuf,
     /// What the daemon keeps: the state database and the audit log.

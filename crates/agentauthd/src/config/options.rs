@@ -527,13 +527,6 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
         show: |config| text(config.log.format.as_str()),
     },
     OptionSpec {
-        key: "paths.agents_dir",
-        variables: &["AGENTAUTHD_AGENTS_DIR"],
-        shape: Shape::Text,
-        set: |config, value| value::path(value).map(|parsed| config.paths.agents_dir = parsed),
-        show: |config| place(&config.paths.agents_dir),
-    },
-    OptionSpec {
         key: "paths.policies_dir",
         variables: &["AGENTAUTHD_POLICIES_DIR"],
         shape: Shape::Text,

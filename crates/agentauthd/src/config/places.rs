@@ -36,7 +36,6 @@ pub fn private_places(environment: &Environment, loaded: &super::Loaded) -> Vec<
     let mut places = vec![
         loaded.user_file.clone(),
         paths.config_dir.clone(),
-        paths.agents_dir.clone(),
         paths.policies_dir.clone(),
         paths.state_dir.clone(),
     ];
@@ -133,7 +132,6 @@ pub(super) fn defaults(environment: &Environment, profile: &str) -> Option<Confi
         launch: Launch { grace: SignedDuration::from_secs(10), environment: Vec::new(), hide: Vec::new() },
         log: Log { filter: "info".to_owned(), format: LogFormat::Text },
         paths: Paths {
-            agents_dir: config_dir.join("agents"),
             policies_dir: config_dir.join("policies"),
             config_dir,
             state_dir,

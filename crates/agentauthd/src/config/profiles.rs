@@ -189,7 +189,6 @@ fn overlaps_with(loaded: &Loaded, other: &Loaded) -> Vec<String> {
     for (key, place, other_place, effect) in [
         ("paths.state_dir", &ours.state_dir, &others.state_dir, no_start),
         ("paths.socket", &ours.socket, &others.socket, no_start),
-        ("paths.agents_dir", &ours.agents_dir, &others.agents_dir, rules),
         ("paths.policies_dir", &ours.policies_dir, &others.policies_dir, rules),
     ] {
         if place == other_place {

@@ -20,7 +20,7 @@ fn project(loaded: &Loaded) -> Option<&str> {
 fn a_named_profile_takes_nothing_from_the_default_ones_file() {
     let everything = "[provider]\nproject_id = \"P2abcdefghijklmnopqrstuvwxyz\"\nflow = \"f\"\ntenant = \"T\"\n\
          [login]\nports = [5000]\nredirect_path = \"/x\"\n[secrets]\nstore = \"memory\"\n[checks]\nburst = 5000\n\
-         [paths]\nstate_dir = \"/s\"\nsocket = \"/s/a.sock\"\nagents_dir = \"/s/agents\"\n";
+         [paths]\nstate_dir = \"/s\"\nsocket = \"/s/a.sock\"\npolicies_dir = \"/s/policies\"\n";
     let with = Machine::new().user(everything).with_profile("prod").unwrap();
     let mut without = Machine::new().with_profile("prod").unwrap();
     let (here, there) = (&with.config.paths.config_dir, &without.config.paths.config_dir);
@@ -149,7 +149,6 @@ fn places_of(loaded: &Loaded) -> BTreeSet<PathBuf> {
     BTreeSet::from([
         loaded.user_file.clone(),
         paths.config_dir.clone(),
-        paths.agents_dir.clone(),
         paths.policies_dir.clone(),
         paths.socket.clone(),
         paths.socket.with_extension("sock.lock"),
@@ -230,10 +229,10 @@ fn what_two_profiles_share_is_said_and_stops_nobody() {
     assert_eq!(overlaps_of(&machine, "idle"), Vec::<String>::new(), "who logs in nowhere needs no port");
 
     let shared =
-        "[login]\nports = [5000]\n[paths]\nstate_dir = \"/s\"\nagents_dir = \"/a\"\nsocket = \"/s/x\"\n";
+        "[login]\nports = [5000]\n[paths]\nstate_dir = \"/s\"\npolicies_dir = \"/a\"\nsocket = \"/s/x\"\n";
     let machine = Machine::new().profile("dev", shared).profile("prod", shared).profile("torn", "x = 1\n");
     let notes = overlaps_of(&machine, "dev");
-    for key in ["`paths.state_dir`", "`paths.agents_dir`", "`paths.socket`"] {
+    for key in ["`paths.state_dir`", "`paths.policies_dir`", "`paths.socket`"] {
         assert!(
             notes.iter().any(|note| note.starts_with(key) && note.contains("`prod`")),
             "{key}: {notes:?}"

@@ -22,43 +22,48 @@ const SHOWN: usize = 200;
 #[error("the catalogue of scopes cannot be used: {}", .0.join("; "))]
 pub struct ScopesFaults(pub Vec<String>);
 
-/// The catalogue in force. `owner` is the user whose file counts.
+/// The text of the person's own catalogue, if there is one. `owner` is the user whose file counts.
 ///
 /// # Errors
-/// Every fault of every file at once. A file that cannot be used could have raised a risk, so that without it nothing is
-/// decided.
-pub(crate) fn catalogue(config: &Config, owner: u32) -> Result<Catalogue, ScopesFaults> {
-    catalogue_with(&config.paths.config_dir, owner, Administrator::OF_THIS_MACHINE)
+/// Why the file cannot be used, and what to do. Safe to show.
+pub(crate) fn own_text(config: &Config, owner: u32) -> Result<Option<String>, String> {
+    let path = config.paths.config_dir.join(FILE);
+    trust::read_own_file(&path, owner, SIZE_LIMIT).map_err(|untrusted| unusable(&path, &untrusted, owner))
+}
+
+/// The catalogue in force with this text as the person's own.
+///
+/// # Errors
+/// Every fault of every catalogue at once. One that cannot be used could have raised a risk, so that without it nothing
+/// is decided.
+pub(crate) fn catalogue(config: &Config, own: Option<&str>) -> Result<Catalogue, ScopesFaults> {
+    catalogue_with(&config.paths.config_dir, own, Administrator::OF_THIS_MACHINE)
 }
 
 /// [`catalogue`] under another administrator, for tests.
 pub(super) fn catalogue_with(
     config_dir: &Path,
-    owner: u32,
+    own: Option<&str>,
     administrator: Administrator<'_>,
 ) -> Result<Catalogue, ScopesFaults> {
+    let directory = Path::new(administrator.directory);
+    let (above, below) = (directory.join(FILE), config_dir.join(FILE));
     let mut faults = Vec::new();
-    let mut fault = |path: &Path, what: &str| {
-        faults.push(format!("`{}`: {what}", display_safe_within(&path.display().to_string(), SHOWN)));
-    };
-    let mut read = |path: &Path, text: Result<Option<String>, Untrusted>, owner: u32| match text {
-        Ok(text) => match text.as_deref().map(Catalogue::parse).transpose() {
-            Ok(catalogue) => catalogue,
-            Err(CatalogueFault(found)) => {
-                found.iter().for_each(|what| fault(path, what));
-                None
-            }
-        },
-        Err(untrusted) => {
-            let (cause, remedy) = (untrusted.cause(), untrusted.remedy(path, owner));
-            fault(path, &format!("the file is not used, because {untrusted}{cause}; {remedy}"));
+    let mut parse = |path: &Path, text: Option<&str>| match text.map(Catalogue::parse).transpose() {
+        Ok(catalogue) => catalogue,
+        Err(CatalogueFault(found)) => {
+            faults.extend(found.iter().map(|what| fault(path, what)));
             None
         }
     };
-    let directory = Path::new(administrator.directory);
-    let (above, below) = (directory.join(FILE), config_dir.join(FILE));
-    let upper = read(&above, trust::read_admin_file(&above, directory, administrator.uid), administrator.uid);
-    let own = read(&below, trust::read_own_file(&below, owner, SIZE_LIMIT), owner);
+    let own = parse(&below, own);
+    let upper = match trust::read_admin_file(&above, directory, administrator.uid) {
+        Ok(text) => parse(&above, text.as_deref()),
+        Err(untrusted) => {
+            faults.push(unusable(&above, &untrusted, administrator.uid));
+            None
+        }
+    };
     let shipped = Catalogue::shipped().map_err(|CatalogueFault(found)| {
         ScopesFaults(
             found.into_iter().map(|what| format!("the one that ships, please report this: {what}")).collect(),
@@ -69,12 +74,21 @@ pub(super) fn catalogue_with(
         match catalogue.extended(own) {
             Ok(extended) => catalogue = extended,
             Err(CatalogueFault(found)) => {
-                found.iter().for_each(|what| fault(&below, what));
+                faults.extend(found.iter().map(|what| fault(&below, what)));
                 return Err(ScopesFaults(faults));
             }
         }
     }
     if faults.is_empty() { Ok(catalogue) } else { Err(ScopesFaults(faults)) }
+}
+
+fn fault(path: &Path, what: &str) -> String {
+    format!("`{}`: {what}", display_safe_within(&path.display().to_string(), SHOWN))
+}
+
+fn unusable(path: &Path, untrusted: &Untrusted, owner: u32) -> String {
+    let (cause, remedy) = (untrusted.cause(), untrusted.remedy(path, owner));
+    fault(path, &format!("the file is not used, because {untrusted}{cause}; {remedy}"))
 }
 
 #[cfg(test)]
@@ -112,7 +126,10 @@ mod tests {
         fn load(&self) -> Result<Catalogue, Vec<String>> {
             let directory = self.home.path().join("etc").display().to_string();
             let administrator = Administrator { directory: &directory, uid: self.uid };
-            catalogue_with(&self.home.path().join("user"), self.uid, administrator).map_err(|faults| faults.0)
+            let user = self.home.path().join("user");
+            let own = trust::read_own_file(&user.join(FILE), self.uid, SIZE_LIMIT)
+                .map_err(|untrusted| vec![unusable(&user.join(FILE), &untrusted, self.uid)])?;
+            catalogue_with(&user, own.as_deref(), administrator).map_err(|faults| faults.0)
         }
     }
 

@@ -18,6 +18,8 @@ pub enum Origin {
         /// The line, from 1; absent for the file as a whole.
         line: Option<usize>,
     },
+    /// What the person applied, whatever the files say by now.
+    Applied,
     /// Built in.
     Default,
     /// An environment variable.
@@ -46,6 +48,7 @@ impl fmt::Display for Origin {
                 write!(f, "{}", path.display())?;
                 line.map_or(Ok(()), |line| write!(f, ":{line}"))
             }
+            Self::Applied => f.write_str("as applied"),
             Self::Default => f.write_str("default"),
             Self::Environment { name } => write!(f, "environment variable {name}"),
             Self::Flag { name } => write!(f, "flag {name}"),

@@ -75,6 +75,21 @@ impl fmt::Display for Value {
     }
 }
 
+impl Value {
+    /// The value that was written as this JSON; nothing for what no option takes.
+    pub(super) fn of_json(json: &serde_json::Value) -> Option<Self> {
+        match json {
+            serde_json::Value::String(text) => Some(Self::Text(text.clone())),
+            serde_json::Value::Bool(switch) => Some(Self::Switch(*switch)),
+            serde_json::Value::Number(number) => number.as_i64().map(Self::Integer),
+            serde_json::Value::Array(items) => {
+                items.iter().map(Self::of_json).collect::<Option<_>>().map(Self::List)
+            }
+            serde_json::Value::Null | serde_json::Value::Object(_) => None,
+        }
+    }
+}
+
 impl From<&Value> for serde_json::Value {
     fn from(value: &Value) -> Self {
         match value {

@@ -70,8 +70,6 @@ pub(crate) struct About {
     pub(crate) started_at: Timestamp,
     pub(crate) profile: String,
     pub(crate) device: String,
-    pub(crate) policy_count: usize,
-    pub(crate) policy_sources: Vec<String>,
     /// What was wrong with what was read at the start.
     pub(crate) problems: Vec<String>,
     /// Credentials that lay in the environment without being needed; names only.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 
 use agentauth_audit::{AuditError, AuditLog};
 use agentauth_core::consent::Declined;
@@ -30,14 +30,14 @@ use super::events::Events;
 use super::keeper::{self, Keeper};
 use super::launches;
 use super::limits::{Limits, Usage};
-use super::load::{self, LoadError, Places};
+use super::load::{self, LoadError, OwnPolicies, Places};
 use super::logins::{self, Logins};
 use super::pause::Pause;
 use super::record;
 use super::recorder::Recorder;
-use super::rights::{self, Rights};
+use super::rights::{self, Rights, Sources, Wished};
 use super::state::State;
-use crate::config::{Config, DEFAULT_PROFILE, ProviderKind, RefreshRoute, StoreKind, scopes};
+use crate::config::{self, Config, DEFAULT_PROFILE, ProviderKind, RefreshRoute, StoreKind, load_applied};
 
 /// How many digests of executables are remembered.
 const DIGESTS: usize = 1024;
@@ -85,6 +85,9 @@ pub enum RunError {
     /// Agents, catalogue or policies cannot be read.
     #[error("cannot load the rules")]
     Load(#[from] LoadError),
+    /// What was applied of the configuration cannot be used any more.
+    #[error("what you applied of the configuration cannot be used")]
+    Applied(#[from] config::ConfigFaults),
     /// The provider's configuration is not valid.
     #[error("the provider's configuration is not valid")]
     Provider(#[from] ConfigFaults),
@@ -121,8 +124,8 @@ pub enum RunError {
 
 /// Makes every part. Blocking, and short: the keychain and the network are left to the keeper.
 pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembled, RunError> {
-    let Start { config, notes, needless_credentials, passphrase } = start;
-    let config = &config;
+    let Start { loaded, environment, flags, notes, needless_credentials, passphrase } = start;
+    let config = &loaded.config;
     let hardening = harden::all();
     for step in &hardening {
         match &step.outcome {
@@ -150,8 +153,23 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
     // The socket first: a second daemon is told so before it touches the log or the login.
     let listener = listener(config, owner_uid)?;
     let audit = Recorder::new(AuditLog::open(&state_directory.join("audit"), now)?);
-    let catalogue = scopes::catalogue(config, owner_uid).map_err(LoadError::from)?;
-    let rights = rights::standings(&db, &profile, audit.path())?;
+    let mut rights = rights::standings(&db, &profile, audit.path())?;
+    let wished = Wished::read(&loaded, owner_uid);
+    let standing = wished.against(std::mem::take(&mut rights.rules));
+    let applied = if standing.settled {
+        Some(load_applied(&environment, &flags, &standing.rules.settings)?)
+    } else {
+        None
+    };
+    // From here on the configuration is the one that was applied.
+    let config = applied.as_ref().map_or(config, |applied| &applied.config);
+    let (catalogue_fault, policy_faults) = match standing.settled {
+        true => (None, Vec::new()),
+        false => (wished.catalogue_fault, wished.policy_faults),
+    };
+    let own = OwnPolicies { texts: standing.rules.policies.clone(), faults: policy_faults };
+    let catalogue = load::catalogue(config, standing.rules.catalogue.as_deref(), catalogue_fault)
+        .map_err(LoadError::from)?;
     if !rights.past.is_empty() {
         let past = RightsChange { grants_out: rights.past.clone(), ..RightsChange::default() };
         db.change_rights(&profile, &past)?;
@@ -161,7 +179,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
     if let Some(seen) = rights.seen {
         presence.note(seen, now);
     }
-    let loaded = load::load(catalogue, &Places::of(config, owner_uid), rights)?;
+    let loaded = load::load(catalogue, &Places::of(config), own, rights)?;
     let policy_sources: Vec<String> = loaded.policy_texts.iter().map(|(name, _)| name.clone()).collect();
     audit.append(&record::service_start(&device, now))?;
     audit.append(&record::policy_loaded(&policy_sources, loaded.policy.len(), now))?;
@@ -173,6 +191,9 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
     }
     for problem in &loaded.problems {
         tracing::error!(problem, "an agent was not registered");
+    }
+    for problem in &standing.problems {
+        tracing::warn!(problem, "files do not say what is in force");
     }
     let state = Arc::new(State::new(Snapshot {
         generation: 0,
@@ -196,6 +217,21 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         max_confirmation_age: config.checks.max_confirmation_age,
     }));
 
+    let events = Events::new();
+    let rights = Arc::new(Rights {
+        state: state.clone(),
+        db: db.clone(),
+        profile: profile.clone(),
+        audit: audit.clone(),
+        clock: clock.clone(),
+        policies: RwLock::new(loaded.policy_texts),
+        events: events.clone(),
+        policies_dir: config.paths.policies_dir.clone(),
+        standing: Mutex::new(standing),
+        sources: Sources { environment, flags },
+        owner: owner_uid,
+        turn: tokio::sync::Mutex::default(),
+    });
     let (provider, keeper) = match provider_config(config)? {
         Some(provider) => {
             let provider = Provider::new(provider)?;
@@ -206,6 +242,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
                 state: state.clone(),
                 clock: clock.clone(),
                 db: db.clone(),
+                rights: rights.clone(),
             };
             let (side, keeper) = provider_side(config, provider, passphrase, common, stop.clone())?;
             (Some(side), Some(keeper))
@@ -219,17 +256,6 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         audit: audit.clone(),
         clock: clock.clone(),
         keeper: provider.as_ref().map(|side| side.keeper.clone()),
-        turn: tokio::sync::Mutex::default(),
-    });
-    let events = Events::new();
-    let rights = Arc::new(Rights {
-        state: state.clone(),
-        db,
-        profile,
-        audit: audit.clone(),
-        clock: clock.clone(),
-        policies: loaded.policy_texts,
-        events: events.clone(),
         turn: tokio::sync::Mutex::default(),
     });
     let consents = Arc::new(Consents::new(consents::Parts {
@@ -249,8 +275,6 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
             started_at: now,
             profile: config.profile.clone(),
             device,
-            policy_count: loaded.policy.len(),
-            policy_sources,
             problems: notes.into_iter().chain(loaded.problems).collect(),
             needless_credentials,
             hardening,
@@ -290,6 +314,7 @@ struct Common {
     state: Arc<State>,
     clock: Arc<SteadyClock>,
     db: Arc<StateDb>,
+    rights: Arc<Rights>,
 }
 
 fn provider_side(
@@ -299,7 +324,7 @@ fn provider_side(
     common: Common,
     stop: CancellationToken,
 ) -> Result<(ProviderSide, Keeper), RunError> {
-    let Common { profile, device, audit, state, clock, db } = common;
+    let Common { profile, device, audit, state, clock, db, rights } = common;
     let state_directory = &config.paths.state_dir;
     let store = secret_store(config, given)?;
     let store_kind = store.describe();
@@ -325,6 +350,7 @@ fn provider_side(
                 revalidate_every: config.session.revalidate_every,
             },
             jitter,
+            settle: Arc::new(move || rights.settle()),
         },
         stop,
     );

@@ -4,6 +4,7 @@
 //! registration that does not count takes rights from its agent alone; a policy that does not could have forbidden
 //! something, so that without it nothing is decided at all.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,10 +21,9 @@ use agentauth_idp::Chain;
 use agentauth_store::StateDb;
 
 use super::assemble::provider_config;
-use super::rights::{Standings, standings};
+use super::rights::{Standings, Wished, standings};
 use crate::config::trust::{self, Untrusted};
-use crate::config::{ADMIN_DIRECTORY, Config};
-use crate::config::{ScopesFaults, scopes};
+use crate::config::{self, ADMIN_DIRECTORY, Config, ScopesFaults, scopes};
 
 /// At most this many characters of a path are shown.
 const SHOWN: usize = 200;
@@ -49,22 +49,16 @@ pub(crate) struct Loaded {
 pub(crate) struct Places {
     /// The administrator's registrations, and the administrator.
     pub(crate) admin_agents: (PathBuf, u32),
-    /// The user's.
-    pub(crate) own_agents: PathBuf,
-    /// Policies.
+    /// The person's policies.
     pub(crate) policies: PathBuf,
-    /// The user.
-    pub(crate) owner: u32,
 }
 
 impl Places {
-    /// Those of a configuration. `owner` is the user whose policies count, besides root's.
-    pub(crate) fn of(config: &Config, owner: u32) -> Self {
+    /// Those of a configuration.
+    pub(crate) fn of(config: &Config) -> Self {
         Self {
             admin_agents: (Path::new(ADMIN_DIRECTORY).join("agents"), 0),
-            own_agents: config.paths.agents_dir.clone(),
             policies: config.paths.policies_dir.clone(),
-            owner,
         }
     }
 }
@@ -103,18 +97,24 @@ pub struct RulesReport {
     pub notes: Vec<String>,
 }
 
-/// Reads everything else. `standings` are what the person registered and granted.
+/// Reads the administrator's registrations. `own` are the person's policies by file, and `standings` what the person
+/// registered and granted.
 ///
 /// # Errors
 /// [`LoadError`], which names every policy at fault. A registration that is not valid is no error: its agent gets
 /// nothing, and `status` says why.
-pub(crate) fn load(catalogue: Catalogue, places: &Places, standings: Standings) -> Result<Loaded, LoadError> {
+pub(crate) fn load(
+    catalogue: Catalogue,
+    places: &Places,
+    own: OwnPolicies,
+    standings: Standings,
+) -> Result<Loaded, LoadError> {
     let found = registrations(places, &catalogue, standings);
     for note in &found.notes {
         tracing::warn!(note, "worth a look in a registration");
     }
-    let (policy, policy_texts) = policies(&places.policies, &catalogue, &found.agents, places.owner)
-        .inspect_err(|_| {
+    let (policy, policy_texts) =
+        policies(&places.policies, own, &catalogue, &found.agents).inspect_err(|_| {
             // A policy may name an action that only a refused registration knows.
             for problem in &found.problems {
                 tracing::error!(problem, "an agent was not registered");
@@ -135,16 +135,11 @@ pub(crate) fn load(catalogue: Catalogue, places: &Places, standings: Standings) 
     })
 }
 
-/// What a start with this configuration would find in files; changes nothing. `owner` is the user whose policies count,
-/// besides root's.
+/// What a start would find in files and in the state directory if all that the files say were applied; changes nothing.
+/// `owner` is the user whose files count, besides root's.
 #[must_use]
-pub fn check_rules(config: &Config, owner: u32) -> RulesReport {
-    report(config, owner, Standings::default())
-}
-
-/// The same with what the person registered. Reads the state directory, and creates nothing there.
-#[must_use]
-pub fn survey_rules(config: &Config, owner: u32) -> RulesReport {
+pub fn survey_rules(loaded: &config::Loaded, owner: u32) -> RulesReport {
+    let config = &loaded.config;
     let database = config.paths.state_dir.join("state.db");
     let read = || -> Result<Standings, String> {
         if !database.exists() {
@@ -157,24 +152,25 @@ pub fn survey_rules(config: &Config, owner: u32) -> RulesReport {
     };
     let standings =
         read().unwrap_or_else(|problem| Standings { problems: vec![problem], ..Standings::default() });
-    report(config, owner, standings)
+    report(config, Wished::read(loaded, owner), standings)
 }
 
-fn report(config: &Config, owner: u32, standings: Standings) -> RulesReport {
+fn report(config: &Config, wished: Wished, standings: Standings) -> RulesReport {
     let mut report = RulesReport::default();
     if let Err(faults) = provider_config(config) {
         report.faults.extend(faults.0.iter().map(ToString::to_string));
     }
-    let catalogue = match scopes::catalogue(config, owner) {
+    let catalogue = match catalogue(config, wished.rules.catalogue.as_deref(), wished.catalogue_fault) {
         Ok(catalogue) => catalogue,
         Err(ScopesFaults(faults)) => {
             report.faults.extend(faults.into_iter().map(|fault| format!("the catalogue of scopes: {fault}")));
             return report;
         }
     };
-    let places = Places::of(config, owner);
+    let places = Places::of(config);
     let found = registrations(&places, &catalogue, standings);
-    match policies(&places.policies, &catalogue, &found.agents, owner) {
+    let own = OwnPolicies { texts: wished.rules.policies, faults: wished.policy_faults };
+    match policies(&places.policies, own, &catalogue, &found.agents) {
         Ok((policy, _)) => {
             report.policies = policy.len();
             report.notes.extend(policy.warnings().iter().cloned());
@@ -187,6 +183,19 @@ fn report(config: &Config, owner: u32, standings: Standings) -> RulesReport {
     report.problems.extend(found.problems);
     report.notes.extend(found.notes);
     report
+}
+
+/// The catalogue in force, with the person's own unless that has a fault.
+pub(crate) fn catalogue(
+    config: &Config,
+    own: Option<&str>,
+    fault: Option<String>,
+) -> Result<Catalogue, ScopesFaults> {
+    let catalogue = scopes::catalogue(config, own);
+    let Some(fault) = fault else { return catalogue };
+    let mut faults = catalogue.err().map(|ScopesFaults(faults)| faults).unwrap_or_default();
+    faults.push(fault);
+    Err(ScopesFaults(faults))
 }
 
 /// What all registrations amount to.
@@ -204,13 +213,12 @@ struct Registrations {
 fn registrations(places: &Places, catalogue: &Catalogue, standings: Standings) -> Registrations {
     let mut found = Registrations { problems: standings.problems, ..Registrations::default() };
     let (directory, administrator) = &places.admin_agents;
-    found.add_files(directory, *administrator, Source::Administrator, catalogue);
-    found.add_files(&places.own_agents, places.owner, Source::Person, catalogue);
+    found.add_files(directory, *administrator, catalogue);
     for registration in standings.registrations {
         let name = &registration.manifest.name;
         if found.agents.get(name).is_some() {
             found.problems.push(format!(
-                "your registration of `{name}` does not count, because a file of higher standing registers it"
+                "your registration of `{name}` does not count, because this machine's administrator registers it"
             ));
             continue;
         }
@@ -223,7 +231,7 @@ fn registrations(places: &Places, catalogue: &Catalogue, standings: Standings) -
 }
 
 impl Registrations {
-    fn add_files(&mut self, directory: &Path, owner: u32, source: Source, catalogue: &Catalogue) {
+    fn add_files(&mut self, directory: &Path, owner: u32, catalogue: &Catalogue) {
         let files = files(directory, "json", MAX_FILE_BYTES, owner).unwrap_or_else(|why| {
             self.problems.push(format!("`{}` registers nobody, because {why}", shown(directory)));
             Vec::new()
@@ -253,7 +261,7 @@ impl Registrations {
             for grant in file.grants() {
                 self.grants.insert(grant);
             }
-            self.agents.insert(Agent { source, ..file.agent() });
+            self.agents.insert(Agent { source: Source::Administrator, ..file.agent() });
             if file.forbidden {
                 self.forbidden.push(name.clone());
             }
@@ -262,33 +270,56 @@ impl Registrations {
     }
 }
 
-/// The shipped policies and the directory's, with their names.
-fn policies(
-    directory: &Path,
-    catalogue: &Catalogue,
-    agents: &Agents,
-    owner: u32,
-) -> Result<(Policy, Vec<(String, String)>), PolicyFaults> {
-    let mut faults = Vec::new();
-    let mut fault = |path: &Path, why: String| {
-        let what = format!("nothing of it is used, because {why}");
-        faults.push(PolicyFault { file: shown(path), policy: None, line: None, what });
-    };
-    let mut sources: Vec<(String, String)> = Policy::shipped()
-        .iter()
-        .map(|(name, text)| (format!("shipped/{name}"), (*text).to_owned()))
-        .collect();
-    match files(directory, "cedar", MAX_POLICY_BYTES, owner) {
-        Ok(files) => {
-            for (path, text) in files {
-                match text {
-                    Ok(text) => sources.push((path.display().to_string(), text)),
-                    Err(why) => fault(&path, why),
+/// A person's policies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OwnPolicies {
+    /// The text of each file, by the file's name.
+    pub(crate) texts: BTreeMap<String, String>,
+    /// Files that cannot be used.
+    pub(crate) faults: Vec<PolicyFault>,
+}
+
+impl OwnPolicies {
+    /// Those in a directory. `owner` is the user whose files count, besides root's.
+    pub(crate) fn read(directory: &Path, owner: u32) -> Self {
+        let mut own = Self::default();
+        let fault = |path: &Path, why: String| {
+            let what = format!("nothing of it is used, because {why}");
+            PolicyFault { file: shown(path), policy: None, line: None, what }
+        };
+        match files(directory, "cedar", MAX_POLICY_BYTES, owner) {
+            Ok(files) => {
+                for (path, text) in files {
+                    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                    match text {
+                        Ok(text) => drop(own.texts.insert(name, text)),
+                        Err(why) => own.faults.push(fault(&path, why)),
+                    }
                 }
             }
+            Err(why) => own.faults.push(fault(directory, why)),
         }
-        Err(why) => fault(directory, why),
+        own
     }
+}
+
+/// The shipped policies and a person's of this directory, with their names.
+pub(crate) fn policy_texts(directory: &Path, own: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    let shipped = Policy::shipped().iter();
+    let shipped = shipped.map(|(name, text)| (format!("shipped/{name}"), (*text).to_owned()));
+    let own = own.iter().map(|(name, text)| (directory.join(name).display().to_string(), text.clone()));
+    shipped.chain(own).collect()
+}
+
+/// The policies in force, and their texts with their names.
+fn policies(
+    directory: &Path,
+    own: OwnPolicies,
+    catalogue: &Catalogue,
+    agents: &Agents,
+) -> Result<(Policy, Vec<(String, String)>), PolicyFaults> {
+    let OwnPolicies { texts, mut faults } = own;
+    let sources = policy_texts(directory, &texts);
     let actions = agents
         .iter()
         .flat_map(|agent| agent.manifest.scopes.iter().map(|wanted| wanted.scope.action_name().to_owned()));

@@ -50,16 +50,13 @@ impl Rules {
     }
 
     fn places(&self) -> Places {
-        Places {
-            admin_agents: (self.path("admin"), self.owner),
-            own_agents: self.path("agents"),
-            policies: self.path("policies"),
-            owner: self.owner,
-        }
+        Places { admin_agents: (self.path("agents"), self.owner), policies: self.path("policies") }
     }
 
     fn load(&self) -> Result<Loaded, LoadError> {
-        load(shipped(), &self.places(), Standings::default())
+        let places = self.places();
+        let own = OwnPolicies::read(&places.policies, self.owner);
+        load(shipped(), &places, own, Standings::default())
     }
 
     fn problems(&self) -> Vec<String> {
@@ -83,8 +80,10 @@ fn shipped() -> Catalogue {
 fn what_is_not_there_is_no_problem() {
     let rules = Rules::new();
     let none = rules.path("none");
-    let places = Places { own_agents: none.clone(), policies: none, ..rules.places() };
-    let loaded = load(shipped(), &places, Standings::default()).map_err(|error| error.to_string()).unwrap();
+    let places = Places { admin_agents: (none.clone(), rules.owner), policies: none, ..rules.places() };
+    let own = OwnPolicies::read(&places.policies, rules.owner);
+    let loaded =
+        load(shipped(), &places, own, Standings::default()).map_err(|error| error.to_string()).unwrap();
     assert_eq!((loaded.agents.iter().count(), loaded.problems.len()), (0, 0));
     assert_eq!(loaded.policy_texts.len(), Policy::shipped().len());
 }
@@ -144,7 +143,7 @@ fn another_users_files_do_not_count_but_roots_do() {
     rules.write("agents/a.json", AGENT);
     let stranger = rules.owner.wrapping_add(1);
     let found = registrations(
-        &Places { owner: stranger, ..rules.places() },
+        &Places { admin_agents: (rules.path("agents"), stranger), ..rules.places() },
         &Catalogue::shipped().unwrap(),
         Standings::default(),
     );

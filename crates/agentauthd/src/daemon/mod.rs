@@ -31,17 +31,22 @@ use tokio_util::sync::CancellationToken;
 
 pub use assemble::RunError;
 pub(crate) use assemble::provider_config;
-pub use load::{LoadError, RulesReport, check_rules, survey_rules};
+pub use load::{LoadError, RulesReport, survey_rules};
 
-use crate::config::Config;
+use crate::config::{Flags, Loaded};
+use crate::environment::Environment;
 
 /// How long a refresh under way may take once the daemon is stopping: it may have rotated the login.
 const KEEPER_GRACE: Duration = Duration::from_secs(40);
 
 /// What the daemon starts with.
 pub struct Start {
-    /// The configuration.
-    pub config: Config,
+    /// The configuration, as files, variables and flags say it.
+    pub loaded: Loaded,
+    /// Where it is read anew.
+    pub environment: Environment,
+    /// What the command line said about it.
+    pub flags: Flags,
     /// What was odd about it, for `status` to show.
     pub notes: Vec<String>,
     /// Credentials that lie in the environment without being needed; names only.
@@ -58,7 +63,7 @@ pub async fn run(start: Start) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
     let stop = CancellationToken::new();
-    let profile = start.config.profile.clone();
+    let profile = start.loaded.config.profile.clone();
     let parts = assemble::assemble(start, &stop)?;
     let socket = parts.listener.path().display().to_string();
     let mut keeper = parts.keeper.map(|keeper| tokio::spawn(keeper.run()));

@@ -8,6 +8,7 @@ use agentauth_core::agent::Registration;
 use agentauth_core::caller::CallerFacts;
 use agentauth_core::decision::Decision;
 use agentauth_core::grant::Grant;
+use agentauth_core::own_rules::RuleChange;
 use agentauth_core::session::{OverReason, Session, User};
 use agentauth_core::text::display_safe_within;
 use agentauth_core::widening::{Confirmed, Means};
@@ -279,6 +280,27 @@ pub(crate) fn agent_loaded<'a>(name: &'a str, digest: &'a str, source: &'a str, 
         details: details(json!({ "agent": name, "manifest_digest": digest, "source": source })),
         ..Event::new(Kind::AgentLoaded, now)
     }
+}
+
+/// What the person's own files say takes effect: confirmed by them, or because they log in for the first time. The
+/// digest is what the row in the state database is held against.
+pub(crate) fn rules_applied<'a>(
+    digest: &str,
+    changes: &[RuleChange],
+    confirmed: Option<(&'a CallerFacts, &Confirmed)>,
+    now: Timestamp,
+) -> Event<'a> {
+    let changes: Vec<Value> = changes
+        .iter()
+        .map(|change| match change {
+            RuleChange::Setting { key, from, to } => json!({ "setting": key, "from": from, "to": to }),
+            RuleChange::Catalogue { from, to } => json!({ "catalogue": to, "from": from }),
+            RuleChange::Policy { file, from, to } => json!({ "policy": file, "from": from, "to": to }),
+        })
+        .collect();
+    let mut details = details(json!({ "rules": digest, "changes": changes }));
+    details.extend(confirmed.map(|(_, confirmed)| confirmation(confirmed)).unwrap_or_default());
+    Event { actor: confirmed.map(|(by, _)| asker(by)), details, ..Event::new(Kind::RulesApplied, now) }
 }
 
 /// The person registers an agent. The digest of the registration is what the row in the state database is held against.

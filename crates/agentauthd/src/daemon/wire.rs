@@ -3,6 +3,7 @@
 mod consent;
 mod events;
 mod rights;
+mod rules;
 
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ pub(crate) use rights::{
     Giving, Wish, agent, agents_known, given, giving, grants_known, registered, removal_by_login, removed,
     revoked, wish,
 };
+pub(crate) use rules::{applying, part};
 
 /// The longest purpose, in bytes.
 const MAX_PURPOSE: usize = 1024;
@@ -281,10 +283,7 @@ pub(crate) fn status(app: &App, pid: u32, facts: &CallerFacts, grade: Grade, now
             usable_until: side.and_then(|side| side.keys.fresh_until()),
         },
         secret_store: secret_store(side.map_or("none", |side| side.store_kind), view.store.as_ref()),
-        policy: api::PolicyStatus {
-            count: app.about.policy_count,
-            sources: app.about.policy_sources.clone(),
-        },
+        policy: api::PolicyStatus { count: snapshot.policy.len(), sources: app.rights.policy_names() },
         audit,
         agents: agents(&snapshot),
         standing: rights::standing(&snapshot),
@@ -409,6 +408,7 @@ fn problems(
     now: Timestamp,
 ) -> Vec<String> {
     let mut problems = app.about.problems.clone();
+    problems.extend(app.rights.rule_problems());
     if app.provider.is_none() {
         problems.push(
             "no provider is configured: run `agentauthd setup`, then start the daemon again".to_owned(),

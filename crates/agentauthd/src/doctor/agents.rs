@@ -65,7 +65,7 @@ pub(super) fn judge(rules: &RulesReport, named: &[(String, String, Named)]) -> V
         found.push(Finding::note(
             Code::AgentsNone,
             "no agent is registered",
-            "put a registration into the agents directory; the README shows one",
+            "register one with `agentauthd agent register`; the README shows how",
         ));
     } else {
         let names: Vec<_> = rules.agents.iter().map(|name| format!("`{name}`")).collect();

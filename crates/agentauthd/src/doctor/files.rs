@@ -201,7 +201,6 @@ mod tests {
         let me = fs::metadata(home.path()).unwrap().uid();
         let paths = Paths {
             config_dir: home.path().join("config"),
-            agents_dir: home.path().join("config/agents"),
             policies_dir: home.path().join("config/policies"),
             state_dir: home.path().join("state"),
             socket: home.path().join("run/agent.sock"),

@@ -101,8 +101,8 @@ pub async fn examine(subject: Examination<'_>) -> Report {
     let mut client = Client::new(&config.paths.socket, owner).with_patience(network::STEP);
 
     let on_disk = {
-        let (config, working_directory) = (config.clone(), subject.working_directory.clone());
-        tokio::task::spawn_blocking(move || look_at_disk(&config, working_directory.as_deref(), owner))
+        let (loaded, working_directory) = (loaded.clone(), subject.working_directory.clone());
+        tokio::task::spawn_blocking(move || look_at_disk(&loaded, working_directory.as_deref(), owner))
     };
     let (on_network, reached, tried, on_disk) = tokio::join!(
         ask_provider(&provider, config, subject.offline, subject.clock),
@@ -247,13 +247,13 @@ struct OnDisk {
 }
 
 /// Everything that reads files. Blocking.
-fn look_at_disk(config: &Config, working_directory: Option<&Path>, owner: u32) -> OnDisk {
-    let paths = &config.paths;
+fn look_at_disk(loaded: &Loaded, working_directory: Option<&Path>, owner: u32) -> OnDisk {
+    let (config, paths) = (&loaded.config, &loaded.config.paths);
     let mut findings = files::examine(paths, owner);
-    let directories = [&*paths.config_dir, &*paths.agents_dir, &*paths.policies_dir, &*paths.state_dir];
+    let directories = [&*paths.config_dir, &*paths.policies_dir, &*paths.state_dir];
     let env_files: Vec<_> = working_directory.map(|directory| directory.join(".env")).into_iter().collect();
     findings.extend(configuration::judge_secrets(&configuration::search(&directories, &env_files)));
-    let mut rules = survey_rules(config, owner);
+    let mut rules = survey_rules(loaded, owner);
     // Those of the provider's settings are told under the configuration.
     if let Err(ConfigFaults(faults)) = provider_config(config) {
         rules.faults.retain(|told| !faults.iter().any(|fault| fault.to_string() == *told));

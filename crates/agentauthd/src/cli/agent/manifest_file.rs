@@ -22,7 +22,9 @@ pub(super) struct CatalogueChoice {
 impl CatalogueChoice {
     pub(super) fn load(&self, context: &Context<'_>) -> Result<Catalogue, Failure> {
         let Some(path) = &self.catalogue else {
-            return scopes::catalogue(&context.loaded.config, context.environment.uid())
+            let config = &context.loaded.config;
+            let own = scopes::own_text(config, context.environment.uid()).map_err(Failure::Told)?;
+            return scopes::catalogue(config, own.as_deref())
                 .map_err(|faults| Failure::Told(faults.to_string()));
         };
         let shown = path.display();

@@ -88,6 +88,8 @@ pub(crate) enum AdoptError {
     Store(agentauth_store::StoreError),
     #[error("the state database could not be used: {0}")]
     State(agentauth_store::StateError),
+    #[error("what your files say could not be written down as applied, so the login was not kept: {0}")]
+    Rules(String),
     #[error("the login could not be recorded, so it was not kept: {0}")]
     Audit(agentauth_audit::AuditError),
     #[error("the login could not be written down for storing")]
@@ -105,7 +107,7 @@ impl AdoptError {
             Self::OtherAccount { .. } | Self::Overtaken => "other_account",
             Self::Busy(_) => "busy",
             Self::Store(_) | Self::Form => "secret_store",
-            Self::State(_) => "state",
+            Self::State(_) | Self::Rules(_) => "state",
             Self::Audit(_) => "audit_unavailable",
             Self::LoggedOut => "logged_out",
             Self::Stopped => "shutting_down",
@@ -245,6 +247,11 @@ impl Keeper {
         method: LoginMethod,
         replacing: Option<&Replacing>,
     ) -> Result<(), AdoptError> {
+        let settle = self.parts.settle.clone();
+        match tokio::task::spawn_blocking(move || settle()).await {
+            Ok(settled) => settled.map_err(|error| AdoptError::Rules(Chain(&error).to_string()))?,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
         let now = session.confirmed_at;
         if let Some(replacing) = replacing {
             let record = record::login_switched(&session.user.subject, &replacing.confirmed, now);

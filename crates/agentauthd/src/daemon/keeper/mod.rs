@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::recorder::Recorder;
+use super::rights::RightsError;
 use super::state::State;
 
 pub(crate) use adopt::{AdoptError, LoginMethod, NewLogin, Replacing};
@@ -66,6 +67,8 @@ pub(crate) struct Parts {
     pub(crate) limits: SessionLimits,
     /// Between 0 and 1, drawn anew for each use.
     pub(crate) jitter: fn() -> f64,
+    /// Writes down, before an account is pinned, what the person's own files say as applied. Blocking.
+    pub(crate) settle: Arc<dyn Fn() -> Result<(), RightsError> + Send + Sync>,
 }
 
 /// What `status` tells of the keeper's work.

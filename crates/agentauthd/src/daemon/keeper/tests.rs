@@ -142,6 +142,7 @@ impl House {
                 clock: clock.clone(),
                 limits,
                 jitter: || 0.0,
+                settle: Arc::new(|| Ok(())),
             },
             stop.clone(),
         );

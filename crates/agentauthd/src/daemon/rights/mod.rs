@@ -6,10 +6,12 @@
 
 mod draft;
 mod mandate;
+mod own;
 mod replay;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use agentauth_audit::{AuditError, Event};
 use agentauth_core::agent::{Agent, Registration, Source};
@@ -29,6 +31,7 @@ use super::record;
 use super::recorder::Recorder;
 use super::state::State;
 pub(crate) use draft::Drafted;
+pub(crate) use own::{Sources, Standing, Wished};
 pub(crate) use replay::{Standings, standings};
 
 /// At most this many grants are named in one record.
@@ -42,8 +45,16 @@ pub(crate) struct Rights {
     pub(crate) audit: Recorder,
     pub(crate) clock: Arc<dyn Clock>,
     /// The policies in force, name and text: a newly registered action makes them be validated anew.
-    pub(crate) policies: Vec<(String, String)>,
+    pub(crate) policies: RwLock<Vec<(String, String)>>,
     pub(crate) events: Arc<Events>,
+    /// Where the person's policies are.
+    pub(crate) policies_dir: PathBuf,
+    /// The person's own rules that are in force.
+    pub(crate) standing: std::sync::Mutex<Standing>,
+    /// Where the person's own rules are read anew.
+    pub(crate) sources: Sources,
+    /// The user whose files count.
+    pub(crate) owner: u32,
     /// Changes take turns, so that record, database and snapshot tell one story.
     pub(crate) turn: Mutex<()>,
 }
@@ -74,9 +85,7 @@ pub(crate) enum RightsError {
     NoScript(String),
     #[error("{0}")]
     Selectors(String),
-    #[error(
-        "the registration has changed meanwhile: look at it again with `agentauthd agent show`, and ask anew"
-    )]
+    #[error("what it would replace has changed meanwhile: look at it again, and ask anew")]
     Overtaken,
     #[error(transparent)]
     Mandate(#[from] MandateFault),
@@ -84,6 +93,8 @@ pub(crate) enum RightsError {
     Paused,
     #[error("nobody is logged in whose rights it would use: log in with `agentauthd login` first")]
     NoLogin,
+    #[error("the files cannot be applied: {0}")]
+    Rules(String),
     #[error("the policies in force do not go together with what the agent asks for")]
     Policy(#[source] PolicyFaults),
     #[error("it could not be recorded, so it does not count")]
@@ -325,7 +336,8 @@ impl Rights {
             return Ok(None);
         }
         let actions: BTreeSet<&str> = snapshot.agents.action_names().chain(wanted).collect();
-        Policy::load(&self.policies, &snapshot.catalogue, actions).map(Some).map_err(RightsError::Policy)
+        let policies = self.policies.read().unwrap_or_else(PoisonError::into_inner);
+        Policy::load(&policies, &snapshot.catalogue, actions).map(Some).map_err(RightsError::Policy)
     }
 
     /// What the grants of the agent before become under its new manifest, each with the id that it follows from, and the

@@ -7,10 +7,13 @@ use agentauth_core::Timestamp;
 use agentauth_core::agent::Registration;
 use agentauth_core::grant::{COUNTED, Grant};
 use agentauth_core::ledger::{Entry, Ledger};
+use agentauth_core::own_rules::OwnRules;
 use agentauth_core::text::display_safe_within;
 use agentauth_idp::Chain;
 use agentauth_store::{ProfileName, StateDb, StateError};
 use memchr::memmem;
+
+use super::own::Recorded;
 
 /// What a person has registered and granted.
 #[derive(Default)]
@@ -23,6 +26,8 @@ pub(crate) struct Standings {
     pub(crate) past: Vec<String>,
     /// Rows that do not count, and why. Safe to show.
     pub(crate) problems: Vec<String>,
+    /// What was applied of the person's own rules.
+    pub(crate) rules: Recorded,
 }
 
 /// Reads what the database holds for `profile` and the record of `audit` bears out. Blocking; takes as long as reading
@@ -33,9 +38,7 @@ pub(crate) struct Standings {
 pub(crate) fn standings(db: &StateDb, profile: &ProfileName, audit: &Path) -> Result<Standings, StateError> {
     let (registrations, grants) = (db.registrations(profile)?, db.grants(profile)?);
     let mut found = Standings::default();
-    if registrations.is_empty() && grants.is_empty() {
-        return Ok(found);
-    }
+    let (own_rules, owned) = (db.own_rules(profile)?, db.pin(profile)?.is_some());
     let ledger = match ledger(audit) {
         Ok((ledger, None)) => ledger,
         Ok((ledger, Some(flaw))) => {
@@ -46,10 +49,12 @@ pub(crate) fn standings(db: &StateDb, profile: &ProfileName, audit: &Path) -> Re
         }
         Err(error) => {
             found.problems.push(format!("nothing that was registered or granted counts: {}", Chain(&error)));
+            found.rules = Recorded::Lost(None);
             return Ok(found);
         }
     };
     found.seen = ledger.seen();
+    found.rules = recorded(ledger.rules(), own_rules.as_deref(), owned);
     for (name, json) in registrations {
         match Registration::parse(json.as_bytes()) {
             Ok(registration) if ledger.stands(&registration) => found.registrations.push(registration),
@@ -83,6 +88,17 @@ pub(crate) fn standings(db: &StateDb, profile: &ProfileName, audit: &Path) -> Re
     Ok(found)
 }
 
+/// What stands as applied: the row where the record bears it out. `owned` is whether an account has logged in before.
+fn recorded(digest: Option<&str>, row: Option<&str>, owned: bool) -> Recorded {
+    let rules: Option<OwnRules> = row.and_then(|says| serde_json::from_str(says).ok());
+    match (digest, rules) {
+        (Some(digest), Some(rules)) if rules.digest().as_deref() == Some(digest) => Recorded::Applied(rules),
+        (Some(digest), _) => Recorded::Lost(Some(digest.to_owned())),
+        (None, _) if owned => Recorded::Lost(None),
+        (None, _) => Recorded::Never,
+    }
+}
+
 fn ledger(audit: &Path) -> Result<(Ledger, Option<VerifyError>), VerifyError> {
     let mut ledger = Ledger::default();
     let rights: Vec<_> = [
@@ -92,6 +108,7 @@ fn ledger(audit: &Path) -> Result<(Ledger, Option<VerifyError>), VerifyError> {
         Kind::GrantAdded,
         Kind::GrantRevoked,
         Kind::PersonSeen,
+        Kind::RulesApplied,
     ]
     .iter()
     .map(|kind| format!("\"event\":\"{}\"", kind.as_str()))
@@ -131,6 +148,11 @@ fn apply(ledger: &mut Ledger, event: &Event<'_>, standing: Standing) {
         Kind::PersonSeen if proven => {
             if let Some(at) = text("seen_at").and_then(|at| at.parse::<Timestamp>().ok()) {
                 ledger.apply(Entry::Seen(at));
+            }
+        }
+        Kind::RulesApplied if proven => {
+            if let Some(rules) = text("rules") {
+                ledger.apply(Entry::RulesApplied(rules));
             }
         }
         Kind::GrantRevoked => ids().for_each(|id| ledger.apply(Entry::Revoked(id))),

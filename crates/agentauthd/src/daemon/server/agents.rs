@@ -169,6 +169,7 @@ fn code(error: &RightsError) -> ErrorCode {
         | RightsError::NoScript(_)
         | RightsError::Overtaken
         | RightsError::Mandate(_)
+        | RightsError::Rules(_)
         | RightsError::Policy(_) => ErrorCode::RequestInvalid,
         RightsError::Audit(_) => ErrorCode::AuditUnavailable,
         RightsError::State(_) => ErrorCode::Internal,

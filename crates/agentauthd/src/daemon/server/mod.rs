@@ -13,6 +13,7 @@ mod launch;
 mod lock;
 mod login;
 mod refusal;
+mod rules;
 mod session;
 mod status;
 
@@ -173,6 +174,7 @@ fn router(app: Arc<App>) -> Router {
         .route(paths::CONSENTS, get(consents::list))
         .route("/v1/consents/{id}", post(consents::answer))
         .route(paths::LAUNCHES, post(launch::launch))
+        .route(paths::RULES, post(rules::apply))
         .route(paths::LOCK, post(lock::lock).delete(lock::unlock))
         .route(paths::SESSION, delete(session::logout))
         .route(paths::HEALTHZ, get(health::healthz))
