@@ -70,7 +70,7 @@ async fn work(given: &Arguments, talk: &Talk) -> Result<bool, Trouble> {
     client.hello().await.map_err(Trouble::Hello)?;
     if let Some(question) = &given.approve {
         let outcome = approve(given, &mut client, question).await?;
-        let succeeded = outcome["decision"] == "allow";
+        let succeeded = outcome.get("decision").is_some_and(|decision| decision == "allow");
         talk.line(outcome);
         return Ok(succeeded);
     }

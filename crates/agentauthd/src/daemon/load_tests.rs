@@ -80,7 +80,7 @@ fn shipped() -> Catalogue {
 fn what_is_not_there_is_no_problem() {
     let rules = Rules::new();
     let none = rules.path("none");
-    let places = Places { admin_agents: (none.clone(), rules.owner), policies: none, ..rules.places() };
+    let places = Places { admin_agents: (none.clone(), rules.owner), policies: none };
     let own = OwnPolicies::read(&places.policies, rules.owner);
     let loaded =
         load(shipped(), &places, own, Standings::default()).map_err(|error| error.to_string()).unwrap();
