@@ -25,7 +25,8 @@ fn world() -> (World, PathBuf) {
         grants: Vec::new(),
         ..AgentSpec::probe()
     };
-    other.write_to(&world.config_dir().join("agents"));
+    let (registration, grants) = other.standing();
+    rights::put(&world.state_dir(), "default", &[registration], &grants);
     world.start_daemon();
     world.login(ALICE);
     (world, copy)
