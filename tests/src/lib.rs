@@ -6,12 +6,14 @@
 pub mod agents;
 pub mod arena;
 pub mod binaries;
+pub mod booted;
 pub mod browser;
 pub mod cli;
 pub mod daemon;
 pub mod descriptors;
 pub mod doctor;
 pub mod errand;
+pub mod household;
 pub mod keyring;
 pub mod oidc;
 pub mod peers;
@@ -20,6 +22,7 @@ pub mod provider;
 pub mod raw;
 pub mod rights;
 pub mod shop;
+pub mod trials;
 pub mod wait;
 pub mod world;
 

@@ -231,10 +231,6 @@ impl Leader {
             Self::Hop(index) => index + 1,
         }
     }
-
-    fn parent(self, facts: &PersonFacts) -> Option<&Hop> {
-        facts.hops.get(self.hops_below())
-    }
 }
 
 /// Rule 2: in the foreground of a terminal, and started from that terminal's session.
@@ -252,6 +248,9 @@ fn examine_terminal(facts: &PersonFacts, known: &Recogniser, why: &mut Vec<Short
         return Some(Leader::Caller);
     }
     for (index, hop) in facts.hops.iter().enumerate() {
+        if hop.pid == facts.session_id && is_login_program(facts, known, hop) {
+            return Some(Leader::Hop(index));
+        }
         let obstacle = if hop.pid == 1 || hop.subreaper {
             Some(Shortfall::Orphaned)
         } else if hop.uid != known.owner_uid {
@@ -269,6 +268,17 @@ fn examine_terminal(facts: &PersonFacts, known: &Recogniser, why: &mut Vec<Short
     }
     why.push(Shortfall::LeaderNotReached);
     None
+}
+
+/// Root's own process that logind names as the leader of the caller's login session: login(1), which on some systems also
+/// stays the leader of the terminal's session, with the person's shell as an ordinary member of it.
+fn is_login_program(facts: &PersonFacts, known: &Recogniser, hop: &Hop) -> bool {
+    hop.uid == 0
+        && hop.pid > 1
+        && !hop.subreaper
+        && logind_session(facts, known).is_some_and(|record| {
+            record.root_owned && record.uid == known.owner_uid && record.leader == hop.pid
+        })
 }
 
 /// Rule 3: an unbroken chain to the first process, without a registered agent and without a process that could be one.
@@ -314,12 +324,17 @@ fn is_vouched_for(facts: &PersonFacts, known: &Recogniser, index: usize, hop: &H
     hop.vouched || facts.hops.get(index + 1).is_some_and(leads)
 }
 
-/// Rule 4, `terminal`: the session leader was started by a listed program of the administrator's.
+/// Rule 4, `terminal`: the session leader was started by a listed program of the administrator's. One that logs people in
+/// is one only in root's hands: everybody can start an sshd of their own.
 fn is_terminal(facts: &PersonFacts, leader: Leader, known: &Recogniser) -> bool {
-    leader
-        .parent(facts)
-        .and_then(|parent| parent.executable.as_ref())
-        .is_some_and(|program| program.root_owned && known.terminals.contains(&program.path))
+    let place = leader.hops_below();
+    let Some(parent) = facts.hops.get(place) else { return false };
+    let Some(program) = parent.executable.as_ref().filter(|program| program.root_owned) else { return false };
+    let of_root = |hop: &Hop| hop.uid == 0 && hop.pid > 1;
+    known.terminals.contains(&program.path)
+        && (!known.terminals.logs_in(&program.path)
+            || of_root(parent)
+            || facts.hops.get(place + 1).is_some_and(of_root))
 }
 
 /// Rule 4, `login`: inside a login session of this user that the system vouches for, and started by its leader.

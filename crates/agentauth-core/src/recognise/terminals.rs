@@ -13,6 +13,7 @@ pub const BUILTIN_TERMINALS: &str = include_str!("../../../../config/terminals.t
 pub struct Terminals {
     directories: Vec<String>,
     names: BTreeSet<String>,
+    logins: BTreeSet<String>,
     paths: Vec<String>,
 }
 
@@ -53,6 +54,8 @@ struct Document {
     #[serde(default)]
     names: Vec<String>,
     #[serde(default)]
+    logins: Vec<String>,
+    #[serde(default)]
     paths: Vec<String>,
 }
 
@@ -75,7 +78,7 @@ impl Terminals {
                 return Err(TerminalsFault::TooWide { entry: entry.clone() });
             }
         }
-        for entry in &document.names {
+        for entry in document.names.iter().chain(&document.logins) {
             if matches!(entry.as_str(), "" | "." | "..") || entry.contains(['/', '*']) {
                 return Err(TerminalsFault::NotAName { entry: entry.clone() });
             }
@@ -83,6 +86,7 @@ impl Terminals {
         Ok(Self {
             directories: document.directories,
             names: document.names.into_iter().collect(),
+            logins: document.logins.into_iter().collect(),
             paths: document.paths,
         })
     }
@@ -92,13 +96,19 @@ impl Terminals {
         Self::from_toml(BUILTIN_TERMINALS).unwrap_or_default()
     }
 
+    /// Whether the program at this path logs people in, so that it counts only where root runs it.
+    pub fn logs_in(&self, path: &str) -> bool {
+        path.rsplit('/').next().is_some_and(|name| self.logins.contains(name))
+    }
+
     /// Whether the executable at this path, as the kernel shows it, is on the list.
     pub fn contains(&self, path: &str) -> bool {
         if self.paths.iter().any(|listed| matches(listed, path)) {
             return true;
         }
         path.rsplit_once('/').is_some_and(|(directory, name)| {
-            self.names.contains(name) && self.directories.iter().any(|listed| matches(listed, directory))
+            (self.names.contains(name) || self.logins.contains(name))
+                && self.directories.iter().any(|listed| matches(listed, directory))
         })
     }
 }
@@ -155,6 +165,7 @@ mod tests {
         ] {
             assert!(!terminals.contains(path), "{path}");
         }
+        assert!(terminals.logs_in("/usr/sbin/sshd") && !terminals.logs_in("/usr/bin/xterm"));
     }
 
     #[test]

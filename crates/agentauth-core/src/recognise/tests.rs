@@ -5,10 +5,11 @@ use serde::Deserialize;
 
 use super::*;
 
-const RECORDED: [(&str, &str); 4] = [
+const RECORDED: [(&str, &str); 5] = [
     ("desktops", include_str!("../../testdata/recognise/desktops.json")),
     ("logins", include_str!("../../testdata/recognise/logins.json")),
     ("escapes", include_str!("../../testdata/recognise/escapes.json")),
+    ("elsewhere", include_str!("../../testdata/recognise/elsewhere.json")),
     ("tampering", include_str!("../../testdata/recognise/tampering.json")),
 ];
 
