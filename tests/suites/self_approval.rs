@@ -34,8 +34,11 @@ struct Way {
     name: &'static str,
     leads: Where,
     /// What the tool is told to run, so that the line is run.
-    words: Box<dyn Fn(&str) -> Vec<String>>,
+    words: Told,
 }
+
+/// From the line that is to be run to what the tool is told.
+type Told = Box<dyn Fn(&str) -> Vec<String>>;
 
 fn way(name: &'static str, leads: Where, words: impl Fn(&str) -> Vec<String> + 'static) -> Way {
     Way { name, leads, words: Box::new(words) }
