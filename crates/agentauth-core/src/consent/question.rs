@@ -11,7 +11,7 @@ use crate::agent::Agent;
 use crate::agents::Assurance;
 use crate::caller::{CallerFacts, ProcessFacts};
 use crate::catalogue::{Catalogue, RiskClass};
-use crate::grant::Grant;
+use crate::grant::{Grant, Standing};
 use crate::scope::{MAX_SCOPE_BYTES, Scope, ScopeContext};
 use crate::session::User;
 use crate::snapshot::Snapshot;
@@ -105,6 +105,13 @@ pub enum News {
     },
     /// It was allowed to another version of the agent.
     OtherVersion,
+    /// A mandate allows it at other times.
+    OutsideWindow {
+        /// When.
+        window: String,
+    },
+    /// It was allowed for long, and does not count because the person was not seen for long.
+    Unconfirmed,
     /// It was refused.
     Refused {
         /// When.
@@ -328,6 +335,9 @@ impl News {
             return Self::Refused { at };
         }
         let covering = |grant: &&Arc<Grant>| !grant.denied && grant.scope.covers(scope);
+        if let Some(asleep) = Self::asleep(agent, snapshot, now, covering) {
+            return asleep;
+        }
         let earlier = snapshot.grants.of_agent(&agent.name).filter(covering);
         earlier.fold(Self::Never, |news, grant| match (news, grant.ends_at().filter(|end| *end <= now)) {
             (Self::Ended { at: Some(known) }, Some(end)) => Self::Ended { at: Some(known.max(end)) },
@@ -337,10 +347,42 @@ impl News {
         })
     }
 
+    /// What of it has not ended and does not hold now.
+    fn asleep(
+        agent: &Agent,
+        snapshot: &Snapshot,
+        now: Timestamp,
+        covering: impl Fn(&&Arc<Grant>) -> bool,
+    ) -> Option<Self> {
+        let user = snapshot.session.user().map(|user| user.subject.as_str());
+        let meant = |grant: &&Arc<Grant>| {
+            let binding = &grant.binding;
+            binding.action.is_none()
+                && binding.user.as_deref() == user
+                && binding.manifest_digest.as_deref() == Some(&*agent.manifest_digest)
+        };
+        let standing = snapshot.grants.of_agent(&agent.name).filter(covering).filter(meant);
+        // What stands is bound to no login.
+        let standing = standing.filter(|grant| grant.is_standing());
+        let best = standing.max_by_key(|grant| grant.standing(now, Timestamp::MIN, &snapshot.presence))?;
+        match best.standing(now, Timestamp::MIN, &snapshot.presence) {
+            Standing::Closed => {
+                best.window().map(|window| Self::OutsideWindow { window: window.to_string() })
+            }
+            Standing::Unconfirmed => Some(Self::Unconfirmed),
+            Standing::Ended | Standing::Holds => None,
+        }
+    }
+
     /// One sentence for the person.
     #[must_use]
     pub fn sentence(&self) -> String {
         match self {
+            Self::OutsideWindow { window } => format!("You allowed this at another time: {window}."),
+            Self::Unconfirmed => {
+                "You allowed this for long, but have not signed in for so long that it does not count."
+                    .to_owned()
+            }
             Self::Never => "New: you have never allowed this.".to_owned(),
             Self::Ended { at: Some(at) } => format!("You allowed this before; that ended {at:.0}."),
             Self::Ended { at: None } => "You allowed this before, for another occasion or login.".to_owned(),

@@ -8,7 +8,8 @@ use super::*;
 use crate::agents::Assurance;
 use crate::caller::{CallerFacts, ExecutableFacts, ProcessFacts};
 use crate::catalogue::{Catalogue, Strength};
-use crate::grant::{Grants, Lifetime};
+use crate::grant::{Binding, Grant, Grants, Lifetime};
+use crate::mandate::Mandate;
 use crate::policy::Policy;
 use crate::scope::Scope;
 use crate::session::{SessionState, User};
@@ -129,6 +130,33 @@ fn a_question_says_everything_and_hides_nothing() {
     );
     assert_eq!(asked.scopes[0].suggested, Choice::HalfHour);
     assert_eq!(asked.scopes[1].suggested, Choice::Once);
+}
+
+#[test]
+fn a_question_says_that_the_same_is_allowed_at_other_times_or_would_be() {
+    let mut snapshot = world();
+    let agent = snapshot.agents.get("a").unwrap().clone();
+    let binding = Binding {
+        manifest_digest: Some(agent.manifest_digest.as_str().into()),
+        user: Some("U1".into()),
+        ..Binding::default()
+    };
+    // at(0) is midnight.
+    let mandate = Mandate { window: "02:00-03:00 UTC".parse().ok() };
+    let nightly =
+        Grant::new("a", scope("files.read:/projects"), Lifetime::Until(at(86_400))).mandated(mandate);
+    snapshot.grants.insert(nightly.clone().bound(Binding { user: Some("U2".into()), ..binding.clone() }));
+    snapshot.presence.note(at(0), at(0));
+    let news = |snapshot: &Snapshot, now: i64| {
+        let asked = question(snapshot, "a", "q", &["files.read:/projects/alpha"], at(now));
+        asked.scopes[0].news.sentence()
+    };
+    assert!(news(&snapshot, 9).contains("another occasion"), "{}", news(&snapshot, 9));
+    snapshot.grants.insert(nightly.bound(binding));
+    assert!(news(&snapshot, 9).contains("at another time: 02:00-03:00 UTC"), "{}", news(&snapshot, 9));
+    assert!(news(&snapshot, 86_400).contains("that ended"), "{}", news(&snapshot, 86_400));
+    snapshot.presence.recertify_after = SignedDuration::from_secs(5);
+    assert!(news(&snapshot, 9).contains("have not signed in"), "{}", news(&snapshot, 9));
 }
 
 #[test]
