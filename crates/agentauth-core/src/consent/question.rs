@@ -94,7 +94,7 @@ pub struct AskedScope {
 }
 
 /// What is new about a scope since the last time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
     /// It was never allowed.
     Never,
