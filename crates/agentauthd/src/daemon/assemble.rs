@@ -155,20 +155,20 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
     let audit = Recorder::new(AuditLog::open(&state_directory.join("audit"), now)?);
     let mut rights = rights::standings(&db, &profile, audit.path())?;
     let wished = Wished::read(&loaded, owner_uid);
-    let standing = wished.against(std::mem::take(&mut rights.rules));
-    let applied = if standing.settled {
-        Some(load_applied(&environment, &flags, &standing.rules.settings)?)
+    let own_rules = wished.against(std::mem::take(&mut rights.rules));
+    let applied = if own_rules.settled {
+        Some(load_applied(&environment, &flags, &own_rules.rules.settings)?)
     } else {
         None
     };
     // From here on the configuration is the one that was applied.
     let config = applied.as_ref().map_or(config, |applied| &applied.config);
-    let (catalogue_fault, policy_faults) = match standing.settled {
+    let (catalogue_fault, policy_faults) = match own_rules.settled {
         true => (None, Vec::new()),
         false => (wished.catalogue_fault, wished.policy_faults),
     };
-    let own = OwnPolicies { texts: standing.rules.policies.clone(), faults: policy_faults };
-    let catalogue = load::catalogue(config, standing.rules.catalogue.as_deref(), catalogue_fault)
+    let own = OwnPolicies { texts: own_rules.rules.policies.clone(), faults: policy_faults };
+    let catalogue = load::catalogue(config, own_rules.rules.catalogue.as_deref(), catalogue_fault)
         .map_err(LoadError::from)?;
     if !rights.past.is_empty() {
         let past = RightsChange { grants_out: rights.past.clone(), ..RightsChange::default() };
@@ -192,7 +192,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
     for problem in &loaded.problems {
         tracing::error!(problem, "an agent was not registered");
     }
-    for problem in &standing.problems {
+    for problem in &own_rules.problems {
         tracing::warn!(problem, "files do not say what is in force");
     }
     let state = Arc::new(State::new(Snapshot {
@@ -227,7 +227,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         policies: RwLock::new(loaded.policy_texts),
         events: events.clone(),
         policies_dir: config.paths.policies_dir.clone(),
-        standing: Mutex::new(standing),
+        own_rules: Mutex::new(own_rules),
         sources: Sources { environment, flags },
         owner: owner_uid,
         turn: tokio::sync::Mutex::default(),

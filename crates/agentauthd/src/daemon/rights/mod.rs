@@ -31,7 +31,7 @@ use super::record;
 use super::recorder::Recorder;
 use super::state::State;
 pub(crate) use draft::Drafted;
-pub(crate) use own::{Sources, Standing, Wished};
+pub(crate) use own::{InForce, Sources, Wished};
 pub(crate) use replay::{Standings, standings};
 
 /// At most this many grants are named in one record.
@@ -50,7 +50,7 @@ pub(crate) struct Rights {
     /// Where the person's policies are.
     pub(crate) policies_dir: PathBuf,
     /// The person's own rules that are in force.
-    pub(crate) standing: std::sync::Mutex<Standing>,
+    pub(crate) own_rules: std::sync::Mutex<InForce>,
     /// Where the person's own rules are read anew.
     pub(crate) sources: Sources,
     /// The user whose files count.

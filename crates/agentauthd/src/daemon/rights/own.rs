@@ -38,7 +38,7 @@ pub(crate) enum Recorded {
 
 /// The rules that are in force, and how they came to be.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Standing {
+pub(crate) struct InForce {
     pub(crate) rules: OwnRules,
     /// Whether they are what was applied. Else they are what the files say, and stand as applied from the first login on.
     pub(crate) settled: bool,
@@ -80,10 +80,10 @@ impl Wished {
     }
 
     /// The rules that are in force when this is what the files say.
-    pub(crate) fn against(&self, recorded: Recorded) -> Standing {
+    pub(crate) fn against(&self, recorded: Recorded) -> InForce {
         let (rules, mut problems) = match recorded {
             Recorded::Never => {
-                return Standing { rules: self.rules.clone(), settled: false, problems: Vec::new() };
+                return InForce { rules: self.rules.clone(), settled: false, problems: Vec::new() };
             }
             Recorded::Applied(rules) => (rules, Vec::new()),
             Recorded::Lost(digest) if digest.is_some() && digest == self.rules.digest() => {
@@ -98,7 +98,7 @@ impl Wished {
         problems.extend(unapplied(&rules.changes(&self.rules)));
         problems.extend(self.catalogue_fault.clone());
         problems.extend(self.policy_faults.iter().map(ToString::to_string));
-        Standing { rules, settled: true, problems }
+        InForce { rules, settled: true, problems }
     }
 }
 
@@ -136,7 +136,7 @@ pub(crate) fn unapplied(changes: &[RuleChange]) -> Vec<String> {
 impl Rights {
     /// What of the rules is not as the files said at the start, unless it was applied meanwhile. Safe to show.
     pub(crate) fn rule_problems(&self) -> Vec<String> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner).problems.clone()
+        self.own_rules.lock().unwrap_or_else(PoisonError::into_inner).problems.clone()
     }
 
     /// The names of the policies in force.
@@ -148,7 +148,7 @@ impl Rights {
     /// The rules as they would be with `part` of them as the files say now. Changes nothing.
     pub(crate) async fn draft_rules(&self, part: Part) -> Result<DraftedRules, RightsError> {
         let (sources, owner) = (self.sources.clone(), self.owner);
-        let now = self.standing.lock().unwrap_or_else(PoisonError::into_inner).rules.clone();
+        let now = self.own_rules.lock().unwrap_or_else(PoisonError::into_inner).rules.clone();
         let snapshot = self.state.load();
         let actions: Vec<String> = snapshot.agents.action_names().map(str::to_owned).collect();
         let drafting = move || {
@@ -184,8 +184,8 @@ impl Rights {
     ) -> Result<(), RightsError> {
         let _turn = self.turn.lock().await;
         let DraftedRules { rules, digest, replaces, changes } = drafted;
-        let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if standing.rules.digest().as_deref() != Some(&*replaces) {
+        let in_force = self.own_rules.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if in_force.rules.digest().as_deref() != Some(&*replaces) {
             return Err(RightsError::Overtaken);
         }
         let snapshot = self.state.load();
@@ -206,26 +206,26 @@ impl Rights {
             now,
         ));
         let problems = Vec::new();
-        *self.standing.lock().unwrap_or_else(PoisonError::into_inner) =
-            Standing { rules, settled: true, problems };
+        *self.own_rules.lock().unwrap_or_else(PoisonError::into_inner) =
+            InForce { rules, settled: true, problems };
         Ok(())
     }
 
     /// What the files say stands as applied from now on, unless something was applied before: the person logs in for the
     /// first time. Blocking.
     pub(crate) fn settle(&self) -> Result<(), RightsError> {
-        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
-        if standing.settled {
+        let mut in_force = self.own_rules.lock().unwrap_or_else(PoisonError::into_inner);
+        if in_force.settled {
             return Ok(());
         }
-        let digest = standing.rules.digest();
+        let digest = in_force.rules.digest();
         let digest = digest.ok_or_else(|| RightsError::Rules("a number in it is out of range".to_owned()))?;
-        let changes = OwnRules::default().changes(&standing.rules);
+        let changes = OwnRules::default().changes(&in_force.rules);
         self.audit
             .append(&record::rules_applied(&digest, &changes, None, self.clock.now()))
             .map_err(RightsError::Audit)?;
-        self.db.put_own_rules(&self.profile, &json(&standing.rules)?).map_err(RightsError::State)?;
-        standing.settled = true;
+        self.db.put_own_rules(&self.profile, &json(&in_force.rules)?).map_err(RightsError::State)?;
+        in_force.settled = true;
         Ok(())
     }
 
@@ -285,9 +285,9 @@ mod tests {
     fn rules_that_are_lost_are_not_those_of_the_files() {
         let files = wished("9d");
         for lost in [None, wished("1h").rules.digest()] {
-            let standing = files.against(Recorded::Lost(lost));
-            assert_eq!((standing.rules, standing.settled), (OwnRules::default(), true));
-            assert_eq!(standing.problems.len(), 2, "{:?}", standing.problems);
+            let in_force = files.against(Recorded::Lost(lost));
+            assert_eq!((in_force.rules, in_force.settled), (OwnRules::default(), true));
+            assert_eq!(in_force.problems.len(), 2, "{:?}", in_force.problems);
         }
         let same = files.against(Recorded::Lost(files.rules.digest()));
         assert_eq!((same.rules, same.problems), (files.rules.clone(), Vec::<String>::new()));
@@ -297,7 +297,7 @@ mod tests {
     fn files_that_cannot_be_used_are_told_and_change_nothing() {
         let applied = wished("1h").rules;
         let files = Wished { catalogue_fault: Some("writable".to_owned()), ..wished("1h") };
-        let standing = files.against(Recorded::Applied(applied.clone()));
-        assert_eq!((standing.rules, standing.problems), (applied, vec!["writable".to_owned()]));
+        let in_force = files.against(Recorded::Applied(applied.clone()));
+        assert_eq!((in_force.rules, in_force.problems), (applied, vec!["writable".to_owned()]));
     }
 }
