@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::cli::Outcome;
 use crate::errand::Errand;
-use crate::household::{Change, Household};
+use crate::household::{Change, Household, Rights};
 use crate::process::Owned;
 use crate::{BOB, Person, wait};
 
@@ -13,9 +13,10 @@ use crate::{BOB, Person, wait};
 pub enum Expected {
     /// Nothing; the answer has these words in it.
     Refused(String),
-    /// It passed for an answer of the person's in a terminal or on the page: exactly this is different, in words that the
-    /// change has in it.
+    /// It passed for an answer of the person's in a terminal or on the page, and gave something that has these words in it.
     Forged(String),
+    /// Something with these words in it is gone, and nothing was given.
+    TakesAway(String),
 }
 
 /// Nothing, in these words.
@@ -26,6 +27,24 @@ pub fn refused(words: &str) -> Expected {
 /// A prompt that was forged, and what it gave.
 pub fn forged(words: &str) -> Expected {
     Expected::Forged(words.to_owned())
+}
+
+/// How everything stood before an attempt.
+pub struct Before {
+    rights: Rights,
+    answered: usize,
+}
+
+impl Before {
+    /// As it stands now.
+    pub fn of(house: &Household) -> Self {
+        Self { rights: house.rights(), answered: house.records("consent.answered").len() }
+    }
+}
+
+/// Less than before.
+pub fn takes_away(words: &str) -> Expected {
+    Expected::TakesAway(words.to_owned())
 }
 
 /// What was tried so far.
@@ -45,12 +64,24 @@ impl Trials {
         expected: &Expected,
         attempt: impl FnOnce() -> String,
     ) {
-        let (before, answered) = (house.rights(), house.records("consent.answered").len());
+        let before = Before::of(house);
         let answer = attempt();
-        let change = before.until(&house.rights());
+        self.attempted(house, (attack, way), expected, &before, &answer);
+    }
+
+    /// The same, of an attempt that was made meanwhile.
+    pub fn attempted(
+        &mut self,
+        house: &Household,
+        (attack, way): (&str, &str),
+        expected: &Expected,
+        before: &Before,
+        answer: &str,
+    ) {
+        let change = before.rights.until(&house.rights());
         let yes: Vec<Value> = house
             .records("consent.answered")
-            .split_off(answered)
+            .split_off(before.answered)
             .into_iter()
             .filter(|record| record["decision"] == "allow")
             .collect();
@@ -59,7 +90,7 @@ impl Trials {
             format!("{}, {}", word("strength"), record["details"]["grade"].as_str().unwrap_or("page"))
         };
         let strengths: Vec<_> = yes.iter().map(strength).collect();
-        self.judge(attack, way, expected, &answer, &change, &strengths);
+        self.judge(attack, way, expected, answer, &change, &strengths);
         let or_none =
             |words: Vec<String>| if words.is_empty() { "none".to_owned() } else { words.join(", ") };
         let shown: String = answer.chars().take(150).collect();
@@ -90,6 +121,17 @@ impl Trials {
                 }
                 if !change.words.is_empty() || !strengths.is_empty() {
                     fault(format!("should get nothing, got {:?} {strengths:?}", change.words));
+                }
+            }
+            Expected::TakesAway(words) => {
+                let gone =
+                    |change: &String| ["gone: ", "removed: "].iter().any(|way| change.starts_with(way));
+                if !change.words.iter().any(|change| change.contains(words)) || !change.words.iter().all(gone)
+                {
+                    fault(format!(
+                        "should have taken `{words}` away and nothing else, got {:?}",
+                        change.words
+                    ));
                 }
             }
             Expected::Forged(words) => {

@@ -5,18 +5,24 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
+use agentauth_core::grant::{Grant, Lifetime};
 use e2e::booted::{self, Account};
 use e2e::errand::quoted;
 use e2e::household::{Household, PAY, READ};
 use e2e::process::Owned;
-use e2e::trials::{Expected, Trials, carried_out, forged, refused, said};
-use e2e::{Errand, wait};
+use e2e::trials::{Before, Expected, Trials, carried_out, forged, refused, said, takes_away};
+use e2e::{ALICE, Errand, Provider, Store, wait};
 use serde_json::{Value, json};
 
 /// What an agent, and whatever is below it, is told.
 const BELOW: &str = "registered agent or one of its descendants";
 /// What a process is told that is not shown to be the person.
 const NO_GRADE: &str = "not shown to be the person";
+
+/// A policy of the attacker's.
+const PERMIT: &str = "@id(\"mine\")\npermit(principal, action, resource);\n";
+/// A setting of the attacker's.
+const SETTING: &str = "\n[consent]\nlongest = \"today\"\n";
 
 /// What becomes of a process that took this way.
 #[derive(Clone, Copy, PartialEq)]
@@ -192,6 +198,18 @@ fn attacks(house: &Household, read: &str, pay: &str) -> Vec<Attack> {
             BELOW,
             "nothing was started",
         ),
+        attack(
+            "policy apply, signed in as somebody else",
+            &["policy", "apply", "--no-browser"],
+            BELOW,
+            "nothing was applied",
+        ),
+        attack(
+            "config apply, signed in as somebody else",
+            &["config", "apply", "--no-browser"],
+            BELOW,
+            "nothing was applied",
+        ),
         attack("login as somebody else", &["login", "--no-browser"], BELOW, "belongs to"),
         attack("login --switch to somebody else", &["login", "--switch", "--no-browser"], BELOW, "sign"),
     ];
@@ -210,9 +228,22 @@ fn by(house: &Household, way: &Way, words: &[String]) -> String {
     said(&carried_out(house, &errand, Owned::start(&mut tool)))
 }
 
+/// What an attacker would have applied.
+fn edit_files(house: &Household) {
+    let configuration = house.world.config_dir();
+    let mut settings = std::fs::read_to_string(configuration.join("config.toml")).unwrap();
+    settings.push_str(SETTING);
+    std::fs::write(configuration.join("config.toml"), settings).unwrap();
+    let policies = configuration.join("policies");
+    std::fs::create_dir_all(&policies).unwrap();
+    std::fs::write(policies.join("mine.cedar"), PERMIT).unwrap();
+    house.world.give(&configuration);
+}
+
 fn try_everything(house: &Household, ways: &[Way], trials: &mut Trials) {
     let mut prompts = 0;
     let pay = house.question(PAY);
+    edit_files(house);
     for way in ways {
         // A prompt that was forged before has been answered.
         let read = house.question(&format!("{READ}/{prompts}"));
@@ -298,7 +329,7 @@ fn in_a_booted_system_what_it_gets() {
     try_everything(&house, &ways, &mut trials);
     // The pause goes on. Taking rights away is less than giving them: a forged prompt does that, too.
     let posing = ways.last().unwrap();
-    trials.attempt(&house, ("agent remove other", posing.name), &forged("removed: other"), || {
+    trials.attempt(&house, ("agent remove other", posing.name), &takes_away("removed: other"), || {
         by(&house, posing, &owned(&["agent", "remove", "other"]))
     });
     trials.judgement();
@@ -346,4 +377,244 @@ fn own_sshd(house: &Household, account: &Account) -> Way {
     });
     let ssh = account.ssh_to(port);
     way("an sshd of the agent's own", Where::Away, move |line| [ssh.as_slice(), &[line.to_owned()]].concat())
+}
+
+/// What a browser is opened at stands in its arguments, where each process of the user can read it.
+#[test]
+fn what_it_gets_from_the_page() {
+    let scripts = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(scripts.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let browser = scripts.path().join("browser");
+    // It stays, as a browser does.
+    std::fs::write(&browser, "#!/bin/sh\nsleep 60; exit \"$1\"\n").unwrap();
+    std::fs::set_permissions(&browser, PermissionsExt::from_mode(0o755)).unwrap();
+    let house = Household::with(None, |options| {
+        options.environment.push(("BROWSER".to_owned(), browser.display().to_string()));
+    });
+    let thief = house.write("thief.py", THIEF);
+    let thief = thief.to_str().unwrap().to_owned();
+    let mut trials = Trials::default();
+    let steal = |mode: &str, scope: &str, lifetime: &str| {
+        let errand = Errand::of(&house.world, &["python3", &thief, mode, scope, lifetime]);
+        let mut tool = house.tool(&["sh", "-c", &errand.line()]);
+        tool.stdin(Stdio::null());
+        let outcome = carried_out(&house, &errand, Owned::start(&mut tool));
+        outcome.stdout.lines().last().unwrap_or_default().to_owned()
+    };
+    let guessed = "the page's port, by trying those that listen";
+    let stolen = "the page's address, from the browser's arguments in /proc";
+    house.question(READ);
+    trials.attempt(&house, ("yes, to read for 30 minutes", guessed), &refused("no page"), || {
+        steal("guess", READ, "30m")
+    });
+    trials.attempt(&house, ("yes, to read for ever", stolen), &refused("Sign in to allow this"), || {
+        steal("steal", READ, "always")
+    });
+    // The address was good once: another one comes with the next question.
+    house.question(PAY);
+    trials.attempt(&house, ("yes, to move money once", stolen), &refused("Sign in to allow this"), || {
+        steal("steal", PAY, "once")
+    });
+    house.question(&format!("{READ}/more"));
+    trials.attempt(&house, ("yes, to read for 30 minutes", stolen), &forged(READ), || {
+        steal("steal", &format!("{READ}/more"), "30m")
+    });
+    trials.judgement();
+}
+
+/// Reads the address, goes there, and says yes to one scope. Prints the title of the page that it got last.
+const THIEF: &str = r#"
+import http.client, os, re, sys, time, urllib.parse
+
+mode, scope, lifetime = sys.argv[1:]
+
+def listening():
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in open(table).readlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A":
+                yield int(fields[1].rsplit(":", 1)[1], 16)
+
+def address():
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            words = open(f"/proc/{pid}/cmdline").read().split("\0")
+        except OSError:
+            continue
+        for word in words:
+            if "/enter/" in word and word.startswith("http://localhost:") and word not in tried:
+                return word
+
+def request(port, method, path, body=None, headers={}):
+    connection = http.client.HTTPConnection("localhost", port, timeout=5)
+    connection.request(method, path, body, {"Host": f"localhost:{port}", **headers})
+    answer = connection.getresponse()
+    return answer, answer.read().decode()
+
+if mode == "guess":
+    found = "no page"
+    for port in listening():
+        for path in ("/", "/enter/", "/enter/" + "0" * 64):
+            try:
+                answer, text = request(port, "GET", path)
+            except (OSError, http.client.HTTPException):
+                continue
+            if "tool" in text and "asks" in text:
+                found = f"a page on {port}"
+    print(found)
+    sys.exit()
+
+tried, end = set(), time.time() + 35
+while time.time() < end:
+    url = address()
+    if url is None:
+        time.sleep(0.05)
+        continue
+    tried.add(url)
+    url = urllib.parse.urlsplit(url)
+    answer, text = request(url.port, "GET", url.path)
+    if answer.status != 303:
+        continue
+    cookie = answer.getheader("set-cookie").split(";")[0]
+    base = url.path.split("enter/")[0]
+    answer, text = request(url.port, "GET", base, headers={"Cookie": cookie})
+    for form in re.findall(r"<form.*?</form>", text, re.S):
+        if scope not in form:
+            continue
+        action = re.search(r'action="([^"]*)"', form).group(1)
+        token = re.search(r'name="token" value="([^"]*)"', form).group(1)
+        body = urllib.parse.urlencode({"token": token, "scope0": lifetime, "do": "answer"})
+        headers = {"Cookie": cookie, "Origin": f"http://localhost:{url.port}",
+                   "Content-Type": "application/x-www-form-urlencoded"}
+        answer, text = request(url.port, "POST", action, body, headers)
+        print(re.search(r"<title>(.*?)</title>", text).group(1))
+        sys.exit()
+print("no page that asks for it")
+"#;
+
+#[test]
+fn what_it_gets_from_rows_and_files_of_its_own_making() {
+    const ROW: &str = "import sqlite3, sys; d = sqlite3.connect(sys.argv[1]); \
+        assert d.execute(sys.argv[2], sys.argv[3:]).rowcount > 0; d.commit()";
+    const FILE: &str = "import os, sys; os.makedirs(os.path.dirname(sys.argv[1]), exist_ok=True); \
+        open(sys.argv[1], 'a').write(sys.argv[2])";
+    const TEXT: &str = "import sys; text = open(sys.argv[1]).read(); assert sys.argv[2] in text; \
+        open(sys.argv[1], 'w').write(text.replace(sys.argv[2], sys.argv[3]))";
+    let mut house = Household::with(None, |options| options.store = Store::File);
+    let theirs = Provider::start();
+    let mut trials = Trials::default();
+    let configuration = house.world.config_dir();
+    let file = |name: &str| configuration.join(name).display().to_string();
+    let database = house.world.state_dir().join("state.db").display().to_string();
+    let grant = Grant::new("tool", PAY.parse().unwrap(), Lifetime::UntilRevoked);
+    let registration = json!({
+        "manifest": {"name": "mine", "version": "1.0.0", "scopes": [{"scope": PAY, "purpose": "mine"}]},
+        "selectors": {"executable": house.word("stranger")},
+    });
+    let mut with_grant = registration.clone();
+    with_grant["grants"] = json!([{"scope": PAY, "lifetime": "until_revoked"}]);
+    let gone = takes_away("removed: tool");
+    let attempts: [(&str, &str, Vec<String>, Expected); 8] = [
+        (
+            "a registration of a program of its own",
+            "a file in agents/",
+            vec![FILE.to_owned(), file("agents/mine.json"), with_grant.to_string()],
+            refused(""),
+        ),
+        (
+            "a policy that permits everything",
+            "a file in policies/",
+            vec![FILE.to_owned(), file("policies/mine.cedar"), PERMIT.to_owned()],
+            refused("agentauthd policy apply"),
+        ),
+        (
+            "another longest yes",
+            "config.toml",
+            vec![FILE.to_owned(), file("config.toml"), SETTING.to_owned()],
+            refused("agentauthd config apply"),
+        ),
+        (
+            "a provider of its own",
+            "config.toml",
+            vec![
+                TEXT.to_owned(),
+                file("config.toml"),
+                house.world.provider.base_url().to_owned(),
+                theirs.base_url().to_owned(),
+            ],
+            refused("agentauthd config apply"),
+        ),
+        (
+            "words that make a payment look harmless",
+            "scopes.toml",
+            vec![
+                FILE.to_owned(),
+                file("scopes.toml"),
+                "[payments.execute]\nsays = \"look at payments\"\nrisk = \"read\"\n".to_owned(),
+            ],
+            refused("agentauthd config apply"),
+        ),
+        (
+            "a grant of money, without end",
+            "a row in state.db",
+            vec![
+                ROW.to_owned(),
+                database.clone(),
+                "INSERT INTO grants (profile, id, says) VALUES ('default', ?, ?)".to_owned(),
+                grant.id.to_string(),
+                grant.to_json(),
+            ],
+            refused("1 grants in the state database do not count"),
+        ),
+        (
+            "a registration of a program of its own",
+            "a row in state.db",
+            vec![
+                ROW.to_owned(),
+                database.clone(),
+                "INSERT INTO agents (profile, name, registration) VALUES ('default', ?, ?)".to_owned(),
+                "mine".to_owned(),
+                registration.to_string(),
+            ],
+            refused("the registration of `mine` does not count: the record does not say"),
+        ),
+        (
+            "registrations that ask for every file",
+            "edited rows in state.db",
+            vec![
+                ROW.to_owned(),
+                database,
+                "UPDATE agents SET registration = replace(registration, ?, ?)".to_owned(),
+                format!("{READ}\""),
+                "files.read:/\"".to_owned(),
+            ],
+            // They are nobody's then: it takes away, and gives nothing.
+            gone,
+        ),
+    ];
+    for (what, place, words, expected) in attempts {
+        let before = Before::of(&house);
+        house.world.stop_daemon();
+        let words = [vec!["python3", "-c"], words.iter().map(String::as_str).collect()].concat();
+        let errand = Errand::of(&house.world, &words);
+        let mut tool = house.tool(&["sh", "-c", &errand.line()]);
+        let outcome = carried_out(&house, &errand, Owned::start(tool.stdin(Stdio::null())));
+        assert_eq!(outcome.code, Some(0), "{what}: {outcome:?}");
+        house.world.start_daemon();
+        house.world.wait_for_phase(agentauth_api::SessionPhase::Active);
+        let mut problems = house.world.status().problems;
+        if problems.is_empty() {
+            problems.push("no word: it is not read".to_owned());
+        }
+        // What it is about first, among those that were there before.
+        problems
+            .sort_by_key(|problem| !matches!(&expected, Expected::Refused(words) if problem.contains(words)));
+        let (way, found) = (format!("{place}, and a restart"), problems.join("; "));
+        trials.attempted(&house, (what, &way), &expected, &before, &found);
+        assert_ne!(house.check("tool", PAY)["decision"], "allow", "{what}");
+        let stranger = house.request("stranger", "POST", "/v1/check", &json!({"scope": PAY}));
+        assert_eq!(stranger["reason"], "agent_unknown", "{what}: {stranger}");
+        assert_eq!(house.world.status().session.user.unwrap().email.as_deref(), Some(ALICE.email), "{what}");
+    }
+    trials.judgement();
 }
