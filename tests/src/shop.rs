@@ -11,6 +11,9 @@ use crate::arena::{PAY, command_of, own, plain_user};
 use crate::cli::{Outcome, Running};
 use crate::{ALICE, AgentSpec, Person, Provider, World, WorldOptions, binaries, wait};
 
+/// The worker's script, in the shop: beside it are no files but its own.
+const WORKER: &str = "program/worker.py";
+
 /// The world, logged in, and a directory of programs.
 pub struct Shop {
     /// The world.
@@ -19,8 +22,8 @@ pub struct Shop {
 }
 
 impl Shop {
-    /// The agents: `probe-agent` (a pinned program) and `worker` (a script, which may pay, and read the directory
-    /// `asked`).
+    /// The agents: `probe-agent` (a pinned program) and `worker` (a script, which may pay, and whose manifest
+    /// asks for reading the directory `asked` and writing in `drafts`).
     pub fn open() -> Self {
         Self::with(WorldOptions::default())
     }
@@ -29,10 +32,10 @@ impl Shop {
     pub fn with(options: WorldOptions) -> Self {
         let directory = tempfile::Builder::new().prefix("shop").tempdir().unwrap();
         let place = directory.path().canonicalize().unwrap();
-        std::fs::write(place.join("worker.py"), include_str!("programs/worker.py")).unwrap();
-        for made in ["asked", "other", "drafts"] {
+        for made in ["asked", "other", "drafts", "program"] {
             std::fs::create_dir(place.join(made)).unwrap();
         }
+        std::fs::write(place.join(WORKER), include_str!("programs/worker.py")).unwrap();
         for name in ["probe-agent", "attacker"] {
             std::fs::copy(binaries::program(name), place.join(name)).unwrap();
         }
@@ -44,7 +47,7 @@ impl Shop {
             name: "worker".to_owned(),
             executable: crate::arena::python(),
             pinned: false,
-            script: Some(place.join("worker.py")),
+            script: Some(place.join(WORKER)),
             cgroup: None,
             scopes: vec![PAY.to_owned(), of_place("read", "asked"), of_place("write", "drafts")],
             grants: vec![PAY.to_owned()],
@@ -52,10 +55,13 @@ impl Shop {
         let mut agents = options.agents;
         agents.retain(|agent| agent.name != probe.name);
         agents.extend([probe, worker]);
-        let world = World::with(&Provider::start(), WorldOptions { agents, uid, ..options });
+        let world = World::with(
+            &Provider::start(),
+            WorldOptions { agents, uid, log_filter: "info".to_owned(), ..options },
+        );
         world.login(ALICE);
         let shop = Self { world, directory };
-        for file in ["worker.py", "probe-agent"] {
+        for file in [WORKER, "probe-agent"] {
             shop.wait_until_settled(&place.join(file));
         }
         shop
@@ -64,6 +70,11 @@ impl Shop {
     /// A place where the worker may write.
     pub fn place(&self) -> PathBuf {
         self.directory.path().canonicalize().unwrap()
+    }
+
+    /// The worker's script.
+    pub fn script(&self) -> PathBuf {
+        self.place().join(WORKER)
     }
 
     /// A file there, as an argument.
@@ -102,8 +113,10 @@ impl Shop {
         let url = wait::until("the address to sign in at", || {
             let so_far = running.so_far();
             assert!(so_far.code.is_none(), "{so_far:#?}");
-            let line = so_far.stderr.lines().find(|line| line.contains("code_challenge="))?.trim().to_owned();
-            so_far.stderr.ends_with('\n').then_some(line)
+            // In a terminal all of it is one stream.
+            let said = if so_far.stderr.is_empty() { so_far.stdout } else { so_far.stderr };
+            let line = said.lines().find(|line| line.contains("code_challenge="))?.trim().to_owned();
+            said.ends_with('\n').then_some(line)
         });
         self.world.provider.sign_in(&url, person.email, person.password);
         running
@@ -115,7 +128,7 @@ impl Shop {
     }
 
     /// What was changed a moment ago is believed less.
-    fn wait_until_settled(&self, file: &Path) {
+    pub fn wait_until_settled(&self, file: &Path) {
         let changed = std::fs::metadata(file).unwrap().ctime();
         wait::until_true("the file to have been left alone for a while", || {
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()

@@ -2,6 +2,7 @@
 //! above; in a clean environment, within walls. All of it as a plain user.
 
 use std::io::Write;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -11,7 +12,7 @@ use e2e::cli::Running;
 use e2e::process::is_alive;
 use e2e::shop::{Shop, answer, assert_launched};
 use e2e::{ALICE, AgentSpec, BOB, Errand, Provider, World, WorldOptions, binaries, wait};
-use rustix::process::Signal;
+use rustix::process::{Signal, Uid};
 use serde_json::{Value, json};
 
 #[test]
@@ -90,7 +91,7 @@ fn nobody_else_is_it_whatever_they_say_of_themselves() {
     // Nor is the agent's own program, started by somebody else.
     let mut command = shop.program(python());
     command.env("AGENTAUTHD_SOCKET", shop.world.socket()).env("AGENTAUTHD_LAUNCHED", "1");
-    command.arg(shop.place().join("worker.py")).arg(format!("ask('{PAY}')"));
+    command.arg(shop.script()).arg(format!("ask('{PAY}')"));
     let by_itself = answer(&e2e::cli::run(command));
     assert_eq!((&by_itself["assurance"], &by_itself["reason"]), (&json!("path"), &json!("policy_forbids")));
     let said = by_itself["message"].as_str().unwrap();
@@ -217,8 +218,16 @@ fn the_environment_is_clean_and_nothing_is_left_open() {
     let mut names: Vec<&str> = found[0].as_object().unwrap().keys().map(String::as_str).collect();
     names.retain(|name| *name != "LC_CTYPE");
     names.sort_unstable();
-    let expected =
-        ["AGENTAUTHD_LAUNCHED", "AGENTAUTHD_SOCKET", "EXTRA", "HOME", "LANG", "PATH", "SECRET_THING"];
+    let expected = [
+        "AGENTAUTHD_LAUNCHED",
+        "AGENTAUTHD_SOCKET",
+        "EXTRA",
+        "HOME",
+        "LANG",
+        "PATH",
+        "SECRET_THING",
+        "TMPDIR",
+    ];
     assert_eq!(names, expected, "{found}");
     assert_eq!(found[0]["EXTRA"], "a=b");
     assert!(!found[0]["PATH"].as_str().unwrap().contains("home"));
@@ -279,9 +288,10 @@ fn the_walls_hold_and_the_way_to_the_daemon_is_open() {
     let lines = outcome.json_lines();
     let hidden = ["keyring", "configuration", "state", "new agent", "remove agent", "link", "run dir"];
     for name in hidden {
-        assert_eq!(lines[0][name], "EACCES", "{name}: {outcome:?}");
+        // Where it is covered it is not even there.
+        assert!(["EACCES", "ENOENT"].contains(&lines[0][name].as_str().unwrap()), "{name}: {outcome:?}");
     }
-    assert!(["EACCES", "EXDEV"].contains(&lines[0]["move"].as_str().unwrap()), "{outcome:?}");
+    assert!(["EACCES", "EXDEV", "ENOENT"].contains(&lines[0]["move"].as_str().unwrap()), "{outcome:?}");
     for name in ["read", "write", "list home", "temporary"] {
         assert_eq!(lines[0][name], "done", "{name}: {outcome:?}");
     }
@@ -302,32 +312,186 @@ fn the_walls_hold_and_the_way_to_the_daemon_is_open() {
 fn files_can_be_narrowed_to_what_the_manifest_asks_for() {
     let shop = Shop::open();
     let place = shop.place();
-    for part in ["asked", "other"] {
+    for part in ["asked", "drafts", "other"] {
         std::fs::write(place.join(part).join("file"), "x").unwrap();
         own(plain_user(), &place.join(part));
     }
     let code = format!(
-        "tries = {{\n\
-         'asked': lambda: open('{place}/asked/file').read(),\n\
-         'asked, written': lambda: open('{place}/asked/more', 'w'),\n\
-         'other': lambda: open('{place}/../more'),\n\
-         'home': lambda: os.listdir(os.environ['HOME']),\n\
-         'system': lambda: open('/etc/passwd').read(),\n\
+        "work = {{\n\
+         'read': lambda path: open(path + '/file').read(),\n\
+         'create': lambda path: open(path + '/new', 'x'),\n\
+         'change': lambda path: open(path + '/file', 'r+' if path.endswith('/asked') else 'w'),\n\
+         'list': lambda path: os.listdir(path),\n\
+         'remove': lambda path: os.remove(path + '/file'),\n\
          }}\n\
-         print(json.dumps({{name: outcome(work) for name, work in tries.items()}}), flush=True)\n\
+         places = {{part: '{place}/' + part for part in ('asked', 'drafts', 'other')}}\n\
+         places |= {{'home': os.environ['HOME'], 'own': os.environ['TMPDIR']}}\n\
+         open(os.environ['TMPDIR'] + '/file', 'w')\n\
+         print(json.dumps({{name: [what for what in work if outcome(lambda: work[what](path)) == 'done'] \
+                           for name, path in places.items()}}), flush=True)\n\
+         print(json.dumps([outcome(lambda: open('/etc/passwd').read())]), flush=True)\n\
          ask('{PAY}')",
         place = place.display()
     );
     let outcome = shop.start(&["--agent", "worker", "--confine-files"], &[&code]).finish();
     let lines = outcome.json_lines();
-    let expected = json!({"asked": "done", "asked, written": "EACCES", "other": "EACCES", "home": "EACCES", "system": "done"});
-    let mut found = lines[0].clone();
-    // What is not there at all is not there, walls or not.
-    if found["other"] == "ENOENT" {
-        found["other"] = json!("EACCES");
+    let expected = json!({
+        "asked": ["read", "list"], "drafts": ["create", "change"], "other": [], "home": [],
+        "own": ["read", "create", "change", "list", "remove"],
+    });
+    assert_eq!((&lines[0], &lines[1]), (&expected, &json!(["done"])), "{outcome:?}");
+    assert_launched(&lines[2], "worker");
+
+    // Without, all of it is what the user may do.
+    let outcome = shop.start(&["--agent", "worker"], &[&code]).finish();
+    let all = json!(["read", "change", "list", "remove"]);
+    assert_eq!(
+        (&outcome.json_lines()[0]["asked"], &outcome.json_lines()[0]["drafts"]),
+        (&json!(["read", "create", "change", "list", "remove"]), &all),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn temporary_files_are_the_launchs_own_and_gone_with_it() {
+    let shop = Shop::open();
+    let code = "place = os.environ['TMPDIR']\n\
+                os.makedirs(place + '/deep/er')\n\
+                open(place + '/deep/er/file', 'w').write('x')\n\
+                print(json.dumps([place, oct(os.stat(place).st_mode & 0o777), os.stat(place).st_uid == os.getuid()]))";
+    let mut places = Vec::new();
+    for _ in 0..2 {
+        let outcome = shop.work(code);
+        let found = answer(&outcome);
+        assert_eq!((&found[1], &found[2]), (&json!("0o700"), &json!(true)), "{outcome:?}");
+        let place = found[0].as_str().unwrap().to_owned();
+        assert!(!Path::new(&place).exists() && !places.contains(&place), "{place}");
+        places.push(place);
     }
-    assert_eq!(found, expected, "{outcome:?}");
+    // The person can say otherwise.
+    let elsewhere = shop.word("other");
+    let outcome = shop
+        .start(
+            &["--agent", "worker", "--env", &format!("TMPDIR={elsewhere}")],
+            &["print(json.dumps([os.environ['TMPDIR']]))"],
+        )
+        .finish();
+    assert_eq!(answer(&outcome), json!([elsewhere]));
+    assert!(Path::new(&elsewhere).exists());
+}
+
+/// Tries to connect to each, and says how that went.
+fn knocks(sockets: &[(&str, &Path)]) -> String {
+    let tries: Vec<String> = sockets
+        .iter()
+        .map(|(name, path)| {
+            format!("'{name}': lambda: socket.socket(socket.AF_UNIX).connect('{}')", path.display())
+        })
+        .collect();
+    format!(
+        "tries = {{{}}}\nprint(json.dumps({{name: outcome(work) for name, work in tries.items()}}), flush=True)\nask('{PAY}')",
+        tries.join(", ")
+    )
+}
+
+#[test]
+fn sockets_of_others_are_out_of_reach() {
+    let shop = Shop::open();
+    let (world, place) = (&shop.world, shop.place());
+    let multiplexer = plain_user().map_or_else(rustix::process::geteuid, Uid::from_raw);
+    let multiplexer = std::path::PathBuf::from(format!("/tmp/tmux-{}", multiplexer.as_raw()));
+    std::fs::create_dir_all(&multiplexer).unwrap();
+    let sockets = [
+        ("session bus", world.home().join("run/bus")),
+        ("terminal multiplexer", multiplexer.join(format!("test-{}", std::process::id()))),
+        ("ssh agent", place.join("ssh-agent")),
+        ("database", place.join("database")),
+        ("daemon", world.socket()),
+    ];
+    let sockets = sockets.each_ref().map(|(name, path)| (*name, path.as_path()));
+    let _listeners: Vec<UnixListener> = sockets[..4]
+        .iter()
+        .map(|(_, path)| {
+            let listener = UnixListener::bind(path).unwrap();
+            own(plain_user(), path);
+            listener
+        })
+        .collect();
+    own(plain_user(), &multiplexer);
+    let code = knocks(&sockets);
+    let run = |how: &str| {
+        let mut command = shop.command(&["--agent", "worker"], &[&code]);
+        command.env("AGENTAUTHD_LAUNCH_HIDE_SOCKETS", how);
+        command.env("AGENTAUTHD_LAUNCH_SOCKETS", sockets[3].1);
+        shop.confirmed(command, ALICE).finish()
+    };
+
+    let outcome = run("where_possible");
+    if outcome.stderr.contains("does not let you have namespaces") {
+        eprintln!("not tried: {}", outcome.stderr);
+        return;
+    }
+    let lines = outcome.json_lines();
+    let expected = json!({
+        "session bus": "ENOENT", "terminal multiplexer": "ENOENT", "ssh agent": "ECONNREFUSED",
+        "database": "done", "daemon": "done",
+    });
+    assert_eq!(lines[0], expected, "{outcome:?}");
     assert_launched(&lines[1], "worker");
+
+    // What was covered can be told from what was not there.
+    let open = run("never");
+    assert_eq!(open.json_lines()[0]["ssh agent"], "done", "{open:?}");
+    std::fs::remove_file(sockets[1].1).unwrap();
+    let _ = std::fs::remove_dir(&multiplexer);
+}
+
+#[test]
+fn covers_hold_against_the_one_who_is_under_them() {
+    let mut shop = Shop::open();
+    let daemon = shop.world.daemon().pid();
+    let mut command = shop.program("sleep");
+    let bystander = shop.world.spawn({
+        command.arg("1000");
+        command
+    });
+    let bus = shop.world.home().join("run/bus");
+    let _listener = UnixListener::bind(&bus).unwrap();
+    own(plain_user(), &bus);
+    let run = shop.world.home().join("run");
+    // Away with them; namespaces of its own; the way through somebody else's root.
+    let code = format!(
+        "def tried(*words):\n\
+         \x20   done = subprocess.run(words, capture_output=True, text=True)\n\
+         \x20   return 'done' if done.returncode == 0 else 'failed'\n\
+         knock = \"import socket; socket.socket(socket.AF_UNIX).connect('{bus}')\"\n\
+         python = sys.executable\n\
+         print(json.dumps([\n\
+         tried('umount', '{run}'), tried('umount', '-l', '{run}'), tried('mount', '--move', '{run}', '/mnt'),\n\
+         tried('unshare', '-Urm', 'umount', '{run}'), tried('unshare', '-Urm', python, '-c', knock),\n\
+         tried('nsenter', '-t', '{daemon}', '-U', '-m', '--preserve-credentials', python, '-c', knock),\n\
+         outcome(lambda: socket.socket(socket.AF_UNIX).connect('/proc/{daemon}/root{bus}')),\n\
+         outcome(lambda: socket.socket(socket.AF_UNIX).connect('/proc/{shell}/root{bus}')),\n\
+         outcome(lambda: os.chdir('/proc/{shell}/cwd')),\n\
+         [line.split()[1] for line in open('/proc/self/status') if line.startswith('CapEff')],\n\
+         ]), flush=True)",
+        bus = bus.display(),
+        run = run.display(),
+        shell = bystander.pid(),
+    );
+    let outcome = shop.work(&code);
+    if outcome.stderr.contains("does not let you have namespaces") {
+        eprintln!("not tried: {}", outcome.stderr);
+        return;
+    }
+    let found = answer(&outcome);
+    let tries = found.as_array().unwrap();
+    assert!(tries[..6].iter().all(|tried| tried == "failed"), "{outcome:?}");
+    assert!(
+        tries[6..9].iter().all(|tried| ["EACCES", "EPERM"].contains(&tried.as_str().unwrap())),
+        "{outcome:?}"
+    );
+    assert_eq!(tries[9], json!(["0000000000000000"]));
 }
 
 #[test]
@@ -377,7 +541,7 @@ fn told_to_end_it_ends_everything_that_came_of_it() {
 fn what_is_left_of_a_killed_launch_is_not_launched_any_more() {
     let shop = Shop::open();
     // The descendant asks for each line; it is no registered agent by itself.
-    let script = shop.place().join("worker.py");
+    let script = shop.script();
     let code = format!(
         "subprocess.run([sys.executable, '-c', open('{}').read(), \"ask('{PAY}')\\nfor line in sys.stdin: ask('{PAY}')\"])",
         script.display()
@@ -415,13 +579,16 @@ fn a_person_at_a_terminal_starts_what_they_registered() {
 fn in_a_terminal_an_agent_is_started() {
     let shop = Shop::open();
     let world = &shop.world;
-    // script(1) in the place of login(1), for this namespace only: a real terminal, under a recognised name.
-    let mounted = Command::new("mount").args(["--bind", "/usr/bin/script", "/usr/bin/login"]).status();
+    // script(1) in the place of a terminal window's program, for this namespace only.
+    let place = Path::new("/usr/libexec");
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "mode=755", "tmpfs"]).arg(place).status();
     assert!(mounted.unwrap().success());
+    let program = place.join("xterm");
+    std::fs::copy("/usr/bin/script", &program).unwrap();
     let start = || {
         let code = format!("ask('{PAY}'); sys.exit(4)");
         let errand = Errand::new(world, &["exec", "--agent", "worker", "--", &code]);
-        let mut command = shop.program("/usr/bin/login");
+        let mut command = shop.program(&program);
         command.args(["--quiet", "--return", "--command", &errand.line(), "/dev/null"]);
         command.stdin(Stdio::piped()).stdout(Stdio::null());
         let _terminal = world.spawn(command);
@@ -441,7 +608,7 @@ fn in_a_terminal_an_agent_is_started() {
     let answer: Value = serde_json::from_str(started.stdout.lines().last().unwrap()).unwrap();
     assert_eq!(
         (&answer["reason"], &answer["assurance"]),
-        (&json!("consent_denied"), &json!("launched")),
+        (&json!("consent_required"), &json!("launched")),
         "{answer}"
     );
     let launched = &shop.records("agent.launched")[0];

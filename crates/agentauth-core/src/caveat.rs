@@ -73,6 +73,13 @@ impl Caveat {
         self.kind() < Self::Deleted.kind()
     }
 
+    /// Whether it is so of everything that the daemon's launcher starts: what cannot be seen of its sockets is covered in
+    /// namespaces of its own.
+    #[must_use]
+    pub fn is_of_launches(&self) -> bool {
+        matches!(self, Self::OtherUserNamespace | Self::OtherMountNamespace)
+    }
+
     /// The word of its kind, in policies.
     #[must_use]
     pub fn kind_word(&self) -> &'static str {

@@ -122,6 +122,7 @@ pub fn decide(
                     role: refusal.role.as_deref(),
                     remedy: refusal.remedy,
                     ungreeted: refusal.ungreeted,
+                    unlaunched: refusal.unlaunched,
                     ..about
                 },
             );
@@ -188,6 +189,8 @@ struct Refusal {
     admin_note: Option<String>,
     /// Only the greeting is missing.
     ungreeted: bool,
+    /// It has to be started by `agentauthd exec`.
+    unlaunched: bool,
     scope: Option<Scope>,
     role: Option<String>,
     grants: Vec<String>,
@@ -429,6 +432,7 @@ impl Refusal {
             detail: None,
             admin_note: None,
             ungreeted: false,
+            unlaunched: false,
             scope: None,
             role: None,
             grants: Vec::new(),

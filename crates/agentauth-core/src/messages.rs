@@ -7,6 +7,13 @@ use crate::decision::{Reason, Remedy};
 use crate::scope::Scope;
 use crate::text::display_safe_within;
 
+/// What a model is told where `agentauthd exec` helps.
+const START_IT: &str = "Tell the user to start this agent with `agentauthd exec`: only they can.";
+
+/// What is said where a launch may have ended.
+const OUTLIVED: &str = ". If `agentauthd exec` started it, that launch is over: its launcher ended, its registration was changed, or \
+                        the daemon was restarted. Then start it again with `agentauthd exec`";
+
 /// The longest message, in characters.
 const LIMIT: usize = 900;
 
@@ -27,6 +34,8 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) remedy: Option<Remedy>,
     /// Whether it is refused because the caller did not greet.
     pub(crate) ungreeted: bool,
+    /// Whether it is refused because `agentauthd exec` did not start it.
+    pub(crate) unlaunched: bool,
     /// How well the agent is assumed to be proven, in a trial.
     pub(crate) dry_run: Option<Assurance>,
     /// What keeps the caller from being better proven.
@@ -87,6 +96,7 @@ pub(crate) fn explain(reason: Reason, about: &Circumstances<'_>) -> (String, Str
         Reason::CallerUnproven => (
             because("the caller could not be proven to be the agent that it seems to be"),
             match about.remedy {
+                _ if about.unlaunched => start_it(about),
                 Some(Remedy::Wait) => "this takes a moment; the next try will know".into(),
                 Some(Remedy::Register) => "correct the files in the `agents` directory of the configuration".into(),
                 _ => "start the agent again, and let it connect anew".into(),
@@ -140,7 +150,11 @@ pub(crate) fn explain(reason: Reason, about: &Circumstances<'_>) -> (String, Str
         Reason::PolicyForbids | Reason::ConsentRequired => capped(about.caveats),
         _ => String::new(),
     };
-    let message = format!("{agent} may not do {what}{trial}: {why}; {todo}{capped}");
+    // What outlived its launch has the launcher's namespaces, and a launcher that hides.
+    let outlived = matches!(reason, Reason::PolicyForbids | Reason::AgentUnknown | Reason::ConsentRequired)
+        && about.caveats.iter().any(|caveat| *caveat == Caveat::HiddenAncestor || caveat.is_of_launches());
+    let outlived = if outlived { OUTLIVED } else { "" };
+    let message = format!("{agent} may not do {what}{trial}: {why}; {todo}{capped}{outlived}");
     (cut(message), cut(model(reason, &what, why, about)))
 }
 
@@ -172,9 +186,8 @@ fn model(reason: Reason, what: &str, why: &str, about: &Circumstances<'_>) -> St
         (Some(Remedy::Login), _) => {
             "Ask the user to run `agentauthd login`, and wait until they say that it is done."
         }
-        (Some(Remedy::Register), Reason::PolicyForbids) => {
-            "Tell the user to start this agent with `agentauthd exec`: only they can."
-        }
+        (Some(Remedy::Register), Reason::PolicyForbids) => START_IT,
+        _ if about.unlaunched => START_IT,
         (Some(Remedy::Register), _) => {
             "Tell the user that this agent has to be registered, which only they can do."
         }
@@ -206,8 +219,12 @@ fn policy_todo(about: &Circumstances<'_>) -> String {
 
 /// How the agent comes to be proven by more than its path.
 fn better_proven(about: &Circumstances<'_>) -> String {
+    format!("{}, or register a compiled program by its digest", start_it(about))
+}
+
+fn start_it(about: &Circumstances<'_>) -> String {
     let name = about.agents.first().map_or_else(|| "NAME".to_owned(), |name| display_safe_within(name, 64));
-    format!("start it with `agentauthd exec --agent {name}`, or register a compiled program by its digest")
+    format!("start it with `agentauthd exec --agent {name}`")
 }
 
 fn quoted(text: &str) -> String {

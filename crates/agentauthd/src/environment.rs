@@ -37,7 +37,11 @@ pub const VARIABLES: &[Variable] = &[
     read("XDG_CONFIG_HOME", "where `agentauthd/config.toml` is looked for; ignored unless absolute"),
     read("XDG_STATE_HOME", "where the state directory is made; ignored unless absolute"),
     read("XDG_RUNTIME_DIR", "where the socket is made; ignored unless absolute"),
-    read("TMPDIR", "on macOS, where the socket is made if there is no XDG_RUNTIME_DIR"),
+    read(
+        "TMPDIR",
+        "where `exec` makes a directory for the program's temporary files; on macOS, where the socket is made if there is no \
+         XDG_RUNTIME_DIR",
+    ),
     read(
         "CREDENTIALS_DIRECTORY",
         "systemd credentials; `agentauthd.passphrase` there unlocks the secrets file",
@@ -114,6 +118,8 @@ pub const VARIABLES: &[Variable] = &[
     read("AGENTAUTHD_LAUNCH_GRACE", "`launch.grace`"),
     read("AGENTAUTHD_LAUNCH_ENVIRONMENT", "`launch.environment`, separated by spaces or commas"),
     read("AGENTAUTHD_LAUNCH_HIDE", "`launch.hide`, separated by spaces or commas"),
+    read("AGENTAUTHD_LAUNCH_HIDE_SOCKETS", "`launch.hide_sockets`"),
+    read("AGENTAUTHD_LAUNCH_SOCKETS", "`launch.sockets`, separated by spaces or commas"),
     read("AGENTAUTHD_LOG_FILTER", "`log.filter`"),
     read("AGENTAUTHD_LOG_FORMAT", "`log.format`"),
     read("AGENTAUTHD_POLICIES_DIR", "`paths.policies_dir`"),

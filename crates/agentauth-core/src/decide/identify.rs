@@ -47,8 +47,6 @@ pub(super) fn identify(agents: &Agents, launches: &Launches, subject: Subject<'_
 }
 
 fn of_caller(agents: &Agents, launches: &Launches, facts: &CallerFacts) -> Identified {
-    let mut found =
-        Identified { greeted: facts.greeted, caveats: facts.all_caveats(), ..Identified::default() };
     // A launch is of one registration: another one of the same name was not what was started.
     let registered = |launch: &&Arc<Launch>| {
         agents
@@ -57,6 +55,14 @@ fn of_caller(agents: &Agents, launches: &Launches, facts: &CallerFacts) -> Ident
     };
     let launched: Vec<&Arc<Launch>> = launches.over(facts).filter(registered).collect();
     let nearest = launched.first().map(|launch| &launch.agent);
+    // What was launched has namespaces of its own by the launcher's doing, and what it makes of them cannot give it more
+    // than the agent has by whom it stands: which files it sees, and what its program seems to be, only ever takes from that.
+    let counts = |caveat: &Caveat| nearest.is_none() || !caveat.is_of_launches();
+    let mut found = Identified {
+        greeted: facts.greeted,
+        caveats: facts.all_caveats().into_iter().filter(counts).collect(),
+        ..Identified::default()
+    };
     match agents.match_process(&facts.process, facts.greeted) {
         Match::Agent { agent, assurance } => {
             found.count(&agent);
@@ -68,6 +74,7 @@ fn of_caller(agents: &Agents, launches: &Launches, facts: &CallerFacts) -> Ident
                 let detail =
                     format!("`{}` is registered to be started by `agentauthd exec` only", agent.name);
                 found.refuse(Reason::CallerUnproven, None, detail);
+                found.fault.iter_mut().for_each(|fault| fault.unlaunched = true);
             }
         }
         Match::Changed { agent, change } => {
@@ -95,7 +102,7 @@ fn of_caller(agents: &Agents, launches: &Launches, facts: &CallerFacts) -> Ident
             Some(agent) => {
                 found.count(agent);
                 // Which file it runs proves nothing here, and takes nothing away.
-                found.caveats.clone_from(&facts.caveats);
+                found.caveats = facts.caveats.iter().filter(|caveat| counts(caveat)).cloned().collect();
                 found.assure(Assurance::Launched);
                 found.must_have_greeted();
             }

@@ -3,12 +3,12 @@
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use rustix::thread::set_no_new_privs;
 
-use super::{LaunchError, Marks, Program, walls};
+use super::{Covers, LaunchError, Marks, Program, covers, walls};
 use crate::harden;
 
 /// This process's own program, whatever became of its file.
@@ -52,8 +52,43 @@ pub fn can_confine() -> bool {
     walls::supported()
 }
 
+/// Whether the kernel looks at connections to sockets that have a path.
+#[must_use]
+pub fn sees_connections() -> bool {
+    walls::sees_connections()
+}
+
+/// Starts the launcher's own executable anew, to lay covers and end: it must hand `rehearsal`, its command line, to
+/// [`rehearse`], and exit with 0 only if that succeeds.
+///
+/// # Errors
+/// [`LaunchError::NoCovers`] with what it says.
+pub fn try_covers(rehearsal: &[OsString]) -> Result<(), LaunchError> {
+    const STEP: &str = "try what can be kept from the program";
+    #[allow(clippy::disallowed_methods, reason = "the launcher tries what it will do to what it launches")]
+    let mut command = Command::new(OWN_EXECUTABLE);
+    command.arg0("agentauthd").args(rehearsal).env_clear().stdin(Stdio::null());
+    let tried = command.output().map_err(LaunchError::step(STEP))?;
+    if tried.status.success() {
+        return Ok(());
+    }
+    Err(LaunchError::NoCovers(String::from_utf8_lossy(&tried.stderr).trim().to_owned()))
+}
+
+/// Lays covers in this process, to see whether that can be done here.
+///
+/// # Errors
+/// What the system says.
+pub fn rehearse(covers: &Covers) -> Result<(), LaunchError> {
+    covers::cover(covers)
+}
+
 fn prepare(marks: &Marks) -> Result<(), LaunchError> {
     harden::private_files().map_err(LaunchError::step("make new files private"))?;
+    close_all_but_three().map_err(LaunchError::step("close what was left open"))?;
+    if let Some(covers) = marks.walls.as_ref().and_then(|walls| walls.covers.as_ref()) {
+        covers::cover(covers)?;
+    }
     set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(LaunchError::step("have the program end with its launcher"))?;
     // It may have ended before that took hold.
@@ -61,7 +96,6 @@ fn prepare(marks: &Marks) -> Result<(), LaunchError> {
         return Err(LaunchError::LauncherGone);
     }
     set_no_new_privs(true).map_err(LaunchError::step("give up gaining privileges"))?;
-    close_all_but_three().map_err(LaunchError::step("close what was left open"))?;
     if let Some(walls) = &marks.walls {
         walls::stay_within(walls)?;
         walls::keep_from_typing()?;

@@ -14,6 +14,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 #[cfg(target_os = "linux")]
+mod covers;
+#[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
 pub mod tree;
@@ -21,7 +23,7 @@ pub mod tree;
 mod walls;
 
 #[cfg(target_os = "linux")]
-pub use linux::{become_program, can_confine, start};
+pub use linux::{become_program, can_confine, rehearse, sees_connections, start, try_covers};
 
 /// What is done to the process that becomes the program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +43,17 @@ pub struct Walls {
     pub only: Option<Vec<Opening>>,
     /// The Unix sockets that it may connect to although they are none of its own, where the kernel can tell.
     pub sockets: Vec<PathBuf>,
+    /// What is laid over other sockets, where the kernel cannot tell; absent, nothing.
+    pub covers: Option<Covers>,
+}
+
+/// What is covered in namespaces of the program's own, so that no socket there can be connected to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Covers {
+    /// Directories that are empty to it. The user's sockets elsewhere are covered one by one.
+    pub directories: Vec<PathBuf>,
+    /// Sockets, and directories with sockets, that stay.
+    pub kept: Vec<PathBuf>,
 }
 
 /// A place where a program may do something with files.
@@ -92,6 +105,12 @@ pub enum LaunchError {
          start the agent without confinement, with `--no-confine --reauth`"
     )]
     NoConfinement,
+    /// The system lets the user have no namespaces.
+    #[error(
+        "this system does not let you have namespaces of your own, so sockets with a path cannot be kept from the \
+         program: {0}"
+    )]
+    NoCovers(String),
     /// A step failed.
     #[error("could not {step}")]
     Step {
@@ -136,6 +155,31 @@ pub fn start(_program: &Program, _take_over: &[OsString]) -> Result<u32, LaunchE
 #[cfg(not(target_os = "linux"))]
 pub fn become_program(_marks: &Marks, _executable: &std::path::Path, _arguments: &[OsString]) -> LaunchError {
     LaunchError::NotHere
+}
+
+/// Whether the kernel looks at connections to sockets that have a path.
+#[cfg(not(target_os = "linux"))]
+#[must_use]
+pub fn sees_connections() -> bool {
+    false
+}
+
+/// Lays covers in this process, to see whether that can be done here.
+///
+/// # Errors
+/// [`LaunchError::NotHere`].
+#[cfg(not(target_os = "linux"))]
+pub fn rehearse(_covers: &Covers) -> Result<(), LaunchError> {
+    Err(LaunchError::NotHere)
+}
+
+/// Starts the launcher's own executable anew, to try the covers.
+///
+/// # Errors
+/// [`LaunchError::NotHere`].
+#[cfg(not(target_os = "linux"))]
+pub fn try_covers(_rehearsal: &[OsString]) -> Result<(), LaunchError> {
+    Err(LaunchError::NotHere)
 }
 
 /// Whether the kernel can confine.

@@ -52,6 +52,15 @@ pub(super) fn supported() -> bool {
         .is_ok()
 }
 
+/// Whether the kernel looks at connections to sockets that have a path (Linux 7.1).
+pub(super) fn sees_connections() -> bool {
+    Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(AccessFs::ResolveUnix)
+        .and_then(Ruleset::create)
+        .is_ok()
+}
+
 /// From now on this process, and whatever comes of it, stays within the walls.
 pub(super) fn stay_within(walls: &Walls) -> Result<(), LaunchError> {
     let mut ruleset = Ruleset::default()
@@ -175,7 +184,7 @@ fn without(path: &Path, hidden: &BTreeSet<PathBuf>) -> Vec<PathBuf> {
 }
 
 /// The path without links, as far as it exists: what is hidden may not be there yet.
-fn resolved(path: &Path) -> PathBuf {
+pub(super) fn resolved(path: &Path) -> PathBuf {
     match (fs::canonicalize(path), path.parent(), path.file_name()) {
         (Ok(real), ..) => real,
         (Err(_), Some(parent), Some(name)) => resolved(parent).join(name),

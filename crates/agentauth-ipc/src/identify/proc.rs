@@ -114,6 +114,13 @@ impl ProcDir {
         Ok(statat(&self.directory, name, AtFlags::empty())?)
     }
 
+    /// Whether an absolute path leads the process, in its own mount namespace and below its own root, to this file.
+    pub(crate) fn sees(&self, path: &Path, file: &FileId) -> bool {
+        let below = path.strip_prefix("/").unwrap_or(path);
+        let found = statat(&self.directory, Path::new("root").join(below), AtFlags::empty());
+        found.is_ok_and(|found| file_id(&found) == *file)
+    }
+
     /// Owner of the directory: the effective uid. (Of the files in it that is so only while the process does not hide.)
     pub(crate) fn uid(&self) -> Result<u32, ProcError> {
         Ok(rustix::fs::fstat(&self.directory)?.st_uid)

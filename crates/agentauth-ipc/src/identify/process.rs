@@ -145,17 +145,19 @@ impl ProcIdentifier {
                 facts.arguments =
                     words.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
                 facts.arguments_truncated = truncated;
-                // A script that was cut off, or that is named in a world of other paths, is not named at all.
+                // A script that was cut off, or whose path leads the process to another file, is not named at all.
                 let script =
                     interpreter.filter(|_| !truncated).and_then(|found| found.script(words.get(1..)?));
-                facts.script = script.filter(|_| self.shares_paths(directory)).and_then(|word| {
+                facts.script = script.and_then(|word| {
                     let word = Path::new(OsStr::from_bytes(word));
                     let path = if word.is_absolute() {
                         word.to_owned()
                     } else {
                         directory.link("cwd").ok()?.join(word)
                     };
-                    reader.script(&self.proc, &path, uid)
+                    let script = reader.script(&self.proc, &path, uid)?;
+                    (self.shares_paths(directory) || directory.sees(&script.path, &script.id))
+                        .then_some(script)
                 });
             }
             reader.buffer = line;

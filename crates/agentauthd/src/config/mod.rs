@@ -296,6 +296,35 @@ pub struct Launch {
     pub environment: Vec<String>,
     /// Files and directories that are hidden beside those that always are.
     pub hide: Vec<PathBuf>,
+    /// Whether sockets with a path are hidden by namespaces, where Landlock does not see connections.
+    pub hide_sockets: HideSockets,
+    /// Sockets of the user's that stay within reach.
+    pub sockets: Vec<PathBuf>,
+}
+
+/// Whether sockets with a path are kept from what `agentauthd exec` starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HideSockets {
+    /// As far as the system allows; what it does not is said.
+    WherePossible,
+    /// Or nothing is started.
+    Always,
+    /// Only where Landlock does it.
+    Never,
+}
+
+impl HideSockets {
+    pub(crate) const ALL: [Self; 3] = [Self::WherePossible, Self::Always, Self::Never];
+
+    /// The word in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::WherePossible => "where_possible",
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+    }
 }
 
 /// The daemon's log, on standard error.

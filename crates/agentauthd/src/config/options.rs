@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 use url::Url;
 
 use super::value::{self, Shape, Value, Wrong};
-use super::{Config, DEFAULT_PROFILE, LogFormat, ProviderKind, RefreshRoute, StoreKind, places};
+use super::{Config, DEFAULT_PROFILE, HideSockets, LogFormat, ProviderKind, RefreshRoute, StoreKind, places};
 use crate::environment::{Environment, may_be_handed_on};
 
 /// One option.
@@ -502,6 +502,23 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
         shape: Shape::Texts,
         set: |config, value| value::list(value, value::path).map(|parsed| config.launch.hide = parsed),
         show: |config| Value::List(config.launch.hide.iter().map(|path| place(path)).collect()),
+    },
+    OptionSpec {
+        key: "launch.hide_sockets",
+        variables: &["AGENTAUTHD_LAUNCH_HIDE_SOCKETS"],
+        shape: Shape::Text,
+        set: |config, value| {
+            value::choice(value, &HideSockets::ALL, HideSockets::as_str)
+                .map(|parsed| config.launch.hide_sockets = parsed)
+        },
+        show: |config| text(config.launch.hide_sockets.as_str()),
+    },
+    OptionSpec {
+        key: "launch.sockets",
+        variables: &["AGENTAUTHD_LAUNCH_SOCKETS"],
+        shape: Shape::Texts,
+        set: |config, value| value::list(value, value::path).map(|parsed| config.launch.sockets = parsed),
+        show: |config| Value::List(config.launch.sockets.iter().map(|path| place(path)).collect()),
     },
     OptionSpec {
         key: "log.filter",

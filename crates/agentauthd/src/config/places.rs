@@ -11,8 +11,8 @@ use agentauth_idp::{
 use agentauth_ipc::location::{self, Location, LocationError};
 
 use super::{
-    Checks, Config, Consent, DEFAULT_PROFILE, Grants, Launch, Log, LogFormat, Login, Paths, Provider,
-    ProviderKind, RefreshRoute, Secrets, Session, StoreKind,
+    Checks, Config, Consent, DEFAULT_PROFILE, Grants, HideSockets, Launch, Log, LogFormat, Login, Paths,
+    Provider, ProviderKind, RefreshRoute, Secrets, Session, StoreKind,
 };
 use crate::environment::Environment;
 
@@ -129,7 +129,13 @@ pub(super) fn defaults(environment: &Environment, profile: &str) -> Option<Confi
             notify: true,
         },
         grants: Grants { recertify_after: RECERTIFY_AFTER },
-        launch: Launch { grace: SignedDuration::from_secs(10), environment: Vec::new(), hide: Vec::new() },
+        launch: Launch {
+            grace: SignedDuration::from_secs(10),
+            environment: Vec::new(),
+            hide: Vec::new(),
+            hide_sockets: HideSockets::WherePossible,
+            sockets: Vec::new(),
+        },
         log: Log { filter: "info".to_owned(), format: LogFormat::Text },
         paths: Paths {
             policies_dir: config_dir.join("policies"),

@@ -7,16 +7,18 @@ mod surroundings;
 mod watch;
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use agentauth_client::{Confinement, LaunchRequest, LaunchResponse};
 use agentauth_core::SignedDuration;
 use agentauth_host::harden;
-use agentauth_host::launch::{self, LaunchError, Marks, Program, tree};
+use agentauth_host::launch::{self, Covers, LaunchError, Marks, Program, tree};
+use agentauth_idp::Chain;
 use clap::Args;
 
 use super::login::Confirmation;
 use super::{Context, Exit, Failure, output};
+use crate::config::HideSockets;
 use surroundings::Given;
 
 /// The subcommand by which our own executable becomes the program.
@@ -62,13 +64,21 @@ impl Exec {
         if !self.no_confine && !launch::can_confine() {
             return Err(failure(LaunchError::NoConfinement));
         }
+        let config = &context.loaded.config;
+        let hidden = surroundings::hidden(&context.loaded, context.environment);
+        let temporary =
+            surroundings::temporary(context.environment, &self.environment, &hidden).map_err(|error| {
+                Failure::caused("could not make a directory for temporary files; nothing was started", error)
+            })?;
         let environment = surroundings::environment(
-            &context.loaded.config,
+            config,
             &self.environment,
             context.environment.handed_on(),
+            temporary.as_ref().map(tempfile::TempDir::path),
             !self.no_confine,
         )
         .map_err(Failure::Usage)?;
+        let covers = self.covers(context, &hidden)?;
         // Before the daemon looks: from here on nothing below this process gets away from it.
         tree::stay_above().map_err(|error| {
             Failure::caused("could not stay above what is started; nothing was started", error)
@@ -78,11 +88,44 @@ impl Exec {
         harden::not_dumpable().map_err(|error| {
             Failure::caused("could not keep other programs out of the launcher; nothing was started", error)
         })?;
-        let (program, marks) = self.plan(context, answer, environment)?;
-        let grace = self.grace.unwrap_or(context.loaded.config.launch.grace);
+        let own = temporary.as_ref().map(tempfile::TempDir::path);
+        let home = context.environment.home();
+        let walls = (!self.no_confine).then(|| {
+            surroundings::walls(config, hidden, &answer, self.confine_files, own, covers, home.as_deref())
+        });
+        let arguments = answer.script.map(OsString::from).into_iter().chain(self.arguments.iter().cloned());
+        let program =
+            Program { executable: answer.executable.into(), arguments: arguments.collect(), environment };
+        let marks = Marks { launcher: std::process::id(), walls };
+        let grace = self.grace.unwrap_or(config.launch.grace);
         let grace = std::time::Duration::try_from(grace).unwrap_or_default();
         let code = watch::watch(&program, &marks, grace).await?;
+        if let Some(Err(error)) = temporary.map(tempfile::TempDir::close) {
+            output::say(&format!("some of the agent's temporary files are left: {error}"));
+        }
         Ok(Exit::Program(code))
+    }
+
+    /// What is laid over sockets, where that is needed, asked for and possible.
+    fn covers(&self, context: &Context<'_>, hidden: &[PathBuf]) -> Result<Option<Covers>, Failure> {
+        let config = &context.loaded.config;
+        let wanted = config.launch.hide_sockets;
+        if self.no_confine || wanted == HideSockets::Never || launch::sees_connections() {
+            return Ok(None);
+        }
+        let covers = surroundings::covers(config, context.environment.uid(), hidden);
+        let text = serde_json::to_string(&covers)
+            .map_err(|error| Failure::caused("could not write down what to cover", error))?;
+        match launch::try_covers(&[TAKE_OVER.into(), "--rehearse".into(), text.into()]) {
+            Ok(()) => Ok(Some(covers)),
+            Err(error) if wanted == HideSockets::Always => Err(Failure::Told(format!(
+                "{error}; nothing was started, as `launch.hide_sockets` is \"always\""
+            ))),
+            Err(error) => {
+                output::say(&format!("{error} (`launch.hide_sockets`)"));
+                Ok(None)
+            }
+        }
     }
 
     /// Asks the daemon, and lets the owner confirm it where that is asked for.
@@ -107,44 +150,44 @@ impl Exec {
             Err(Failure::Told("nothing was started: nobody confirmed it".to_owned()))
         }
     }
-
-    fn plan(
-        &self,
-        context: &Context<'_>,
-        answer: LaunchResponse,
-        environment: Vec<(OsString, OsString)>,
-    ) -> Result<(Program, Marks), Failure> {
-        let walls = (!self.no_confine)
-            .then(|| surroundings::walls(&context.loaded, context.environment, &answer, self.confine_files));
-        let arguments = answer.script.map(OsString::from).into_iter().chain(self.arguments.iter().cloned());
-        let program =
-            Program { executable: answer.executable.into(), arguments: arguments.collect(), environment };
-        Ok((program, Marks { launcher: std::process::id(), walls }))
-    }
 }
 
 /// Become the program of an agent: `agentauthd exec` starts this.
 #[derive(Debug, Args)]
 pub(super) struct TakeOver {
     /// What is done to this process first.
-    #[arg(value_parser = marks)]
-    marks: Marks,
+    #[arg(value_parser = from_json::<Marks>, required_unless_present = "rehearse")]
+    marks: Option<Marks>,
+    /// Only see whether this can be covered.
+    #[arg(long, value_parser = from_json::<Covers>, exclusive = true)]
+    rehearse: Option<Covers>,
     /// The program, and what it is given.
-    #[arg(last = true, required = true)]
+    #[arg(last = true, required_unless_present = "rehearse")]
     program: Vec<OsString>,
 }
 
 impl TakeOver {
-    /// Returns only when it fails.
+    /// Returns only when it fails, or rehearses.
     pub(super) fn run(&self) -> Exit {
-        let Some((executable, arguments)) = self.program.split_first() else { return Exit::Usage };
-        let error = launch::become_program(&self.marks, Path::new(executable), arguments);
+        if let Some(covers) = &self.rehearse {
+            return match launch::rehearse(covers) {
+                Ok(()) => Exit::Done,
+                Err(error) => {
+                    output::say(&Chain(&error).to_string());
+                    Exit::Error
+                }
+            };
+        }
+        let (Some(marks), Some((executable, arguments))) = (&self.marks, self.program.split_first()) else {
+            return Exit::Usage;
+        };
+        let error = launch::become_program(marks, Path::new(executable), arguments);
         output::say(&failure(error).report());
         Exit::Error
     }
 }
 
-fn marks(text: &str) -> Result<Marks, String> {
+fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_str(text).map_err(|error| error.to_string())
 }
 

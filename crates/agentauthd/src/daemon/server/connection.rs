@@ -305,11 +305,9 @@ impl Connection {
             }
             None => facts::hidden(self.peer.pid()),
         };
-        // In a namespace of its own a process may sign its bytes with another's pid, so an echo from there proves
-        // nothing.
-        let signed = identity.as_ref().is_some_and(|identity| {
-            identity.same_user_namespace == Some(true) && identity.same_pid_namespace == Some(true)
-        });
+        // In a process namespace of its own a process may sign its bytes with another's pid, so an echo from there proves
+        // nothing. A user namespace alone does not let it: the right to lie about pids is one over the namespace of pids.
+        let signed = identity.as_ref().is_some_and(|identity| identity.same_pid_namespace == Some(true));
         let greeted = CallerFacts { greeted: signed, ..plain.clone() };
         let standing = Arc::new(Standing {
             proof,
