@@ -61,6 +61,22 @@ impl Browser {
     }
 }
 
+impl Browser {
+    /// Gives the window an authenticator of its own, with somebody at it who is verified whenever asked (Web Authentication,
+    /// section 11).
+    pub async fn add_authenticator(&self, client: &Client) {
+        let session = client.session_id().await.unwrap().expect("a session");
+        let url = format!("http://127.0.0.1:{}/session/{session}/webauthn/authenticator", self.port);
+        let authenticator = json!({
+            "protocol": "ctap2", "transport": "internal", "hasResidentKey": true, "hasUserVerification": true,
+            "isUserConsenting": true, "isUserVerified": true,
+        });
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let answer = http.post(url).json(&authenticator).send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+    }
+}
+
 /// Fills in a sign-in page and presses this button.
 pub async fn fill_in(browser: &Client, email: &str, password: &str, button: &str) {
     let field = browser.wait().for_element(Locator::Css("input[type=email]")).await.unwrap();

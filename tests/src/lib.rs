@@ -16,6 +16,7 @@ pub mod errand;
 pub mod household;
 pub mod keyring;
 pub mod oidc;
+pub mod page;
 pub mod peers;
 pub mod process;
 pub mod provider;

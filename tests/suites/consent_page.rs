@@ -2,11 +2,10 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 
 use e2e::browser::{Browser, fill_in};
-use e2e::{ALICE, AgentSpec, Provider, World, WorldOptions, binaries, wait};
+use e2e::page::{Scene, screenshot};
+use e2e::{ALICE, wait};
 use fantoccini::key::Key;
 use fantoccini::{Client, Locator};
 use serde_json::Value;
@@ -14,57 +13,6 @@ use serde_json::Value;
 const READ: &str = "files.read:/projects";
 const PAY: &str = "payments.execute:currency=EUR";
 const OTHER: &str = "payments.read:currency=EUR";
-
-/// Somebody logged in, whose agent was allowed nothing, and whose browser writes down what it is opened at.
-struct Scene {
-    world: World,
-    opened: PathBuf,
-    _scripts: tempfile::TempDir,
-}
-
-impl Scene {
-    fn new() -> Self {
-        let scripts = tempfile::tempdir().unwrap();
-        let opened = scripts.path().join("opened");
-        let browser = scripts.path().join("browser");
-        let script = format!("#!/bin/sh\necho \"$1\" >>'{}'\n", opened.display());
-        std::fs::write(&browser, script).unwrap();
-        std::fs::set_permissions(&browser, PermissionsExt::from_mode(0o755)).unwrap();
-        let agent = AgentSpec { grants: Vec::new(), ..AgentSpec::probe() };
-        let options = WorldOptions {
-            agents: vec![agent],
-            environment: vec![("BROWSER".to_owned(), browser.display().to_string())],
-            ..WorldOptions::default()
-        };
-        let world = World::with(&Provider::start(), options);
-        world.login(ALICE);
-        Self { world, opened, _scripts: scripts }
-    }
-
-    /// The agent asks for these scopes at once.
-    fn ask(&self, scopes: &[&str]) -> Value {
-        let body =
-            serde_json::json!({"scopes": scopes, "purpose": "<img src=x onerror=alert(1)>\u{202e}now"});
-        self.world.probe(&["--request", "POST", "/v1/check", &body.to_string()]).remove(0)
-    }
-
-    /// What the browser was opened at for the `nth` time.
-    fn address(&self, nth: usize) -> String {
-        wait::until("the browser to be opened", || {
-            std::fs::read_to_string(&self.opened).ok()?.lines().nth(nth).map(str::to_owned)
-        })
-    }
-}
-
-fn screenshot_path(name: &str) -> PathBuf {
-    let directory = binaries::root().join("target/screenshots");
-    std::fs::create_dir_all(&directory).unwrap();
-    directory.join(format!("{name}.png"))
-}
-
-async fn screenshot(client: &Client, name: &str) {
-    std::fs::write(screenshot_path(name), client.screenshot().await.unwrap()).unwrap();
-}
 
 /// Presses a key wherever the focus is.
 async fn press(client: &Client, key: Key) {

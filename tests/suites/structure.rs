@@ -160,6 +160,7 @@ const CODES: &[(&str, &[Source])] = &[
             ),
             ("crates/agentauthd/src/daemon/logins/widening.rs", &["fn code"]),
             ("crates/agentauth-core/src/passkey/fault.rs", &["fn code"]),
+            ("crates/agentauthd/src/daemon/passkeys/mod.rs", &["fn code"]),
             ("crates/agentauthd/src/daemon/pause.rs", &["fn code"]),
             ("crates/agentauthd/src/daemon/keeper/adopt.rs", &["fn code"]),
         ],

@@ -9,6 +9,7 @@ pub mod consent;
 pub mod events;
 pub mod launch;
 pub mod login;
+pub mod passkey;
 pub mod problem;
 pub mod rights;
 pub mod rules;
@@ -26,6 +27,7 @@ pub use login::{
     Account, LockResponse, LoginMethod, LoginProgress, LoginRequest, LoginStarted, LoginWay, LogoutRequest,
     LogoutResponse, Party, UnlockRequest, UnlockResponse,
 };
+pub use passkey::{PasskeyAdding, PasskeyList, PasskeyRemoved, PasskeyRequest, PasskeyView};
 pub use problem::{ErrorCode, Problem};
 pub use rights::{
     AgentList, AgentView, GiveRequest, GiveResponse, GrantList, GrantView, RegisterRequest, RegisterResponse,
@@ -78,6 +80,8 @@ pub mod paths {
     pub const CONSENTS: &str = "/v1/consents";
     /// `POST`: apply what the person's own files say.
     pub const RULES: &str = "/v1/rules";
+    /// `GET`: the registered passkeys; `POST`: register one; `DELETE {PASSKEYS}/{id}`: remove one.
+    pub const PASSKEYS: &str = "/v1/passkeys";
     /// `DELETE`: log out.
     pub const SESSION: &str = "/v1/session";
     /// `GET`: the process is up.

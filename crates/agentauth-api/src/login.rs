@@ -59,6 +59,10 @@ pub enum LoginWay {
         /// Whether this login could be made with [`LoginMethod::Device`] as well.
         #[serde(default)]
         device_offered: bool,
+        /// A page of the daemon's own that shows what is to be confirmed, and takes a passkey or leads to `url`. Only
+        /// where a registered passkey may confirm it. Good for one visit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        page: Option<String>,
     },
     /// Open an address on any device, and enter the code there.
     Device {

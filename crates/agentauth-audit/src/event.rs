@@ -195,6 +195,14 @@ kinds! {
     Outcome = "outcome",
     /// The person was seen: signed in at the provider, or used a passkey.
     PersonSeen = "person.seen",
+    /// A passkey was registered.
+    PasskeyAdded = "passkey.added",
+    /// The answer of a passkey counted for nothing.
+    PasskeyRefused = "passkey.refused",
+    /// A passkey was removed.
+    PasskeyRemoved = "passkey.removed",
+    /// A passkey confirmed a request.
+    PasskeyUsed = "passkey.used",
     /// A policy set took effect.
     PolicyLoaded = "policy.loaded",
     /// A policy set was refused; the one before stays.

@@ -4,11 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use agentauth_api::{
-    AgentList, AgentView, ApplyRequest, ApplyResponse, CheckRequest, CheckResponse, ConsentAnswer,
-    ConsentAnswered, ConsentList, ErrorCode, GiveRequest, GiveResponse, GrantList, HOST, Health, Hello,
-    LaunchRequest, LaunchResponse, LockResponse, LoginProgress, LoginRequest, LoginStarted, LogoutRequest,
-    LogoutResponse, NONCE_HEADER, PROTOCOL, Problem, RegisterRequest, RegisterResponse, RemoveRequest,
-    RemoveResponse, RevokeResponse, Status, UnlockRequest, UnlockResponse, paths,
+    AgentList, AgentView, ApplyRequest, ApplyResponse, CheckRequest, CheckResponse, ConsentAnswer, ConsentAnswered, ConsentList, ErrorCode, GiveRequest, GiveResponse, GrantList, Health, Hello, HOST, LaunchRequest, LaunchResponse, LockResponse, LoginProgress, LoginRequest, LoginStarted, LogoutRequest, LogoutResponse, NONCE_HEADER, PasskeyAdding, PasskeyList, PasskeyRemoved, PasskeyRequest, paths, Problem, PROTOCOL, RegisterRequest, RegisterResponse, RemoveRequest, RemoveResponse, RevokeResponse, Status, UnlockRequest, UnlockResponse,
 };
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -288,6 +284,31 @@ impl Client {
     /// See [`ClientError`].
     pub async fn revoke_grant(&mut self, id: &str) -> Result<RevokeResponse, ClientError> {
         let path = below(&Method::DELETE, paths::GRANTS, id)?;
+        self.ask(Method::DELETE, &path, None::<&()>, Duration::ZERO).await
+    }
+
+    /// The registered passkeys.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn passkeys(&mut self) -> Result<PasskeyList, ClientError> {
+        self.ask(Method::GET, paths::PASSKEYS, None::<&()>, Duration::ZERO).await
+    }
+
+    /// Starts the login that has to confirm a new passkey.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn add_passkey(&mut self, request: &PasskeyRequest) -> Result<PasskeyAdding, ClientError> {
+        self.ask(Method::POST, paths::PASSKEYS, Some(request), Duration::ZERO).await
+    }
+
+    /// Removes a passkey.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn remove_passkey(&mut self, id: &str) -> Result<PasskeyRemoved, ClientError> {
+        let path = below(&Method::DELETE, paths::PASSKEYS, id)?;
         self.ask(Method::DELETE, &path, None::<&()>, Duration::ZERO).await
     }
 

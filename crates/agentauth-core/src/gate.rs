@@ -100,8 +100,12 @@ pub enum Operation {
     Approve(Widening),
     /// Apply policies or configuration.
     Apply,
-    /// Add or remove a passkey.
-    ManagePasskeys,
+    /// See the registered passkeys.
+    ListPasskeys,
+    /// Register a passkey.
+    AddPasskey,
+    /// Remove a passkey: one way less to say yes.
+    RemovePasskey,
     /// Read the audit log.
     ReadAudit,
     /// Follow events.
@@ -310,6 +314,8 @@ impl Operation {
             | Self::RevokeGrant(Reach::All)
             | Self::ListConsents(Reach::All)
             | Self::Deny(Reach::All)
+            | Self::ListPasskeys
+            | Self::RemovePasskey
             | Self::ReadAudit
             | Self::Events(Reach::All)
             | Self::Metrics
@@ -323,7 +329,7 @@ impl Operation {
             | Self::RegisterAgent
             | Self::Approve(Widening::Standing)
             | Self::Apply
-            | Self::ManagePasskeys
+            | Self::AddPasskey
             | Self::Unlock(Widening::Standing)
             | Self::Launch(Launching::Confined(Widening::Standing) | Launching::Unconfined) => Need::Evidence,
         }
@@ -362,7 +368,9 @@ impl fmt::Display for Operation {
             Self::Deny(_) => "denying a question",
             Self::Approve(_) => "approving a question",
             Self::Apply => "applying policy or configuration",
-            Self::ManagePasskeys => "managing passkeys",
+            Self::ListPasskeys => "listing passkeys",
+            Self::AddPasskey => "registering a passkey",
+            Self::RemovePasskey => "removing a passkey",
             Self::ReadAudit => "reading the audit log",
             Self::Events(_) => "following events",
             Self::Metrics => "reading metrics",

@@ -71,6 +71,8 @@ pub enum Widening {
         scopes: Vec<(Scope, Choice)>,
         /// The digest of the action that it is allowed for, if for one only.
         action: Option<String>,
+        /// What it takes at least.
+        needs: Strength,
     },
     /// An agent may do something in runs that nobody watches.
     GiveMandate {
@@ -379,6 +381,7 @@ impl Widening {
     pub fn least(&self) -> Strength {
         match self {
             Self::SwitchAccount { .. } | Self::AddPasskey { .. } => Strength::Reauth,
+            Self::Approve { needs, .. } => *needs,
             _ => Strength::Passkey,
         }
     }
@@ -471,7 +474,7 @@ impl Widening {
             Self::RemoveAgent { account, agent } => json!({
                 "operation": "agent.remove", "account": account.json(), "agent": agent, "device": device, "id": id,
             }),
-            Self::Approve { account, question, agent, manifest_digest, subject, scopes, action } => {
+            Self::Approve { account, question, agent, manifest_digest, subject, scopes, action, .. } => {
                 let scopes: Vec<Value> =
                     scopes.iter().map(|(scope, choice)| json!({ "scope": scope, "for": choice })).collect();
                 json!({
@@ -604,6 +607,7 @@ mod tests {
             subject: "U1".to_owned(),
             scopes: vec![(scope.parse().unwrap(), Choice::Always)],
             action: None,
+            needs: Strength::Passkey,
         };
         let question = asked(&approve("files.read:/a"));
         let answer = soft.get(&Ceremony { challenge: question.challenge(), origin }, 1);

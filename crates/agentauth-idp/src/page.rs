@@ -36,6 +36,15 @@ pub enum Outcome {
         /// What to do next, one sentence.
         next: String,
     },
+    /// The person signed in, and this browser goes on to another page on this machine.
+    GoesOn {
+        /// The user's name, if the provider gave one.
+        name: Option<String>,
+        /// The user's address, if the provider gave one.
+        email: Option<String>,
+        /// Where to. Nobody but the browser that signed in learns it.
+        url: String,
+    },
     /// The login did not succeed; nothing was stored.
     Failed {
         /// What failed and why, one sentence.
@@ -84,6 +93,19 @@ pub(crate) fn outcome(outcome: &Outcome, profile: Option<&str>) -> Response<Full
             let next = &told(profile, next);
             respond(StatusCode::OK, Tone::Done, "You have signed in", who.as_deref(), None, next)
         }
+        Outcome::GoesOn { name, email, url } => {
+            let who = who(name.as_deref(), email.as_deref());
+            let next = "The next page opens by itself.";
+            shown_with(
+                StatusCode::OK,
+                Tone::Done,
+                "You have signed in",
+                who.as_deref(),
+                None,
+                next,
+                Some(url),
+            )
+        }
         // 200: the browser did its part; an error status makes some browsers show a page of their own.
         Outcome::Failed { what, next } => {
             let (what, next) = (&told(profile, what), &told(profile, next));
@@ -127,6 +149,18 @@ fn respond(
     what: Option<&str>,
     next: &str,
 ) -> Response<Full<Bytes>> {
+    shown_with(status, tone, title, who, what, next, None)
+}
+
+fn shown_with(
+    status: StatusCode,
+    tone: Tone,
+    title: &str,
+    who: Option<&str>,
+    what: Option<&str>,
+    next: &str,
+    onward: Option<&str>,
+) -> Response<Full<Bytes>> {
     let (class, path) = match tone {
         Tone::Done => ("done", "M14 25l7 7 14-16"),
         Tone::Failed => ("failed", "M16 16l16 16M32 16L16 32"),
@@ -140,6 +174,7 @@ fn respond(
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="robots" content="noindex";
                 title { (title) " – agentauthd" }
+                @if let Some(url) = onward { meta http-equiv="refresh" content=(format!("0; url={url}")); }
                 style { (PreEscaped(STYLE)) }
             }
             body class=(class) {
@@ -153,6 +188,7 @@ fn respond(
                     @if let Some(who) = who { p .who #who { (who) } }
                     @if let Some(what) = what { p #what { (shown(&sentence(what), 600)) } }
                     p .next #next { (shown(next, 300)) }
+                    @if let Some(url) = onward { p { a href=(url) rel="noreferrer" { "Go on" } } }
                     footer { "agentauthd, on this computer" }
                 }
             }

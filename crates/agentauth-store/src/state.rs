@@ -16,7 +16,7 @@ mod rights;
 pub use rights::RightsChange;
 
 /// The schema of this program; the file's `user_version`. Each entry brings the file from its index to the next.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     "
     CREATE TABLE pins (
         profile      TEXT PRIMARY KEY NOT NULL,
@@ -65,6 +65,14 @@ const MIGRATIONS: [&str; 4] = [
         profile      TEXT PRIMARY KEY NOT NULL,
         says         TEXT NOT NULL
     ) STRICT;
+",
+    "
+    CREATE TABLE passkeys (
+        profile      TEXT NOT NULL,
+        id           TEXT NOT NULL,
+        says         TEXT NOT NULL,
+        PRIMARY KEY (profile, id)
+    ) STRICT, WITHOUT ROWID;
 ",
 ];
 

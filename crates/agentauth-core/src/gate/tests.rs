@@ -56,11 +56,13 @@ const TABLE: &[(Operation, &str)] = &[
     (Operation::Approve(Widening::Expiring), "-p++--"),
     (Operation::Approve(Widening::Standing), "-eee--"),
     (Operation::Apply, "-eee--"),
-    (Operation::ManagePasskeys, "-eee--"),
+    (Operation::AddPasskey, "-eee--"),
     (Operation::ReadAudit, "-+++--"),
     (Operation::Events(Reach::Own), "++++--"),
     (Operation::Events(Reach::All), "-+++--"),
     (Operation::Metrics, "-+++--"),
+    (Operation::ListPasskeys, "-+++--"),
+    (Operation::RemovePasskey, "-+++--"),
 ];
 
 #[test]
@@ -126,14 +128,16 @@ fn the_table_names_every_operation_once() {
         Operation::Approve(Widening::Expiring) => 36,
         Operation::Approve(Widening::Standing) => 37,
         Operation::Apply => 38,
-        Operation::ManagePasskeys => 39,
+        Operation::AddPasskey => 39,
         Operation::ReadAudit => 40,
         Operation::Events(Reach::Own) => 41,
         Operation::Events(Reach::All) => 42,
         Operation::Metrics => 43,
+        Operation::ListPasskeys => 44,
+        Operation::RemovePasskey => 45,
     };
     let numbers: Vec<usize> = TABLE.iter().map(|(operation, _)| number(operation)).collect();
-    assert_eq!(numbers, (0..44).collect::<Vec<_>>());
+    assert_eq!(numbers, (0..46).collect::<Vec<_>>());
 }
 
 #[test]
@@ -165,7 +169,7 @@ fn nothing_widens_on_the_word_of_an_agent() {
         Operation::Approve(Widening::Expiring),
         Operation::Approve(Widening::Standing),
         Operation::Apply,
-        Operation::ManagePasskeys,
+        Operation::AddPasskey,
         Operation::Launch(Launching::Administered),
         Operation::Launch(Launching::Confined(Widening::Expiring)),
         Operation::Launch(Launching::Confined(Widening::Standing)),

@@ -24,6 +24,18 @@ pub enum Algorithm {
     Rs256,
 }
 
+impl Algorithm {
+    /// The name that JOSE gives it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Es256 => "ES256",
+            Self::EdDsa => "EdDSA",
+            Self::Rs256 => "RS256",
+        }
+    }
+}
+
 /// The public half of a passkey.
 #[derive(Clone, PartialEq, Eq)]
 pub enum PublicKey {

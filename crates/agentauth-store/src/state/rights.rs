@@ -1,4 +1,4 @@
-//! Registrations and grants: copies of what the record gave, for quick reading at the start. A row gives nothing by
+//! Registrations, grants and passkeys: copies of what the record gave, for quick reading at the start. A row gives nothing by
 //! itself.
 
 use rusqlite::{OptionalExtension, TransactionBehavior, params};
@@ -17,6 +17,10 @@ pub struct RightsChange {
     pub grants_out: Vec<String>,
     /// Grants to write: the id, and what the grant says as JSON.
     pub grants_in: Vec<(String, String)>,
+    /// Passkeys to take out, by id.
+    pub passkeys_out: Vec<String>,
+    /// Passkeys to write: the id, and what the passkey says as JSON.
+    pub passkeys_in: Vec<(String, String)>,
 }
 
 impl StateDb {
@@ -32,6 +36,7 @@ impl StateDb {
             for (rows, statement) in [
                 (&change.agents_out, "DELETE FROM agents WHERE profile = ?1 AND name = ?2"),
                 (&change.grants_out, "DELETE FROM grants WHERE profile = ?1 AND id = ?2"),
+                (&change.passkeys_out, "DELETE FROM passkeys WHERE profile = ?1 AND id = ?2"),
             ] {
                 let mut statement = transaction.prepare_cached(statement)?;
                 for row in rows {
@@ -44,6 +49,10 @@ impl StateDb {
                     "INSERT OR REPLACE INTO agents (profile, name, registration) VALUES (?1, ?2, ?3)",
                 ),
                 (&change.grants_in, "INSERT OR REPLACE INTO grants (profile, id, says) VALUES (?1, ?2, ?3)"),
+                (
+                    &change.passkeys_in,
+                    "INSERT OR REPLACE INTO passkeys (profile, id, says) VALUES (?1, ?2, ?3)",
+                ),
             ] {
                 let mut statement = transaction.prepare_cached(statement)?;
                 for (key, text) in rows {
@@ -52,7 +61,7 @@ impl StateDb {
             }
             transaction.commit()
         };
-        work().map_err(|cause| self.fault("write registrations and grants", cause))
+        work().map_err(|cause| self.fault("write registrations, grants and passkeys", cause))
     }
 
     /// The registrations of `profile`, each as JSON, by the agent's name.
@@ -91,6 +100,14 @@ impl StateDb {
         read().map_err(|cause| self.fault("read the rules that were applied", cause))
     }
 
+    /// The passkeys of `profile`, each as JSON, by id.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn passkeys(&self, profile: &ProfileName) -> Result<Vec<(String, String)>, StateError> {
+        self.rows(profile, "SELECT id, says FROM passkeys WHERE profile = ?1 ORDER BY id")
+    }
+
     fn rows(&self, profile: &ProfileName, query: &str) -> Result<Vec<(String, String)>, StateError> {
         let read = || -> rusqlite::Result<Vec<(String, String)>> {
             let connection = self.connection();
@@ -98,7 +115,7 @@ impl StateDb {
             let rows = statement.query_map([profile.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
             rows.collect()
         };
-        read().map_err(|cause| self.fault("read registrations and grants", cause))
+        read().map_err(|cause| self.fault("read registrations, grants and passkeys", cause))
     }
 }
 
@@ -119,6 +136,7 @@ mod tests {
         let first = RightsChange {
             agents_in: vec![pair("b", "B"), pair("a", "A")],
             grants_in: vec![pair("g2", "2"), pair("g1", "1")],
+            passkeys_in: vec![pair("p1", "1"), pair("p2", "2")],
             ..RightsChange::default()
         };
         db.change_rights(&dev, &first).unwrap();
@@ -127,12 +145,15 @@ mod tests {
             agents_in: vec![pair("a", "A2")],
             grants_out: vec!["g1".to_owned(), "g3".to_owned()],
             grants_in: vec![pair("g3", "3")],
+            passkeys_out: vec!["p1".to_owned()],
+            ..RightsChange::default()
         };
         db.change_rights(&dev, &second).unwrap();
         drop(db);
         let db = StateDb::open(&path).unwrap();
         assert_eq!(db.registrations(&dev).unwrap(), [pair("a", "A2")]);
         assert_eq!(db.grants(&dev).unwrap(), [pair("g2", "2"), pair("g3", "3")]);
+        assert_eq!(db.passkeys(&dev).unwrap(), [pair("p2", "2")]);
         assert_eq!((db.registrations(&prod).unwrap(), db.grants(&prod).unwrap()), (vec![], vec![]));
     }
 

@@ -69,7 +69,7 @@ impl Login {
         };
         let started = client.login_start(&request).await?;
         match &started.way {
-            LoginWay::Browser { url, redirect_uri, device_offered } => {
+            LoginWay::Browser { url, redirect_uri, device_offered, .. } => {
                 let what = if self.switch { "Sign in as the new account at" } else { "Sign in at" };
                 let device_offered = *device_offered && !self.switch;
                 Address { what, url, redirect_uri, device_offered }.show(context, !self.no_browser);
@@ -150,7 +150,7 @@ impl Address<'_> {
     }
 }
 
-/// A fresh login that confirms something.
+/// A fresh login, or a passkey, that confirms something.
 pub(super) struct Confirmation<'a> {
     /// What for, as the beginning of a sentence that ends with the address.
     pub(super) what: &'a str,
@@ -167,9 +167,19 @@ impl Confirmation<'_> {
         login: &LoginStarted,
         otherwise: &str,
     ) -> Result<bool, Failure> {
-        if let LoginWay::Browser { url, redirect_uri, .. } = &login.way {
+        if let LoginWay::Browser { url, redirect_uri, page, .. } = &login.way {
             let what = self.what;
-            Address { what, url, redirect_uri, device_offered: false }.show(context, self.browser);
+            if let Some(page) = page {
+                output::say(&format!(
+                    "{FAINT}{what}{FAINT:#}\n\n  {}\n",
+                    display_safe_within(url, LONGEST_URL)
+                ));
+                let what = "Or confirm it with your passkey at";
+                let (url, redirect_uri) = (page.as_str(), page.as_str());
+                Address { what, url, redirect_uri, device_offered: false }.show(context, self.browser);
+            } else {
+                Address { what, url, redirect_uri, device_offered: false }.show(context, self.browser);
+            }
         }
         match (Waiting { browser: self.browser, device: false }).follow(context, client, login).await? {
             Some(LoginProgress::Done { .. }) => Ok(true),

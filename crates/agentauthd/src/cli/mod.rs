@@ -24,6 +24,7 @@ mod man;
 mod output;
 mod overview;
 mod policy;
+mod passkey;
 mod qr;
 mod run;
 mod setup;
@@ -119,6 +120,8 @@ enum Command {
     Approve(consents::Approve),
     /// Refuse what an agent asks.
     Deny(consents::Deny),
+    /// Register and remove passkeys, which confirm what agents ask for.
+    Passkey(passkey::PasskeyCommand),
     /// Start a registered agent, so that it is proven to be that agent.
     Exec(exec::Exec),
     /// Look at the configuration, and apply it.
@@ -267,6 +270,7 @@ async fn carry_out(cli: Cli, environment: &Environment) -> Result<Exit, Failure>
         Command::Consents(command) => command.run(&context).await,
         Command::Approve(command) => command.run(&context).await,
         Command::Deny(command) => command.run(&context).await,
+        Command::Passkey(command) => command.run(&context).await,
         Command::Exec(command) => command.run(&context).await,
         Command::Config(command) => command.run(&context).await,
         Command::Policy(command) => command.run(&context).await,

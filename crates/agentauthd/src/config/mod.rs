@@ -60,6 +60,8 @@ pub struct Config {
     pub consent: Consent,
     /// How long grants stand.
     pub grants: Grants,
+    /// Which passkeys may be registered.
+    pub passkeys: Passkeys,
     /// How `agentauthd exec` treats what it starts.
     pub launch: Launch,
     /// The daemon's log, on standard error.
@@ -285,6 +287,15 @@ pub struct Consent {
 pub struct Grants {
     /// After this long without the person, mandates and grants until revoked do not count until the person signs in.
     pub recertify_after: SignedDuration,
+}
+
+/// Which passkeys may be registered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Passkeys {
+    /// The models of authenticators, by AAGUID; any where there are none.
+    pub allowed_aaguids: Vec<String>,
+    /// A file with the certificates, in PEM, of those who vouch for models.
+    pub attestation_roots: Option<PathBuf>,
 }
 
 /// How `agentauthd exec` treats what it starts.

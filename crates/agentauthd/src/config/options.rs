@@ -2,6 +2,7 @@
 
 use agentauth_core::SignedDuration;
 use agentauth_core::consent::Choice;
+use agentauth_core::passkey::is_aaguid;
 use agentauth_idp::{
     AccessTokenForm, AccessTokenType, ConfigFault, Loopback, OidcSettings, Preset, ProviderConfig,
     ProviderSettings, RedirectConfig,
@@ -480,6 +481,24 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
         show: |config| span(config.grants.recertify_after),
     },
     OptionSpec {
+        key: "passkeys.allowed_aaguids",
+        variables: &["AGENTAUTHD_PASSKEYS_ALLOWED_AAGUIDS"],
+        shape: Shape::Texts,
+        set: |config, value| {
+            value::list(value, aaguid).map(|parsed| config.passkeys.allowed_aaguids = parsed)
+        },
+        show: |config| texts(&config.passkeys.allowed_aaguids),
+    },
+    OptionSpec {
+        key: "passkeys.attestation_roots",
+        variables: &["AGENTAUTHD_PASSKEYS_ATTESTATION_ROOTS"],
+        shape: Shape::Text,
+        set: |config, value| {
+            value::optional(value, value::path).map(|parsed| config.passkeys.attestation_roots = parsed)
+        },
+        show: |config| config.passkeys.attestation_roots.as_deref().map_or_else(|| text(""), place),
+    },
+    OptionSpec {
         key: "launch.grace",
         variables: &["AGENTAUTHD_LAUNCH_GRACE"],
         shape: Shape::Text,
@@ -621,6 +640,15 @@ fn judged_list(
     let items = value::list(value, value::text)?;
     provider_accepts(|settings| fill(settings, items.clone()))?;
     Ok(items)
+}
+
+fn aaguid(value: &Value) -> Result<String, Wrong> {
+    let aaguid = value::text(value)?;
+    if is_aaguid(&aaguid) {
+        Ok(aaguid)
+    } else {
+        Err("is no AAGUID: write it as a UUID in lower case".to_owned())
+    }
 }
 
 fn handed_on(value: &Value) -> Result<String, Wrong> {

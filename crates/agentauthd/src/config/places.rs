@@ -11,7 +11,7 @@ use agentauth_idp::{
 use agentauth_ipc::location::{self, Location, LocationError};
 
 use super::{
-    Checks, Config, Consent, DEFAULT_PROFILE, Grants, HideSockets, Launch, Log, LogFormat, Login, Paths,
+    Checks, Config, Consent, DEFAULT_PROFILE, Grants, HideSockets, Launch, Log, LogFormat, Login, Passkeys, Paths,
     Provider, ProviderKind, RefreshRoute, Secrets, Session, StoreKind,
 };
 use crate::environment::Environment;
@@ -129,6 +129,7 @@ pub(super) fn defaults(environment: &Environment, profile: &str) -> Option<Confi
             notify: true,
         },
         grants: Grants { recertify_after: RECERTIFY_AFTER },
+        passkeys: Passkeys::default(),
         launch: Launch {
             grace: SignedDuration::from_secs(10),
             environment: Vec::new(),

@@ -17,6 +17,7 @@ use super::keeper::KeeperHandle;
 use super::launches::Launches;
 use super::limits::Usage;
 use super::logins::Logins;
+use super::passkeys::Passkeys;
 use super::pause::Pause;
 use super::recorder::Recorder;
 use super::rights::Rights;
@@ -34,6 +35,7 @@ pub(crate) struct App {
     pub(crate) events: Arc<Events>,
     /// The longest yes that may be given.
     pub(crate) longest: Choice,
+    pub(crate) passkeys: Arc<Passkeys>,
     /// Whether the page with the questions is opened in the browser.
     pub(crate) open_browser: bool,
     /// Whether a desktop notification says that a question waits.

@@ -32,6 +32,7 @@ use super::launches;
 use super::limits::{Limits, Usage};
 use super::load::{self, LoadError, OwnPolicies, Places};
 use super::logins::{self, Logins};
+use super::passkeys::{self, Passkeys, RootsError};
 use super::pause::Pause;
 use super::record;
 use super::recorder::Recorder;
@@ -108,6 +109,9 @@ pub enum RunError {
         "the store `file` needs a passphrase: set `secrets.passphrase_file`, or start the daemon on a terminal to be asked"
     )]
     NoPassphrase,
+    /// The certificates of those who vouch for authenticators cannot be used.
+    #[error("cannot use `passkeys.attestation_roots`")]
+    Roots(#[from] RootsError),
     /// Callers cannot be identified.
     #[error("cannot identify callers")]
     Identify(#[from] IdentifyError),
@@ -170,6 +174,17 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
     let own = OwnPolicies { texts: own_rules.rules.policies.clone(), faults: policy_faults };
     let catalogue = load::catalogue(config, own_rules.rules.catalogue.as_deref(), catalogue_fault)
         .map_err(LoadError::from)?;
+    let passkeys = Arc::new(Passkeys::new(
+        passkeys::Parts {
+            db: db.clone(),
+            profile: profile.clone(),
+            audit: audit.clone(),
+            clock: clock.clone(),
+            terms: passkeys::terms(&config.passkeys)?,
+            evidence: state_directory.join("evidence"),
+        },
+        std::mem::take(&mut rights.passkeys),
+    ));
     if !rights.past.is_empty() {
         let past = RightsChange { grants_out: rights.past.clone(), ..RightsChange::default() };
         db.change_rights(&profile, &past)?;
@@ -243,6 +258,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
                 clock: clock.clone(),
                 db: db.clone(),
                 rights: rights.clone(),
+                passkeys: passkeys.clone(),
             };
             let (side, keeper) = provider_side(config, provider, passphrase, common, stop.clone())?;
             (Some(side), Some(keeper))
@@ -288,6 +304,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         consents,
         events,
         longest: config.consent.longest,
+        passkeys,
         open_browser: config.consent.open_browser,
         notify: config.consent.notify,
         launches,
@@ -315,6 +332,7 @@ struct Common {
     clock: Arc<SteadyClock>,
     db: Arc<StateDb>,
     rights: Arc<Rights>,
+    passkeys: Arc<Passkeys>,
 }
 
 fn provider_side(
@@ -324,7 +342,7 @@ fn provider_side(
     common: Common,
     stop: CancellationToken,
 ) -> Result<(ProviderSide, Keeper), RunError> {
-    let Common { profile, device, audit, state, clock, db, rights } = common;
+    let Common { profile, device, audit, state, clock, db, rights, passkeys } = common;
     let state_directory = &config.paths.state_dir;
     let store = secret_store(config, given)?;
     let store_kind = store.describe();
@@ -367,6 +385,7 @@ fn provider_side(
         db,
         profile,
         device,
+        passkeys,
     });
     Ok((
         ProviderSide {

@@ -1,6 +1,7 @@
 //! Logins under way: one at a time, followed by its id. A new one takes the place of one that still waits for the
 //! person, so that a closed tab is no obstacle.
 
+mod enrol;
 mod widening;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,10 +20,12 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::keeper::{KeeperHandle, LoginMethod, NewLogin};
+use super::passkeys::Passkeys;
 use super::record;
 use super::recorder::Recorder;
 use super::state::State;
-pub(crate) use widening::{CarryOut, ConfirmError, Confirming, Handover, NotDone, Owner};
+use enrol::Enrolling;
+pub(crate) use widening::{CarryOut, ConfirmError, Confirming, Handover, NotDone, Owner, code};
 
 /// How long the browser's page may still be on its way when the daemon stops.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -42,6 +45,8 @@ pub(crate) struct Parts {
     pub(crate) profile: ProfileName,
     /// This installation, as it names itself in questions to its owner.
     pub(crate) device: String,
+    /// What may confirm an operation in place of a login.
+    pub(crate) passkeys: Arc<Passkeys>,
 }
 
 /// The logins of this daemon.
@@ -67,6 +72,8 @@ pub(crate) enum Ask {
     Switch(LoginOptions),
     /// In the browser, by the owner, to confirm an operation.
     Confirm(LoginOptions, Box<Confirming>),
+    /// In the browser, by the owner, to register a passkey.
+    Enrol(LoginOptions, Box<Enrolling>),
 }
 
 /// A login has begun, and waits for the person.
@@ -74,6 +81,16 @@ pub(crate) struct Started {
     pub(crate) id: String,
     pub(crate) expires_at: Timestamp,
     pub(crate) way: Way,
+    /// Where a passkey may confirm it instead.
+    pub(crate) passkey: Option<ByPasskey>,
+}
+
+/// Where a passkey may confirm something.
+pub(crate) enum ByPasskey {
+    /// On the page that the person is on: what to ask, by its id.
+    Here(String),
+    /// On a page of its own: its address, good for one visit.
+    Page(String),
 }
 
 /// What the person has to do.
@@ -151,6 +168,12 @@ impl Logins {
                     parts.confirm(attempt, &running.cancel, *confirming).await
                 }))
             }
+            Ask::Enrol(options, enrolling) => {
+                let (attempt, way, ends) = self.browser(options).await?;
+                Ok(self.follow(way, ends, async move |parts, running: Running| {
+                    parts.enrol(attempt, running, *enrolling).await
+                }))
+            }
             Ask::Device => {
                 if !self.parts.allow_device {
                     return Err(StartError::DeviceForbidden);
@@ -204,7 +227,7 @@ impl Logins {
                 Err(Failure { code, message }) => Progress::Failed { code, message },
             });
         });
-        Started { id, expires_at, way }
+        Started { id, expires_at, way, passkey: None }
     }
 
     /// Whether this login could be made on another device, too; asked when the provider's description is fresh.

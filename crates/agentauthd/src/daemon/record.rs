@@ -1,6 +1,7 @@
 //! What is written to the audit log, event by event.
 
 mod consent;
+mod passkey;
 
 use agentauth_audit::{Actor, Event, Kind, Verdict};
 use agentauth_core::Timestamp;
@@ -18,6 +19,7 @@ use super::keeper::LoginMethod;
 use super::launches::Ready;
 use super::presence::Sign;
 pub(crate) use consent::{consent_answered, consent_asked, consent_ended};
+pub(crate) use passkey::{passkey_added, passkey_refused, passkey_removed, passkey_used};
 
 /// A decision and the facts about the asker that it was made on.
 pub(crate) fn decision<'a>(

@@ -4,6 +4,7 @@ mod consent;
 mod events;
 mod rights;
 mod rules;
+mod passkey;
 
 use std::time::Duration;
 
@@ -24,13 +25,14 @@ use agentauth_store::Health;
 
 use super::app::App;
 use super::keeper::{LoggedOut, View};
-use super::logins::{Ask, Handover, Owner, Progress, Started, Way};
+use super::logins::{Ask, ByPasskey, Handover, Owner, Progress, Started, Way};
 use super::pause::Paused;
 use super::record::Asked;
 use super::server::Refusal;
 use crate::config::addressed;
 pub(crate) use consent::{Answering, consent_answer, consent_answered, consent_confirming, consent_list};
 pub(crate) use events::{SessionSeen, event, lagged_event, session_event, session_seen};
+pub(crate) use passkey::{passkey_adding, passkey_name, passkey_removed, passkeys_known};
 pub(crate) use rights::{
     Giving, Wish, agent, agents_known, given, giving, grants_known, registered, removal_by_login, removed,
     revoked, wish,
@@ -112,9 +114,13 @@ pub(crate) fn login_ask(request: api::LoginRequest) -> Result<Ask, Refusal> {
 
 /// A login that has begun.
 pub(crate) fn login_started(started: Started) -> api::LoginStarted {
+    let page = match started.passkey {
+        Some(ByPasskey::Page(page)) => Some(page),
+        Some(ByPasskey::Here(_)) | None => None,
+    };
     let way = match started.way {
         Way::Browser { url, redirect_uri, device_offered } => {
-            api::LoginWay::Browser { url, redirect_uri, device_offered }
+            api::LoginWay::Browser { url, redirect_uri, device_offered, page }
         }
         Way::Device(prompt) => api::LoginWay::Device {
             verification_uri: prompt.verification_uri.into(),

@@ -1,11 +1,11 @@
-//! Answers that a fresh login confirms. The answer is fixed before the login begins: its canonical form is what the
-//! provider signs.
+//! Answers that a fresh login or a passkey confirms. The answer is fixed before it is asked for: its canonical form is
+//! what is signed.
 
 use std::sync::Arc;
 
 use agentauth_core::consent::Answer;
 use agentauth_core::recognise::Grade;
-use agentauth_core::widening::Widening;
+use agentauth_core::widening::{Confirmed, Widening};
 use agentauth_core::{Strength, caller::CallerFacts};
 
 use super::{AnswerError, Consents, Way, Word};
@@ -34,6 +34,7 @@ impl Consents {
         // What does not fit the question is said before the person signs in for it.
         let question = self.standing(id)?;
         answer.to(&question, Strength::Reauth, &self.terms()).map_err(AnswerError::from)?;
+        let needs = answer.needs(&question, &self.terms()).map_err(AnswerError::from)?;
         let operation = {
             let (question, answer) = (question.clone(), answer.clone());
             move |account| Widening::Approve {
@@ -44,12 +45,13 @@ impl Consents {
                 subject: question.user.subject.clone(),
                 scopes: answer.allowed,
                 action: question.action.as_ref().map(|action| action.digest().to_owned()),
+                needs: needs.unwrap_or(Strength::Passkey),
             }
         };
         let consents = self.clone();
-        let carry_out = Box::new(move |confirmed| {
-            let word =
-                Word { strength: Strength::Reauth, way, grade: Grade::None, by, confirmed: Some(confirmed) };
+        let carry_out = Box::new(move |confirmed: Confirmed| {
+            let strength = confirmed.strength();
+            let word = Word { strength, way, grade: Grade::None, by, confirmed: Some(confirmed) };
             let carrying = async move {
                 let done = consents.answer(&question.id, &answer, None, &word).await;
                 done.map(drop).map_err(|error| not_done(&error))
@@ -57,7 +59,10 @@ impl Consents {
             Box::pin(carrying) as _
         });
         let done = "You can close this page. The agent may do now what you allowed.";
-        Ok(logins.start_confirmation(operation, done, carry_out).await?)
+        Ok(match way {
+            Way::Page => logins.start_confirmation_here(operation, done, carry_out).await?,
+            Way::Terminal => logins.start_confirmation(operation, done, carry_out).await?,
+        })
     }
 }
 

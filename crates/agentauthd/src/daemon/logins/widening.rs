@@ -3,6 +3,7 @@
 //! What such a login brings is a proof and no session: it is ended at the provider as soon as it has been looked at.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use agentauth_core::Timestamp;
 use agentauth_core::session::User;
@@ -14,10 +15,13 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    Ask, Failure, Logins, Parts, Progress, Running, StartError, Started, answer, login_code, new_login,
+    Ask, ByPasskey, Failure, Logins, Parts, Progress, Running, StartError, Started, Way, answer, login_code,
+    new_login,
 };
 use crate::daemon::keeper::{LoginMethod, Replacing};
 use crate::daemon::presence::{self, Sign};
+use crate::daemon::page;
+use crate::daemon::passkeys::{Asked, Given, Purpose, Waiting};
 
 /// Whom the installation belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +48,8 @@ pub(crate) struct Handover {
 /// An operation that waits for the owner's word.
 pub(crate) struct Confirming {
     question: Question,
+    /// The passkey that may give it instead.
+    passkey: Option<Waiting>,
     /// What the owner reads in the browser when it is done.
     done: String,
     carry_out: CarryOut,
@@ -79,22 +85,67 @@ pub(crate) enum ConfirmError {
 
 impl Logins {
     /// Starts the login by which the owner confirms an operation, which is then carried out. `done` is what the owner
-    /// reads in the browser then.
+    /// reads in the browser then. Where the owner has a passkey, a page shows the operation and takes either.
     pub(crate) async fn start_confirmation(
         &self,
         operation: impl FnOnce(Party) -> Widening,
         done: &str,
         carry_out: CarryOut,
     ) -> Result<Started, ConfirmError> {
+        let (mut started, asked) = self.start_confirming(operation, done, carry_out).await?;
+        if let (Some(asked), Way::Browser { url, .. }) = (asked, &started.way) {
+            match page::operation::open(self.parts.passkeys.clone(), asked, Some(url.clone())).await {
+                Ok(page) => started.passkey = Some(ByPasskey::Page(page)),
+                Err(error) => tracing::info!(error = %Chain(&error), "no page asks for the passkey"),
+            }
+        }
+        Ok(started)
+    }
+
+    /// The same for somebody who is on a page already.
+    pub(crate) async fn start_confirmation_here(
+        &self,
+        operation: impl FnOnce(Party) -> Widening,
+        done: &str,
+        carry_out: CarryOut,
+    ) -> Result<Started, ConfirmError> {
+        let (started, asked) = self.start_confirming(operation, done, carry_out).await?;
+        Ok(Started { passkey: asked.map(|asked| ByPasskey::Here(asked.id.clone())), ..started })
+    }
+
+    async fn start_confirming(
+        &self,
+        operation: impl FnOnce(Party) -> Widening,
+        done: &str,
+        carry_out: CarryOut,
+    ) -> Result<(Started, Option<Arc<Asked>>), ConfirmError> {
+        let (operation, question, owner) = self.question(operation).await?;
+        let options = asking(&question, &owner.user);
+        let mut asked = Asked::new(&random_id(), Purpose::Confirm, question.clone());
+        asked.says = operation.says();
+        asked.done = done.to_owned();
+        asked.account = owner.user.label().to_owned();
+        let passkey = self.parts.passkeys.ask(asked);
+        let asked = passkey.as_ref().map(|waiting| waiting.asked.clone());
+        let confirming = Confirming { question, passkey, done: done.to_owned(), carry_out };
+        Ok((self.start(Ask::Confirm(options, Box::new(confirming))).await?, asked))
+    }
+
+    /// What the owner is to be asked.
+    pub(super) async fn question(
+        &self,
+        operation: impl FnOnce(Party) -> Widening,
+    ) -> Result<(Widening, Question, Owner), ConfirmError> {
         let (_, owner) = self.parts.owner().await?.ok_or(ConfirmError::NoOwner)?;
         let operation = operation(owner.party());
-        let id = Uuid::new_v4().to_string();
-        let question = Question::new(&operation, &self.parts.device, &id, self.parts.clock.now())
+        let question = Question::new(&operation, &self.parts.device, &random_id(), self.parts.clock.now())
             .map_err(|_| ConfirmError::Form)?;
-        let options = asking(&question, &owner.user);
-        let confirming = Confirming { question, done: done.to_owned(), carry_out };
-        Ok(self.start(Ask::Confirm(options, Box::new(confirming))).await?)
+        Ok((operation, question, owner))
     }
+}
+
+fn random_id() -> String {
+    Uuid::new_v4().to_string()
 }
 
 impl Parts {
@@ -153,21 +204,39 @@ impl Parts {
         }
     }
 
-    /// Carries an operation out once the owner has confirmed it.
+    /// Carries an operation out once the owner has confirmed it, by signing in or with a passkey.
     pub(super) async fn confirm(
         &self,
         attempt: LoginAttempt,
         cancel: &CancellationToken,
         confirming: Confirming,
     ) -> Result<User, Failure> {
-        let Confirming { question, done: next, carry_out } = confirming;
-        let (user, (confirmed, responder)) = {
-            let (done, responder) = self.signed_in(attempt, cancel).await?;
-            let user = done.accepted.user.clone();
-            match self.judge(&question, &done).await {
-                Ok(confirmed) => (user, (confirmed, responder)),
-                Err(failure) => return answer(responder, Err(failure)).await,
+        let Confirming { question, mut passkey, done: next, carry_out } = confirming;
+        let by_passkey = async {
+            match &mut passkey {
+                Some(waiting) => waiting.given().await,
+                None => None,
             }
+        };
+        let (done, responder) = tokio::select! {
+            biased;
+            Some((Given::Confirmed(confirmed), reply)) = by_passkey => {
+                let done = carry_out(confirmed).await;
+                // Whoever is on the page may have left it.
+                let _ = reply.send(done.clone());
+                return match done {
+                    Ok(()) => Ok(self.owned_by(question.asked_of()).await),
+                    Err(NotDone { code, message }) => Err(self.not_widened(code, message)),
+                };
+            }
+            signed_in = self.signed_in(attempt, cancel) => signed_in?,
+        };
+        // From here on the login is the answer.
+        drop(passkey);
+        let user = done.accepted.user.clone();
+        let confirmed = match self.judge(&question, &done).await {
+            Ok(confirmed) => confirmed,
+            Err(failure) => return answer(responder, Err(failure)).await,
         };
         if let Err(NotDone { code, message }) = carry_out(confirmed).await {
             let failure = self.not_widened(code, message);
@@ -178,8 +247,17 @@ impl Parts {
         Ok(user)
     }
 
+    /// The owner, as far as is known.
+    async fn owned_by(&self, party: &Party) -> User {
+        let owner = self.owner().await.ok().flatten().filter(|(_, owner)| owner.party() == *party);
+        owner.map_or_else(
+            || User { subject: party.subject.clone(), name: None, email: None },
+            |(_, owner)| owner.user,
+        )
+    }
+
     /// Whom the installation belongs to, with what is known of them. Nothing before the first login.
-    async fn owner(&self) -> Result<Option<(Pinned, Owner)>, StateError> {
+    pub(super) async fn owner(&self) -> Result<Option<(Pinned, Owner)>, StateError> {
         let (db, profile) = (self.db.clone(), self.profile.clone());
         let pin = match tokio::task::spawn_blocking(move || db.pin(&profile)).await {
             Ok(pin) => pin?,
@@ -241,7 +319,7 @@ impl Parts {
     }
 
     /// Whether a login answers the question. The login itself is of no further use.
-    async fn judge(&self, question: &Question, done: &LoggedIn) -> Result<Confirmed, Failure> {
+    pub(super) async fn judge(&self, question: &Question, done: &LoggedIn) -> Result<Confirmed, Failure> {
         let judged = question.answered_by(&done.accepted.id);
         self.say_goodbye(&done.tokens.refresh_token).await;
         let confirmed = judged.map_err(|fault| self.not_widened(code(&fault), fault.to_string()))?;
@@ -252,7 +330,7 @@ impl Parts {
     }
 
     /// Writes down that a login that was to widen rights came to nothing.
-    fn not_widened(&self, code: &'static str, message: String) -> Failure {
+    pub(super) fn not_widened(&self, code: &'static str, message: String) -> Failure {
         self.refused(LoginMethod::Browser, code, message)
     }
 
@@ -271,7 +349,7 @@ impl Owner {
 }
 
 /// A login of `owner` that answers `question`: anew, whoever the browser remembers.
-fn asking(question: &Question, owner: &User) -> LoginOptions {
+pub(super) fn asking(question: &Question, owner: &User) -> LoginOptions {
     LoginOptions {
         nonce: Some(question.digest().to_owned()),
         force: true,
@@ -282,7 +360,7 @@ fn asking(question: &Question, owner: &User) -> LoginOptions {
 }
 
 /// The stable code of an answer that is none.
-fn code(fault: &NotConfirmed) -> &'static str {
+pub(crate) fn code(fault: &NotConfirmed) -> &'static str {
     match fault {
         NotConfirmed::OtherAccount { .. } => "confirmed_by_other_account",
         NotConfirmed::OtherQuestion => "confirmed_other_question",

@@ -1,10 +1,12 @@
-//! What the page looks like: native controls, no script, no inline style, nothing from elsewhere.
+//! What the pages look like: native controls, no inline style, nothing from elsewhere, and no script but the page's own
+//! file where a passkey is asked.
 
 use std::sync::Arc;
 
 use agentauth_core::Timestamp;
 use agentauth_core::catalogue::Strength;
 use agentauth_core::consent::{Answer, AskedScope, Question};
+use agentauth_core::passkey::{ALGORITHMS, RP_ID};
 use agentauth_core::text::display_safe_within;
 use bytes::Bytes;
 use http::header::{
@@ -15,13 +17,18 @@ use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use maud::{DOCTYPE, Markup, html};
 
+use super::operation::{Ceremony, TIME};
 use crate::daemon::consents::Done;
+use crate::daemon::passkeys::Purpose;
 
 const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("passkey.js");
 
 /// Nothing but our own stylesheet and our own forms.
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// The same with our own script, which only a page with a passkey has.
+const POLICY_WITH_SCRIPT: &str = "default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// Something to say in place of the questions.
 #[derive(Debug)]
@@ -49,6 +56,21 @@ impl Notice {
     pub(super) fn failed(what: String) -> Self {
         Self { status: StatusCode::CONFLICT, title: "Nothing was allowed", what }
     }
+
+    /// A page that says it.
+    pub(super) fn page(&self, path: &str) -> Response<Full<Bytes>> {
+        tracing::debug!(status = self.status.as_u16(), what = self.what, "refused a request to the page");
+        let body = html! {
+            p #what { (display_safe_within(&self.what, 600)) }
+            p .soft { code { "agentauthd consents" } " in a terminal shows the questions that wait." }
+        };
+        page(self.status, path, self.title, body)
+    }
+}
+
+/// The script that asks the browser for a passkey.
+pub(super) fn script() -> Response<Full<Bytes>> {
+    respond(StatusCode::OK, "text/javascript; charset=utf-8", SCRIPT.to_owned())
 }
 
 /// The stylesheet.
@@ -63,6 +85,19 @@ pub(super) fn entered(path: &str, cookie: &str) -> Response<Full<Bytes>> {
         if let Ok(value) = HeaderValue::from_str(value) {
             response.headers_mut().insert(name, value);
         }
+    }
+    response
+}
+
+/// The same for a browser that comes from another site: the page itself leads on.
+pub(super) fn enters(path: &str, cookie: &str) -> Response<Full<Bytes>> {
+    let body = html! {
+        meta http-equiv="refresh" content=(format!("0; url={path}"));
+        p { a .main href=(path) { "Go on" } }
+    };
+    let mut response = page(StatusCode::OK, path, "The page opens", body);
+    if let Ok(value) = HeaderValue::from_str(cookie) {
+        response.headers_mut().insert(SET_COOKIE, value);
     }
     response
 }
@@ -174,28 +209,111 @@ pub(super) fn answered(
     page(StatusCode::OK, path, title, body)
 }
 
-/// Where to sign in to confirm an answer.
-pub(super) fn sign_in(path: &str, answer: &Answer, url: &str) -> Response<Full<Bytes>> {
+/// How to confirm an answer: with a passkey where one may, or by signing in.
+pub(super) fn confirm(
+    path: &str,
+    answer: &Answer,
+    url: &str,
+    ceremony: Option<&Ceremony>,
+    token: &str,
+) -> Response<Full<Bytes>> {
+    let how =
+        if ceremony.is_some() { "Confirm exactly this:" } else { "Sign in anew to confirm exactly this:" };
     let body = html! {
-        p { "What you want to allow lasts, or cannot be undone. Sign in anew to confirm exactly this:" }
+        p { "What you want to allow lasts, or cannot be undone. " (how) }
         ul {
             @for (scope, choice) in &answer.allowed {
                 li { "Allow " (choice.says()) ": " code { (display_safe_within(scope.as_str(), usize::MAX)) } }
             }
         }
-        p { a .main href=(url) rel="noreferrer" { "Sign in to allow" } }
+        @if let Some(ceremony) = ceremony {
+            (by_passkey(path, ceremony, token))
+            p { a #sign-in href=(url) rel="noreferrer" { "Sign in to allow it instead" } }
+        } @else {
+            p { a #sign-in .main href=(url) rel="noreferrer" { "Sign in to allow" } }
+        }
         p .soft { "Until then nothing is allowed." }
     };
-    page(StatusCode::OK, path, "Sign in to allow this", body)
+    match ceremony {
+        Some(_) => scripted(path, "Confirm to allow this", body),
+        None => page(StatusCode::OK, path, "Sign in to allow this", body),
+    }
 }
 
-/// A page that says one thing.
-pub(super) fn notice(path: &str, notice: &Notice) -> Response<Full<Bytes>> {
-    let body = html! {
-        p #what { (display_safe_within(&notice.what, 600)) }
-        p .soft { code { "agentauthd consents" } " in a terminal shows the questions that wait." }
+/// One operation, and how to confirm it.
+pub(super) fn operation(
+    path: &str,
+    says: &[String],
+    ceremony: &Ceremony,
+    sign_in: Option<&str>,
+    token: &str,
+) -> Response<Full<Bytes>> {
+    let title = match ceremony.purpose {
+        Purpose::Confirm => "Do you want this?",
+        Purpose::Create => "Register a passkey",
     };
-    page(notice.status, path, notice.title, body)
+    let body = html! {
+        section {
+            (told(says))
+            p .soft { "For " (display_safe_within(&ceremony.account, 120)) }
+            (by_passkey(path, ceremony, token))
+            @if let Some(url) = sign_in {
+                p { a #sign-in href=(url) rel="noreferrer" { "Sign in to confirm it instead" } }
+            }
+            p .soft { "Did you not ask for this? Close the page, and nothing happens." }
+        }
+    };
+    scripted(path, title, body)
+}
+
+/// What was confirmed.
+pub(super) fn done(path: &str, says: &[String], done: &str) -> Response<Full<Bytes>> {
+    let body = html! { section { (told(says)) p { (done) } } };
+    page(StatusCode::OK, path, "Confirmed", body)
+}
+
+fn told(says: &[String]) -> Markup {
+    html! {
+        @if let Some((what, more)) = says.split_first() {
+            h2 { (what) }
+            @if !more.is_empty() { ul { @for line in more { li { (line) } } } }
+        }
+    }
+}
+
+/// The form that the page's script fills in.
+fn by_passkey(path: &str, ceremony: &Ceremony, token: &str) -> Markup {
+    let (kind, button, fields): (_, _, &[&str]) = match ceremony.purpose {
+        Purpose::Confirm => (
+            "get",
+            "Confirm with your passkey",
+            &["credential", "authenticator_data", "client_data", "signature"],
+        ),
+        Purpose::Create => ("create", "Make the passkey", &["client_data", "attestation_object"]),
+    };
+    html! {
+        form #passkey method="post" action=(format!("{path}passkey/{}", ceremony.id)) data-kind=(kind)
+            data-challenge=(ceremony.challenge) data-credentials=(ceremony.credentials.join(" "))
+            data-site=(RP_ID) data-algorithms=(ALGORITHMS.map(|it| it.to_string()).join(" "))
+            data-account=(display_safe_within(&ceremony.account, 120))
+            data-name=(display_safe_within(&ceremony.name, 64))
+            data-attestation=(if ceremony.attested { "direct" } else { "none" })
+            data-time=(TIME.as_millis()) {
+            input type="hidden" name="token" value=(token);
+            @for field in fields { input type="hidden" name=(field); }
+            p .buttons { button #ask .main type="button" disabled { (button) } }
+            p #trouble .careful role="alert" {}
+        }
+        noscript { p .careful { "A passkey needs scripts, and this browser does not run this page's own." } }
+    }
+}
+
+fn scripted(path: &str, title: &str, body: Markup) -> Response<Full<Bytes>> {
+    let body = html! { (body) script src=(format!("{path}passkey.js")) {} };
+    let mut response = page(StatusCode::OK, path, title, body);
+    let policy = HeaderValue::from_static(POLICY_WITH_SCRIPT);
+    response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+    response
 }
 
 fn page(status: StatusCode, path: &str, title: &str, body: Markup) -> Response<Full<Bytes>> {

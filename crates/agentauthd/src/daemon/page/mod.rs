@@ -1,12 +1,18 @@
-//! The page on which questions are answered in the browser: there only while a question waits, on the loopback
-//! interface, for whoever the daemon opened it for.
+//! The pages in the browser: the one on which questions are answered, and those on which a passkey confirms one operation
+//! (see [`operation`]).
+//!
+//! The page on which questions are answered is there only while a question waits, on the loopback interface, for
+//! whoever the daemon opened it for.
 //!
 //! The address that the browser is opened at carries a secret that is good for one visit. It is exchanged at once for a
 //! cookie that no script and no other site gets, and leaves the address bar with that. Every process of the user can see
 //! an address that a browser is started with, so what is answered here is worth a prompt and no more.
 
 mod door;
+mod guard;
 mod html;
+pub(crate) mod operation;
+mod serve;
 mod visit;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -55,7 +61,7 @@ pub(crate) async fn run(app: Arc<App>, stop: CancellationToken) {
 
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
-enum NoPage {
+pub(crate) enum NoPage {
     #[error("no port of the loopback interface is free")]
     Port(#[source] std::io::Error),
     #[error("the system gives no randomness")]
@@ -69,7 +75,12 @@ async fn show(app: &Arc<App>) -> Result<(), NoPage> {
     let (listener, address) = bind().await.map_err(NoPage::Port)?;
     let visit = Arc::new(Visit::new(address.port()).ok_or(NoPage::Random)?);
     let closed = CancellationToken::new();
-    let serving = tokio::spawn(door::serve(app.clone(), visit.clone(), listener, closed.clone()));
+    let serving = tokio::spawn({
+        let (app, visit) = (app.clone(), visit.clone());
+        serve::serve(listener, closed.clone(), move |request| {
+            door::respond(app.clone(), visit.clone(), request)
+        })
+    });
     let close = closed.drop_guard();
     let mut changes = app.consents.watch();
     let mut opened_for: Vec<Arc<str>> = Vec::new();

@@ -15,6 +15,8 @@ pub(super) struct Visit {
     /// The page's own path: cookies do not know ports, so a path that nobody can guess keeps this one from the other
     /// servers on this host.
     path: String,
+    /// Whether the browser comes here from another site's page.
+    from_elsewhere: bool,
     doors: Mutex<Doors>,
 }
 
@@ -37,7 +39,17 @@ pub(super) struct Guest {
 impl Visit {
     /// A page on this port; nothing without randomness.
     pub(super) fn new(port: u16) -> Option<Self> {
-        Some(Self { port, path: format!("/{}/", random()?), doors: Mutex::default() })
+        Some(Self { port, path: format!("/{}/", random()?), from_elsewhere: false, doors: Mutex::default() })
+    }
+
+    /// The same for a browser that another site sends here.
+    pub(super) fn from_elsewhere(self) -> Self {
+        Self { from_elsewhere: true, ..self }
+    }
+
+    /// Whether another site sends the browser here.
+    pub(super) fn is_from_elsewhere(&self) -> bool {
+        self.from_elsewhere
     }
 
     /// The authority that requests must name.

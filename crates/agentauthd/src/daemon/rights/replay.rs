@@ -8,6 +8,7 @@ use agentauth_core::agent::Registration;
 use agentauth_core::grant::{COUNTED, Grant};
 use agentauth_core::ledger::{Entry, Ledger};
 use agentauth_core::own_rules::OwnRules;
+use agentauth_core::passkey::Passkey;
 use agentauth_core::text::display_safe_within;
 use agentauth_idp::Chain;
 use agentauth_store::{ProfileName, StateDb, StateError};
@@ -22,6 +23,8 @@ pub(crate) struct Standings {
     pub(crate) grants: Vec<Grant>,
     /// When the person was seen last, as the record has it.
     pub(crate) seen: Option<Timestamp>,
+    /// Each with the highest signature counter that it has shown.
+    pub(crate) passkeys: Vec<(Passkey, u32)>,
     /// The ids of rows that have had their day.
     pub(crate) past: Vec<String>,
     /// Rows that do not count, and why. Safe to show.
@@ -39,6 +42,10 @@ pub(crate) fn standings(db: &StateDb, profile: &ProfileName, audit: &Path) -> Re
     let (registrations, grants) = (db.registrations(profile)?, db.grants(profile)?);
     let mut found = Standings::default();
     let (own_rules, owned) = (db.own_rules(profile)?, db.pin(profile)?.is_some());
+    let passkeys = db.passkeys(profile)?;
+    if registrations.is_empty() && grants.is_empty() && passkeys.is_empty() {
+        return Ok(found);
+    }
     let ledger = match ledger(audit) {
         Ok((ledger, None)) => ledger,
         Ok((ledger, Some(flaw))) => {
@@ -69,6 +76,19 @@ pub(crate) fn standings(db: &StateDb, profile: &ProfileName, audit: &Path) -> Re
                 display_safe_within(&name, 64)
             )),
         }
+    }
+    let mut forged = 0;
+    for (_, json) in passkeys {
+        let passkey = Passkey::from_json(&json).ok();
+        match passkey.and_then(|passkey| ledger.counter(&passkey).map(|counter| (passkey, counter))) {
+            Some(known) => found.passkeys.push(known),
+            None => forged += 1,
+        }
+    }
+    if forged > 0 {
+        found.problems.push(format!(
+            "{forged} passkeys in the state database do not count: the record does not say that they were registered so"
+        ));
     }
     let mut edited = 0;
     for (id, json) in grants {
@@ -109,6 +129,9 @@ fn ledger(audit: &Path) -> Result<(Ledger, Option<VerifyError>), VerifyError> {
         Kind::GrantRevoked,
         Kind::PersonSeen,
         Kind::RulesApplied,
+        Kind::PasskeyAdded,
+        Kind::PasskeyRemoved,
+        Kind::PasskeyUsed,
     ]
     .iter()
     .map(|kind| format!("\"event\":\"{}\"", kind.as_str()))
@@ -156,6 +179,23 @@ fn apply(ledger: &mut Ledger, event: &Event<'_>, standing: Standing) {
             }
         }
         Kind::GrantRevoked => ids().for_each(|id| ledger.apply(Entry::Revoked(id))),
+        Kind::PasskeyAdded if proven => {
+            if let Some(id) = text("passkey") {
+                ledger.apply(Entry::PasskeyAdded(id));
+            }
+        }
+        Kind::PasskeyRemoved => {
+            if let Some(id) = text("passkey") {
+                ledger.apply(Entry::PasskeyRemoved(id));
+            }
+        }
+        Kind::PasskeyUsed => {
+            let counter = event.details.get("sign_count").and_then(serde_json::Value::as_u64);
+            if let (Some(id), Some(sign_count)) = (text("passkey"), counter) {
+                let sign_count = u32::try_from(sign_count).unwrap_or(u32::MAX);
+                ledger.apply(Entry::PasskeyUsed { id, sign_count });
+            }
+        }
         Kind::Decision if event.decision == Some(Verdict::Allow) && !event.dry_run => {
             ids().for_each(|id| ledger.apply(Entry::Used(id)));
         }

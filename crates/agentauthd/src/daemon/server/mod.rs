@@ -12,6 +12,7 @@ mod hello;
 mod launch;
 mod lock;
 mod login;
+mod passkeys;
 mod refusal;
 mod rules;
 mod session;
@@ -173,6 +174,8 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/grants/{id}", delete(grants::revoke))
         .route(paths::CONSENTS, get(consents::list))
         .route("/v1/consents/{id}", post(consents::answer))
+        .route(paths::PASSKEYS, get(passkeys::list).post(passkeys::add))
+        .route("/v1/passkeys/{id}", delete(passkeys::remove))
         .route(paths::LAUNCHES, post(launch::launch))
         .route(paths::RULES, post(rules::apply))
         .route(paths::LOCK, post(lock::lock).delete(lock::unlock))
