@@ -19,7 +19,7 @@ pub struct Scene {
 
 impl Scene {
     /// With the default options of a world.
-    pub fn new() -> Self {
+    pub fn start() -> Self {
         Self::with(WorldOptions::default())
     }
 

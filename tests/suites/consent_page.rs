@@ -33,7 +33,7 @@ async fn tab_to(client: &Client, what: &str) {
 
 #[test]
 fn a_person_answers_scope_by_scope_with_the_keyboard_alone() {
-    let scene = Scene::new();
+    let scene = Scene::start();
     assert_eq!(scene.ask(&[READ, OTHER])["reason"], "consent_required");
     let address = scene.address(0);
     let browser = Browser::start();
@@ -87,7 +87,7 @@ fn a_person_answers_scope_by_scope_with_the_keyboard_alone() {
 
 #[test]
 fn what_is_risky_is_allowed_by_signing_in_for_it() {
-    let scene = Scene::new();
+    let scene = Scene::start();
     scene.ask(&[PAY]);
     let address = scene.address(0);
     let browser = Browser::start();
@@ -137,7 +137,7 @@ fn status(answer: &str) -> u16 {
 
 #[test]
 fn nobody_else_gets_in_and_no_form_of_others_counts() {
-    let scene = Scene::new();
+    let scene = Scene::start();
     let id = scene.ask(&[READ])["consents"][0].as_str().unwrap().to_owned();
     let address = reqwest::Url::parse(&scene.address(0)).unwrap();
     let (port, enter) = (address.port().unwrap(), address.path().to_owned());

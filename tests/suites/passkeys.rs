@@ -83,7 +83,7 @@ async fn send(client: &Client, parts: &Value) {
 
 #[test]
 fn a_passkey_allows_for_always_and_only_what_was_shown() {
-    let scene = Scene::new();
+    let scene = Scene::start();
     let browser = Browser::start();
     let client = window(&scene, &browser);
     scene.ask(&[READ, OTHER, PAY]);
@@ -270,7 +270,7 @@ fn a_removed_passkey_and_an_edited_row_confirm_nothing() {
 
 #[test]
 fn what_the_command_line_asks_for_is_shown_and_confirmed_on_a_page() {
-    let scene = Scene::new();
+    let scene = Scene::start();
     let browser = Browser::start();
     let client = window(&scene, &browser);
     enrol(&scene, &client);

@@ -69,7 +69,7 @@ pub(crate) async fn open(
 ) -> Result<String, NoPage> {
     let (listener, address) = bind().await.map_err(NoPage::Port)?;
     let visit = Visit::new(address.port()).ok_or(NoPage::Random)?;
-    let visit = if asked.purpose == Purpose::Create { visit.from_elsewhere() } else { visit };
+    let visit = if asked.purpose == Purpose::Create { visit.sent_from_elsewhere() } else { visit };
     let url = visit.invite().ok_or(NoPage::Random)?;
     let (ended, closed) = (asked.ended(), CancellationToken::new());
     let shown = Arc::new(Shown { passkeys, asked, sign_in, visit });

@@ -43,7 +43,7 @@ impl Visit {
     }
 
     /// The same for a browser that another site sends here.
-    pub(super) fn from_elsewhere(self) -> Self {
+    pub(super) fn sent_from_elsewhere(self) -> Self {
         Self { from_elsewhere: true, ..self }
     }
 
