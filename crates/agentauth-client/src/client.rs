@@ -4,7 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use agentauth_api::{
-    AgentList, AgentView, ApplyRequest, ApplyResponse, CheckRequest, CheckResponse, ConsentAnswer, ConsentAnswered, ConsentList, ErrorCode, GiveRequest, GiveResponse, GrantList, Health, Hello, HOST, LaunchRequest, LaunchResponse, LockResponse, LoginProgress, LoginRequest, LoginStarted, LogoutRequest, LogoutResponse, NONCE_HEADER, PasskeyAdding, PasskeyList, PasskeyRemoved, PasskeyRequest, paths, Problem, PROTOCOL, RegisterRequest, RegisterResponse, RemoveRequest, RemoveResponse, RevokeResponse, Status, UnlockRequest, UnlockResponse,
+    AgentList, AgentView, ApplyRequest, ApplyResponse, CheckRequest, CheckResponse, ConsentAnswer,
+    ConsentAnswered, ConsentList, ErrorCode, GiveRequest, GiveResponse, GrantList, HOST, Health, Hello,
+    LaunchRequest, LaunchResponse, LockResponse, LoginProgress, LoginRequest, LoginStarted, LogoutRequest,
+    LogoutResponse, NONCE_HEADER, PROTOCOL, PasskeyAdding, PasskeyList, PasskeyRemoved, PasskeyRequest,
+    Problem, RegisterRequest, RegisterResponse, RemoveRequest, RemoveResponse, RevokeResponse, Status,
+    UnlockRequest, UnlockResponse, paths,
 };
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};

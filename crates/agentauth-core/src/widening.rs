@@ -88,6 +88,8 @@ pub enum Widening {
         subject: String,
         /// What is allowed, when, how often and until when.
         draft: Draft,
+        /// What it takes at least.
+        needs: Strength,
     },
     /// What was allowed for long counts on: the person is there.
     ConfirmGrants {
@@ -381,7 +383,7 @@ impl Widening {
     pub fn least(&self) -> Strength {
         match self {
             Self::SwitchAccount { .. } | Self::AddPasskey { .. } => Strength::Reauth,
-            Self::Approve { needs, .. } => *needs,
+            Self::Approve { needs, .. } | Self::GiveMandate { needs, .. } => *needs,
             _ => Strength::Passkey,
         }
     }
@@ -483,7 +485,7 @@ impl Widening {
                     "action": action, "device": device, "id": id,
                 })
             }
-            Self::GiveMandate { account, mandate, agent, manifest_digest, subject, draft } => json!({
+            Self::GiveMandate { account, mandate, agent, manifest_digest, subject, draft, .. } => json!({
                 "operation": "grant.give", "account": account.json(), "mandate": mandate, "agent": agent,
                 "manifest": manifest_digest, "sub": subject, "scopes": draft.scopes, "until": draft.until,
                 "uses": draft.uses, "window": draft.window, "device": device, "id": id,
@@ -680,6 +682,7 @@ mod tests {
                 manifest_digest: "d".to_owned(),
                 subject: "U1".to_owned(),
                 draft: draft.clone(),
+                needs: Strength::Passkey,
             };
             assert_eq!(operation.asked_of(), &party("U1"));
             Question::new(&operation, "d", "q1", at(0)).unwrap().digest().to_owned()

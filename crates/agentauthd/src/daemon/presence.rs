@@ -14,6 +14,8 @@ pub(crate) enum Sign {
     Login,
     /// A fresh sign-in that confirms something.
     Reauth,
+    /// A passkey that confirms something: its authenticator verified the person.
+    Passkey,
 }
 
 impl Sign {
@@ -22,6 +24,7 @@ impl Sign {
         match self {
             Self::Login => "login",
             Self::Reauth => "reauth",
+            Self::Passkey => "passkey",
         }
     }
 }

@@ -2,9 +2,9 @@
 
 mod consent;
 mod events;
+mod passkey;
 mod rights;
 mod rules;
-mod passkey;
 
 use std::time::Duration;
 

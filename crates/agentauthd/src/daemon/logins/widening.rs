@@ -19,9 +19,9 @@ use super::{
     new_login,
 };
 use crate::daemon::keeper::{LoginMethod, Replacing};
-use crate::daemon::presence::{self, Sign};
 use crate::daemon::page;
 use crate::daemon::passkeys::{Asked, Given, Purpose, Waiting};
+use crate::daemon::presence::{self, Sign};
 
 /// Whom the installation belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -221,6 +221,8 @@ impl Parts {
         let (done, responder) = tokio::select! {
             biased;
             Some((Given::Confirmed(confirmed), reply)) = by_passkey => {
+                let now = self.clock.now();
+                presence::note(&self.state, &self.audit, now, Sign::Passkey, now);
                 let done = carry_out(confirmed).await;
                 // Whoever is on the page may have left it.
                 let _ = reply.send(done.clone());

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use agentauth_core::Strength;
 use agentauth_core::gate::Operation;
 use agentauth_core::widening::Widening;
 use agentauth_idp::Chain;
@@ -51,7 +52,18 @@ pub(super) async fn give(
         let binding = grants.first().map(|grant| grant.binding.clone()).unwrap_or_default();
         let text = |text: Option<Arc<str>>| text.map(|text| text.to_string()).unwrap_or_default();
         let (manifest_digest, subject) = (text(binding.manifest_digest), text(binding.user));
-        move |account| Widening::GiveMandate { account, mandate: id, agent, manifest_digest, subject, draft }
+        let catalogue = app.state.load().catalogue.clone();
+        let needs = draft.scopes.iter().map(|scope| catalogue.strength(scope)).max();
+        let needs = needs.unwrap_or(Strength::Reauth);
+        move |account| Widening::GiveMandate {
+            account,
+            mandate: id,
+            agent,
+            manifest_digest,
+            subject,
+            draft,
+            needs,
+        }
     };
     let carry_out: CarryOut = {
         let (app, grants) = (app.clone(), grants.clone());
