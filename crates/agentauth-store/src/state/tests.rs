@@ -111,7 +111,7 @@ fn a_newer_file_is_refused_and_left_alone() {
     raw.pragma_update(None, "user_version", 99).unwrap();
     drop(raw);
     let error = StateDb::open(&path).unwrap_err();
-    assert!(matches!(error, StateError::Newer { found: 99, known: 4, .. }), "{error:?}");
+    assert!(matches!(error, StateError::Newer { found: 99, known: 5, .. }), "{error:?}");
     assert!(error.to_string().contains("version 99"), "{error}");
 }
 

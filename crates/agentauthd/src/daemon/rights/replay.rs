@@ -43,9 +43,6 @@ pub(crate) fn standings(db: &StateDb, profile: &ProfileName, audit: &Path) -> Re
     let mut found = Standings::default();
     let (own_rules, owned) = (db.own_rules(profile)?, db.pin(profile)?.is_some());
     let passkeys = db.passkeys(profile)?;
-    if registrations.is_empty() && grants.is_empty() && passkeys.is_empty() {
-        return Ok(found);
-    }
     let ledger = match ledger(audit) {
         Ok((ledger, None)) => ledger,
         Ok((ledger, Some(flaw))) => {
