@@ -115,6 +115,8 @@ pub const VARIABLES: &[Variable] = &[
     read("AGENTAUTHD_CONSENT_OPEN_BROWSER", "`consent.open_browser`"),
     read("AGENTAUTHD_CONSENT_NOTIFY", "`consent.notify`"),
     read("AGENTAUTHD_GRANTS_RECERTIFY_AFTER", "`grants.recertify_after`"),
+    read("AGENTAUTHD_PASSKEYS_ALLOWED_AAGUIDS", "`passkeys.allowed_aaguids`, separated by spaces or commas"),
+    read("AGENTAUTHD_PASSKEYS_ATTESTATION_ROOTS", "`passkeys.attestation_roots`"),
     read("AGENTAUTHD_LAUNCH_GRACE", "`launch.grace`"),
     read("AGENTAUTHD_LAUNCH_ENVIRONMENT", "`launch.environment`, separated by spaces or commas"),
     read("AGENTAUTHD_LAUNCH_HIDE", "`launch.hide`, separated by spaces or commas"),
