@@ -11,8 +11,8 @@ use agentauth_idp::{
 use agentauth_ipc::location::{self, Location, LocationError};
 
 use super::{
-    Checks, Config, Consent, DEFAULT_PROFILE, Grants, HideSockets, Launch, Log, LogFormat, Login, Passkeys, Paths,
-    Provider, ProviderKind, RefreshRoute, Secrets, Session, StoreKind,
+    Checks, Config, Consent, DEFAULT_PROFILE, Grants, HideSockets, Launch, Log, LogFormat, Login, Passkeys,
+    Paths, Provider, ProviderKind, RefreshRoute, Secrets, Session, StoreKind,
 };
 use crate::environment::Environment;
 
