@@ -1,4 +1,4 @@
-//! Mandates: what a person allows for runs that nobody watches, by a fresh sign-in and in no other way.
+//! Mandates: what a person allows for runs that nobody watches, by a fresh sign-in or a passkey and in no other way.
 
 use std::sync::Arc;
 
