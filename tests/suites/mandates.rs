@@ -144,7 +144,7 @@ fn what_is_no_mandate_is_refused_before_anybody_signs_in() {
 #[test]
 fn what_stands_counts_only_while_the_person_is_seen() {
     let mut world = world("[grants]\nrecertify_after = \"20s\"\n");
-    give(&world, &[READ, "--until", "90d", "--uses", "1000"]);
+    give(&world, &[READ, "--until", "90d", "--window", "00:00-24:00 UTC"]);
     let status = |world: &World| world.status().standing;
     let seen = status(&world).seen_at.unwrap();
     assert_eq!(status(&world).grants, 1);
