@@ -1,5 +1,7 @@
 //! `POST /v1/launches`: the command line's launcher starts a registered agent, so that what it starts is proven to be it.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::login::LoginStarted;
@@ -49,10 +51,25 @@ pub struct LaunchResponse {
     /// Where the manifest asks for files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileAccess>,
+    /// How it is started: what of the configuration counts, whatever the files say by now.
+    pub settings: LaunchSettings,
     /// The login that has to confirm it; until it has, nothing below the launcher is the agent. Absent where nothing has
     /// to be confirmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login: Option<LoginStarted>,
+}
+
+/// What the configuration says of the surroundings of a launched program.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaunchSettings {
+    /// Variables that are handed on.
+    pub environment: Vec<String>,
+    /// Files and directories that are hidden.
+    pub hide: Vec<PathBuf>,
+    /// Whether sockets are hidden: `where_possible`, `always` or `never`.
+    pub hide_sockets: String,
+    /// Sockets that stay within reach.
+    pub sockets: Vec<PathBuf>,
 }
 
 /// One `files.*` scope of a manifest.

@@ -22,7 +22,7 @@ pub use consent::{
     ConsentOffer, ConsentProgram, ConsentScope,
 };
 pub use events::{ConsentEvent, Event};
-pub use launch::{Confinement, FileAccess, LaunchRequest, LaunchResponse};
+pub use launch::{Confinement, FileAccess, LaunchRequest, LaunchResponse, LaunchSettings};
 pub use login::{
     Account, LockResponse, LoginMethod, LoginProgress, LoginRequest, LoginStarted, LoginWay, LogoutRequest,
     LogoutResponse, Party, UnlockRequest, UnlockResponse,

@@ -36,10 +36,10 @@ pub use agentauth_api::{
     Account, AgentList, AgentView, ApplyRequest, ApplyResponse, CheckRequest, CheckResponse, Confinement,
     Consent, ConsentAllowed, ConsentAnswer, ConsentAnswered, ConsentEvent, ConsentList, ErrorCode, Event,
     FileAccess, GiveRequest, GiveResponse, GrantList, GrantView, Health, Hello, LaunchRequest,
-    LaunchResponse, LockResponse, LoginMethod, LoginProgress, LoginRequest, LoginStarted, LoginWay,
-    LogoutRequest, LogoutResponse, Party, PasskeyAdding, PasskeyList, PasskeyRemoved, PasskeyRequest,
-    PasskeyView, Problem, RegisterRequest, RegisterResponse, RemoveRequest, RemoveResponse, RevokeResponse,
-    RulePart, Status, UnlockRequest, UnlockResponse, Verdict,
+    LaunchResponse, LaunchSettings, LockResponse, LoginMethod, LoginProgress, LoginRequest, LoginStarted,
+    LoginWay, LogoutRequest, LogoutResponse, Party, PasskeyAdding, PasskeyList, PasskeyRemoved,
+    PasskeyRequest, PasskeyView, Problem, RegisterRequest, RegisterResponse, RemoveRequest, RemoveResponse,
+    RevokeResponse, RulePart, Status, UnlockRequest, UnlockResponse, Verdict,
 };
 pub use agentauth_ipc::location::{DEFAULT_PROFILE, Location, LocationError, socket_path};
 pub use client::Client;

@@ -22,6 +22,7 @@ use super::pause::Pause;
 use super::recorder::Recorder;
 use super::rights::Rights;
 use super::state::State;
+use crate::config;
 
 /// The daemon, as its requests see it.
 pub(crate) struct App {
@@ -41,6 +42,8 @@ pub(crate) struct App {
     /// Whether a desktop notification says that a question waits.
     pub(crate) notify: bool,
     pub(crate) launches: Arc<Launches>,
+    /// How launched programs are started.
+    pub(crate) launching: config::Launch,
     pub(crate) identifier: Arc<dyn Identify>,
     pub(crate) hashes: HashCache,
     pub(crate) recogniser: Recogniser,

@@ -308,6 +308,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         open_browser: config.consent.open_browser,
         notify: config.consent.notify,
         launches,
+        launching: config.launch.clone(),
         stop: stop.clone(),
         identifier: Arc::new(ProcIdentifier::new()?),
         hashes: HashCache::new(DIGESTS),

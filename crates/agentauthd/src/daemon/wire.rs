@@ -29,7 +29,7 @@ use super::logins::{Ask, ByPasskey, Handover, Owner, Progress, Started, Way};
 use super::pause::Paused;
 use super::record::Asked;
 use super::server::Refusal;
-use crate::config::addressed;
+use crate::config::{self, addressed};
 pub(crate) use consent::{Answering, consent_answer, consent_answered, consent_confirming, consent_list};
 pub(crate) use events::{SessionSeen, event, lagged_event, session_event, session_seen};
 pub(crate) use passkey::{passkey_adding, passkey_name, passkey_removed, passkeys_known};
@@ -169,7 +169,12 @@ pub(crate) fn launch_ask(request: api::LaunchRequest) -> Result<LaunchAsk, Refus
 }
 
 /// What the launcher is to start, and which login has to confirm it.
-pub(crate) fn launched(id: String, agent: &Agent, login: Option<Started>) -> api::LaunchResponse {
+pub(crate) fn launched(
+    id: String,
+    agent: &Agent,
+    settings: &config::Launch,
+    login: Option<Started>,
+) -> api::LaunchResponse {
     let files =
         agent.manifest.scopes.iter().map(|wanted| &wanted.scope).filter(|scope| scope.resource() == "files");
     let path = |scope: &Scope| Some(scope.context_text().to_owned()).filter(|path| path.starts_with('/'));
@@ -181,6 +186,12 @@ pub(crate) fn launched(id: String, agent: &Agent, login: Option<Started>) -> api
         files: files
             .map(|scope| api::FileAccess { action: scope.action().to_owned(), path: path(scope) })
             .collect(),
+        settings: api::LaunchSettings {
+            environment: settings.environment.clone(),
+            hide: settings.hide.clone(),
+            hide_sockets: settings.hide_sockets.as_str().to_owned(),
+            sockets: settings.sockets.clone(),
+        },
         login: login.map(login_started),
     }
 }

@@ -9,7 +9,7 @@ mod watch;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use agentauth_client::{Confinement, LaunchRequest, LaunchResponse};
+use agentauth_client::{Confinement, LaunchRequest, LaunchResponse, LaunchSettings};
 use agentauth_core::SignedDuration;
 use agentauth_host::harden;
 use agentauth_host::launch::{self, Covers, LaunchError, Marks, Program, tree};
@@ -18,7 +18,7 @@ use clap::Args;
 
 use super::login::Confirmation;
 use super::{Context, Exit, Failure, output};
-use crate::config::HideSockets;
+use crate::config::{Config, HideSockets, Loaded};
 use surroundings::Given;
 
 /// The subcommand by which our own executable becomes the program.
@@ -64,8 +64,18 @@ impl Exec {
         if !self.no_confine && !launch::can_confine() {
             return Err(failure(LaunchError::NoConfinement));
         }
-        let config = &context.loaded.config;
-        let hidden = surroundings::hidden(&context.loaded, context.environment);
+        // Before the daemon looks: from here on nothing below this process gets away from it.
+        tree::stay_above().map_err(|error| {
+            Failure::caused("could not stay above what is started; nothing was started", error)
+        })?;
+        let answer = self.ask(context).await?;
+        // Nobody but root looks into this process from now on, or steers it: it vouches for what is below it.
+        harden::not_dumpable().map_err(|error| {
+            Failure::caused("could not keep other programs out of the launcher; nothing was started", error)
+        })?;
+        let loaded = applied(&context.loaded, &answer.settings);
+        let config = &loaded.config;
+        let hidden = surroundings::hidden(&loaded, context.environment);
         let temporary =
             surroundings::temporary(context.environment, &self.environment, &hidden).map_err(|error| {
                 Failure::caused("could not make a directory for temporary files; nothing was started", error)
@@ -78,16 +88,7 @@ impl Exec {
             !self.no_confine,
         )
         .map_err(Failure::Usage)?;
-        let covers = self.covers(context, &hidden)?;
-        // Before the daemon looks: from here on nothing below this process gets away from it.
-        tree::stay_above().map_err(|error| {
-            Failure::caused("could not stay above what is started; nothing was started", error)
-        })?;
-        let answer = self.ask(context).await?;
-        // Nobody but root looks into this process from now on, or steers it: it vouches for what is below it.
-        harden::not_dumpable().map_err(|error| {
-            Failure::caused("could not keep other programs out of the launcher; nothing was started", error)
-        })?;
+        let covers = self.covers(config, context.environment.uid(), &hidden)?;
         let own = temporary.as_ref().map(tempfile::TempDir::path);
         let home = context.environment.home();
         let walls = (!self.no_confine).then(|| {
@@ -107,13 +108,12 @@ impl Exec {
     }
 
     /// What is laid over sockets, where that is needed, asked for and possible.
-    fn covers(&self, context: &Context<'_>, hidden: &[PathBuf]) -> Result<Option<Covers>, Failure> {
-        let config = &context.loaded.config;
+    fn covers(&self, config: &Config, uid: u32, hidden: &[PathBuf]) -> Result<Option<Covers>, Failure> {
         let wanted = config.launch.hide_sockets;
         if self.no_confine || wanted == HideSockets::Never || launch::sees_connections() {
             return Ok(None);
         }
-        let covers = surroundings::covers(config, context.environment.uid(), hidden);
+        let covers = surroundings::covers(config, uid, hidden);
         let text = serde_json::to_string(&covers)
             .map_err(|error| Failure::caused("could not write down what to cover", error))?;
         match launch::try_covers(&[TAKE_OVER.into(), "--rehearse".into(), text.into()]) {
@@ -150,6 +150,18 @@ impl Exec {
             Err(Failure::Told("nothing was started: nobody confirmed it".to_owned()))
         }
     }
+}
+
+/// The configuration with the settings that the daemon goes by: files may say something else that nobody applied.
+fn applied(loaded: &Loaded, settings: &LaunchSettings) -> Loaded {
+    let mut loaded = loaded.clone();
+    let launch = &mut loaded.config.launch;
+    let hide_sockets = HideSockets::ALL.into_iter().find(|word| word.as_str() == settings.hide_sockets);
+    launch.hide_sockets = hide_sockets.unwrap_or(HideSockets::Always);
+    launch.environment.clone_from(&settings.environment);
+    launch.hide.clone_from(&settings.hide);
+    launch.sockets.clone_from(&settings.sockets);
+    loaded
 }
 
 /// Become the program of an agent: `agentauthd exec` starts this.

@@ -301,6 +301,7 @@ mod tests {
                 access("delete", None),
                 access("share", Some("/x")),
             ],
+            settings: agentauth_client::LaunchSettings::default(),
             login: None,
         };
         let openings = |launch: &LaunchResponse| {

@@ -84,7 +84,7 @@ pub(super) async fn launch(
         let (grade, _) = connection.grade(&app, &caller);
         let record = record::launched(&ready, Some(grade.word()), None, app.clock.now());
         app.launches.begin(&ready, &record).map_err(|error| not_launched(&error))?;
-        return Ok(Json(wire::launched(id, &agent, None)));
+        return Ok(Json(wire::launched(id, &agent, &app.launching, None)));
     }
     let provider = app.provider.as_ref().ok_or_else(not_configured)?;
     let launch = ready.launched.clone();
@@ -105,7 +105,7 @@ pub(super) async fn launch(
         )
         .await
         .map_err(|error| not_asked(&error))?;
-    Ok(Json(wire::launched(id, &agent, Some(started))))
+    Ok(Json(wire::launched(id, &agent, &app.launching, Some(started))))
 }
 
 /// Only our own command line is a launcher, run as it was built: it is what keeps the promise that nothing but the
