@@ -273,4 +273,23 @@ fn a_provider_that_does_not_show_a_fresh_sign_in_confirms_nothing() {
     }
     assert_eq!(world.check(PAY)["reason"], "consent_required");
     assert!(records(&world, "consent.answered").is_empty());
+
+    // What a prompt is enough for, it is a prompt for; and nothing shows a fresh sign-in.
+    for (number, claims) in [json!({"nonce": null}), json!({"auth_time": 1_000_000_000})].iter().enumerate() {
+        let id = asked(&world, &json!({"scope": format!("files.read:/projects/{number}")}));
+        let command = ["approve", &id, "--for", "30m", "--reauth", "--no-browser"];
+        let run = LoginRun::begin(world.command(&command));
+        let change = serde_json::from_value(json!({"kind": "id", "claims": claims})).unwrap();
+        world.provider.next_token(change);
+        world.provider.sign_in(&run.url, ALICE.email, ALICE.password);
+        let outcome = run.finish();
+        assert_eq!(outcome.code, Some(0), "{claims}: {outcome:?}");
+        let details = &records(&world, "consent.answered")[number]["details"];
+        assert_eq!(
+            (&details["strength"], &details["binding"]),
+            (&json!("prompt"), &json!("sign_in")),
+            "{details}"
+        );
+        assert!(details["evidence"].is_null() && details["lacks"].is_string(), "{details}");
+    }
 }

@@ -155,6 +155,8 @@ pub struct Question {
     asked_of: Party,
     asked_at: Timestamp,
     least: Strength,
+    /// Whether a prompt would do: then a login that falls short of showing more counts as one.
+    prompt_will_do: bool,
 }
 
 /// What a person confirmed: for the record.
@@ -185,6 +187,12 @@ pub enum Means {
         /// The digest of what is kept of its answer.
         evidence: String,
     },
+    /// By a login of the right account at a provider that does not show that it was for this, or fresh. Worth no more
+    /// than a prompt.
+    SignIn {
+        /// What is missing.
+        lacks: NotConfirmed,
+    },
 }
 
 impl Confirmed {
@@ -194,6 +202,7 @@ impl Confirmed {
         match self.by {
             Means::Reauth { .. } => Strength::Reauth,
             Means::Passkey { .. } => Strength::Passkey,
+            Means::SignIn { .. } => Strength::Prompt,
         }
     }
 }
@@ -282,7 +291,8 @@ impl Question {
         let digest = canonical_digest(&request)?;
         let challenge = hex::decode(&digest).unwrap_or_default();
         let (asked_of, least) = (operation.asked_of().clone(), operation.least());
-        Ok(Self { request, digest, challenge, asked_of, asked_at, least })
+        let prompt_will_do = matches!(operation, Widening::Approve { needs: Strength::Prompt, .. });
+        Ok(Self { request, digest, challenge, asked_of, asked_at, least, prompt_will_do })
     }
 
     /// SHA-256 over the canonical request (RFC 8785), in lower-case hexadecimal: the login's `nonce`.
@@ -338,7 +348,8 @@ impl Question {
     }
 
     /// Whether the login behind an ID token that was verified and judged answers this question: the nonce is echoed,
-    /// the account is the one that was asked, and it authenticated no earlier than the question was asked.
+    /// the account is the one that was asked, and it authenticated no earlier than the question was asked. A login of that
+    /// account that lacks the nonce or the time is worth a prompt, where a prompt will do.
     ///
     /// # Errors
     /// What is missing.
@@ -349,6 +360,20 @@ impl Question {
                 wanted: self.asked_of.subject.clone(),
             });
         }
+        match self.shown_by(token) {
+            Ok(auth_time) => Ok(self.confirmed(Means::Reauth { auth_time, proof: None })),
+            // A token that answers something else is never an answer to this.
+            Err(lacks)
+                if self.prompt_will_do && token.nonce.as_deref().is_none_or(|nonce| nonce == self.digest) =>
+            {
+                Ok(self.confirmed(Means::SignIn { lacks }))
+            }
+            Err(lacks) => Err(lacks),
+        }
+    }
+
+    /// When the login happened, if it shows that it was for this question.
+    fn shown_by(&self, token: &IdTokenClaims) -> Result<Timestamp, NotConfirmed> {
         if token.nonce.as_deref() != Some(self.digest.as_str()) {
             return Err(NotConfirmed::OtherQuestion);
         }
@@ -356,7 +381,7 @@ impl Question {
         if !token.proves_fresh_login(&self.digest, self.asked_at) {
             return Err(NotConfirmed::NotFresh { auth_time, asked_at: self.asked_at });
         }
-        Ok(self.confirmed(Means::Reauth { auth_time, proof: None }))
+        Ok(auth_time)
     }
 }
 
@@ -565,6 +590,44 @@ mod tests {
         let canonical = r#"{"device":"device:uuid:1","from":{"issuer":"https://id.example","sub":"U1"},"id":"q1","operation":"login.switch","to":{"issuer":"https://id.example","sub":"U2"}}"#;
         let question = switch("U1", "U2", "device:uuid:1", "q1");
         assert_eq!(question.digest(), crate::canonical::sha256_hex(canonical.as_bytes()));
+    }
+
+    #[test]
+    fn a_login_that_shows_too_little_is_a_prompt_where_that_will_do_and_nothing_elsewhere() {
+        let question = |needs| {
+            let operation = Widening::Approve {
+                account: party("U1"),
+                question: "q".to_owned(),
+                agent: "a".to_owned(),
+                manifest_digest: "m".to_owned(),
+                subject: "U1".to_owned(),
+                scopes: vec![("files.read:/a".parse().unwrap(), Choice::HalfHour)],
+                action: None,
+                needs,
+            };
+            Question::new(&operation, "d", "q1", at(1000)).unwrap()
+        };
+        let prompt = question(Strength::Prompt);
+        let digest = prompt.digest().to_owned();
+        let short = [
+            token("U1", None, Some(1000)),
+            token("U1", Some(&digest), None),
+            token("U1", Some(&digest), Some(1)),
+        ];
+        for token in &short {
+            assert_eq!(prompt.answered_by(token).unwrap().strength(), Strength::Prompt);
+            for more in [Strength::Passkey, Strength::Reauth] {
+                assert!(question(more).answered_by(token).is_err(), "{more:?}");
+            }
+        }
+        assert_eq!(
+            prompt.answered_by(&token("U1", Some(&digest), Some(1000))).unwrap().strength(),
+            Strength::Reauth
+        );
+        assert!(prompt.answered_by(&token("U1", Some("another"), Some(1000))).is_err());
+        assert!(prompt.answered_by(&token("U2", Some(&digest), Some(1000))).is_err());
+        let unlock = Question::new(&Widening::Unlock { account: party("U1") }, "d", "q1", at(1000)).unwrap();
+        assert!(unlock.answered_by(&token("U1", None, Some(1000))).is_err());
     }
 
     #[test]

@@ -252,6 +252,7 @@ fn confirmation(confirmed: &Confirmed) -> Map<String, Value> {
     let (name, member): (_, Value) = match &confirmed.by {
         Means::Reauth { auth_time, .. } => ("auth_time", json!(auth_time)),
         Means::Passkey { id, .. } => ("passkey", id.as_str().into()),
+        Means::SignIn { lacks } => ("lacks", lacks.to_string().into()),
     };
     members.insert(name.to_owned(), member);
     members

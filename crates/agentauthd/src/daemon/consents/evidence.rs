@@ -13,7 +13,7 @@ impl Consents {
     pub(crate) async fn keep_evidence(&self, confirmed: &Confirmed) -> Result<Option<String>, AnswerError> {
         let proof = match &confirmed.by {
             Means::Reauth { proof: Some(proof), .. } => proof,
-            Means::Reauth { proof: None, .. } => return Ok(None),
+            Means::Reauth { proof: None, .. } | Means::SignIn { .. } => return Ok(None),
             Means::Passkey { evidence, .. } => return Ok(Some(evidence.clone())),
         };
         let directory = &self.parts.evidence;

@@ -403,6 +403,7 @@ impl Word {
         match (self.confirmed.as_ref().map(|confirmed| &confirmed.by), self.way) {
             (Some(Means::Reauth { .. }), _) => "nonce",
             (Some(Means::Passkey { .. }), _) => "challenge",
+            (Some(Means::SignIn { .. }), _) => "sign_in",
             (None, Way::Terminal) => "terminal",
             (None, Way::Page) => "page",
         }
