@@ -275,7 +275,9 @@ fn a_provider_that_does_not_show_a_fresh_sign_in_confirms_nothing() {
     assert!(records(&world, "consent.answered").is_empty());
 
     // What a prompt is enough for, it is a prompt for; and nothing shows a fresh sign-in.
-    for (number, claims) in [json!({"nonce": null}), json!({"auth_time": 1_000_000_000})].iter().enumerate() {
+    for (number, claims) in
+        [json!({"auth_time": null}), json!({"auth_time": 1_000_000_000})].iter().enumerate()
+    {
         let id = asked(&world, &json!({"scope": format!("files.read:/projects/{number}")}));
         let command = ["approve", &id, "--for", "30m", "--reauth", "--no-browser"];
         let run = LoginRun::begin(world.command(&command));

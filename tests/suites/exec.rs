@@ -394,9 +394,14 @@ fn knocks(sockets: &[(&str, &Path)]) -> String {
     )
 }
 
-#[test]
-fn sockets_of_others_are_out_of_reach() {
-    let shop = Shop::open();
+/// What a worker reaches of sockets like those of a login session, where the configuration says `hide_sockets = how` and
+/// names the one of a database. The variables of whoever starts it say the opposite.
+fn reached(how: &str) -> Option<Vec<Value>> {
+    // Where the worker may write, but for what is covered.
+    let elsewhere = tempfile::Builder::new().prefix("database").tempdir().unwrap();
+    let database = elsewhere.path().canonicalize().unwrap().join("socket");
+    let more = format!("[launch]\nhide_sockets = \"{how}\"\nsockets = [\"{}\"]\n", database.display());
+    let shop = Shop::with(WorldOptions { more_configuration: more, ..WorldOptions::default() });
     let (world, place) = (&shop.world, shop.place());
     let multiplexer = plain_user().map_or_else(rustix::process::geteuid, Uid::from_raw);
     let multiplexer = std::path::PathBuf::from(format!("/tmp/tmux-{}", multiplexer.as_raw()));
@@ -405,7 +410,7 @@ fn sockets_of_others_are_out_of_reach() {
         ("session bus", world.home().join("run/bus")),
         ("terminal multiplexer", multiplexer.join(format!("test-{}", std::process::id()))),
         ("ssh agent", place.join("ssh-agent")),
-        ("database", place.join("database")),
+        ("database", database),
         ("daemon", world.socket()),
     ];
     let sockets = sockets.each_ref().map(|(name, path)| (*name, path.as_path()));
@@ -418,32 +423,31 @@ fn sockets_of_others_are_out_of_reach() {
         })
         .collect();
     own(plain_user(), &multiplexer);
-    let code = knocks(&sockets);
-    let run = |how: &str| {
-        let mut command = shop.command(&["--agent", "worker"], &[&code]);
-        command.env("AGENTAUTHD_LAUNCH_HIDE_SOCKETS", how);
-        command.env("AGENTAUTHD_LAUNCH_SOCKETS", sockets[3].1);
-        shop.confirmed(command, ALICE).finish()
-    };
-
-    let outcome = run("where_possible");
+    own(plain_user(), elsewhere.path());
+    let mut command = shop.command(&["--agent", "worker"], &[&knocks(&sockets)]);
+    command.env("AGENTAUTHD_LAUNCH_HIDE_SOCKETS", if how == "never" { "where_possible" } else { "never" });
+    let outcome = shop.confirmed(command, ALICE).finish();
+    std::fs::remove_file(sockets[1].1).unwrap();
+    let _ = std::fs::remove_dir(&multiplexer);
     if outcome.stderr.contains("does not let you have namespaces") {
         eprintln!("not tried: {}", outcome.stderr);
-        return;
+        return None;
     }
-    let lines = outcome.json_lines();
+    Some(outcome.json_lines())
+}
+
+#[test]
+fn sockets_of_others_are_out_of_reach() {
+    let Some(lines) = reached("where_possible") else { return };
     let expected = json!({
         "session bus": "ENOENT", "terminal multiplexer": "ENOENT", "ssh agent": "ECONNREFUSED",
         "database": "done", "daemon": "done",
     });
-    assert_eq!(lines[0], expected, "{outcome:?}");
+    assert_eq!(lines[0], expected);
     assert_launched(&lines[1], "worker");
-
     // What was covered can be told from what was not there.
-    let open = run("never");
-    assert_eq!(open.json_lines()[0]["ssh agent"], "done", "{open:?}");
-    std::fs::remove_file(sockets[1].1).unwrap();
-    let _ = std::fs::remove_dir(&multiplexer);
+    let open = reached("never").unwrap();
+    assert_eq!(open[0]["ssh agent"], "done", "{open:?}");
 }
 
 #[test]

@@ -187,8 +187,7 @@ pub enum Means {
         /// The digest of what is kept of its answer.
         evidence: String,
     },
-    /// By a login of the right account at a provider that does not show that it was for this, or fresh. Worth no more
-    /// than a prompt.
+    /// By a login for this at a provider that does not show that it was fresh. Worth no more than a prompt.
     SignIn {
         /// What is missing.
         lacks: NotConfirmed,
@@ -349,7 +348,7 @@ impl Question {
 
     /// Whether the login behind an ID token that was verified and judged answers this question: the nonce is echoed,
     /// the account is the one that was asked, and it authenticated no earlier than the question was asked. A login of that
-    /// account that lacks the nonce or the time is worth a prompt, where a prompt will do.
+    /// account for this question that is not shown to be fresh is worth a prompt, where a prompt will do.
     ///
     /// # Errors
     /// What is missing.
@@ -362,10 +361,8 @@ impl Question {
         }
         match self.shown_by(token) {
             Ok(auth_time) => Ok(self.confirmed(Means::Reauth { auth_time, proof: None })),
-            // A token that answers something else is never an answer to this.
-            Err(lacks)
-                if self.prompt_will_do && token.nonce.as_deref().is_none_or(|nonce| nonce == self.digest) =>
-            {
+            // A token that answers something else, or nothing, is never an answer to this.
+            Err(lacks) if self.prompt_will_do && lacks != NotConfirmed::OtherQuestion => {
                 Ok(self.confirmed(Means::SignIn { lacks }))
             }
             Err(lacks) => Err(lacks),
@@ -609,11 +606,7 @@ mod tests {
         };
         let prompt = question(Strength::Prompt);
         let digest = prompt.digest().to_owned();
-        let short = [
-            token("U1", None, Some(1000)),
-            token("U1", Some(&digest), None),
-            token("U1", Some(&digest), Some(1)),
-        ];
+        let short = [token("U1", Some(&digest), None), token("U1", Some(&digest), Some(1))];
         for token in &short {
             assert_eq!(prompt.answered_by(token).unwrap().strength(), Strength::Prompt);
             for more in [Strength::Passkey, Strength::Reauth] {
@@ -625,9 +618,10 @@ mod tests {
             Strength::Reauth
         );
         assert!(prompt.answered_by(&token("U1", Some("another"), Some(1000))).is_err());
+        assert!(prompt.answered_by(&token("U1", None, Some(1000))).is_err());
         assert!(prompt.answered_by(&token("U2", Some(&digest), Some(1000))).is_err());
         let unlock = Question::new(&Widening::Unlock { account: party("U1") }, "d", "q1", at(1000)).unwrap();
-        assert!(unlock.answered_by(&token("U1", None, Some(1000))).is_err());
+        assert!(unlock.answered_by(&token("U1", Some(unlock.digest()), None)).is_err());
     }
 
     #[test]
