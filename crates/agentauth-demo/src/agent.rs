@@ -81,7 +81,7 @@ impl PaymentAgent {
         let files = |cause| AgentError::Files { path: directory.to_owned(), cause };
         let elsewhere = directory.join("elsewhere");
         fs::create_dir_all(&elsewhere).map_err(files)?;
-        let program = binaries::neighbour("payment-agent")?;
+        let program = binaries::agent()?;
         let copy = elsewhere.join("payment-agent");
         fs::copy(&program, &copy).map_err(|_| BinaryError::Missing { path: program.clone() })?;
         Ok(Self { program, copy })

@@ -12,7 +12,7 @@ pub enum BinaryError {
     Own(#[source] io::Error),
     /// Cargo could not be started.
     #[error(
-        "cannot start `{cargo}` to build the daemon; build it with `cargo build -p agentauthd` and pass --daemon PATH"
+        "cannot start `{cargo}` to build what takes part; build it with `cargo build --workspace --bins`"
     )]
     Cargo {
         /// What was started.
@@ -22,10 +22,10 @@ pub enum BinaryError {
         cause: io::Error,
     },
     /// Cargo could not build it.
-    #[error("building the daemon failed; what the compiler said stands above")]
+    #[error("building what takes part failed; what the compiler said stands above")]
     Build,
     /// It was built, but is not where it should be.
-    #[error("there is no daemon at `{}`; build it with `cargo build -p agentauthd` or pass --daemon PATH", path.display())]
+    #[error("there is no program `{}`; build it with `cargo build --workspace --bins`", path.display())]
     Missing {
         /// Where it was looked for.
         path: PathBuf,
@@ -38,10 +38,22 @@ pub enum BinaryError {
 /// # Errors
 /// When it cannot be built or found.
 pub fn daemon() -> Result<PathBuf, BinaryError> {
-    let path = neighbour("agentauthd")?;
+    built("agentauthd", &["--package", "agentauthd"])
+}
+
+/// The sample payment agent, likewise.
+///
+/// # Errors
+/// When it cannot be built or found.
+pub fn agent() -> Result<PathBuf, BinaryError> {
+    built("payment-agent", &["--package", "agentauth-demo", "--bin", "payment-agent"])
+}
+
+fn built(name: &str, what: &[&str]) -> Result<PathBuf, BinaryError> {
+    let path = neighbour(name)?;
     if let Some(cargo) = run_by_cargo() {
         let mut build = program(&cargo);
-        build.args(["build", "--package", "agentauthd"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        build.arg("build").args(what).current_dir(env!("CARGO_MANIFEST_DIR"));
         if !cfg!(debug_assertions) {
             build.arg("--release");
         }
