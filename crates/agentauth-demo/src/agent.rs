@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +14,9 @@ use crate::binaries::{self, BinaryError};
 pub const PAY: &str = "payments.execute:currency=EUR";
 /// What it would like to do, too.
 pub const LOOK: &str = "payments.read:currency=EUR";
+
+/// How old a file's last change has to be, at least.
+const SETTLED_SECONDS: i64 = 2;
 
 /// Why the agent could not take part.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +88,7 @@ impl PaymentAgent {
         let program = binaries::agent()?;
         let copy = elsewhere.join("payment-agent");
         fs::copy(&program, &copy).map_err(|_| BinaryError::Missing { path: program.clone() })?;
+        settle(&program, &elsewhere.join("now")).map_err(files)?;
         Ok(Self { program, copy })
     }
 
@@ -136,6 +141,18 @@ impl PaymentAgent {
         let mut arguments = vec!["--approve", question];
         arguments.extend(cli.iter().flat_map(|word| ["--cli", word]));
         run(&self.program, socket, &arguments)
+    }
+}
+
+/// Waits until the program's file has been as it is for a while: the daemon takes none for proven that was just written.
+fn settle(program: &Path, probe: &Path) -> io::Result<()> {
+    let changed = fs::metadata(program)?.ctime();
+    loop {
+        fs::write(probe, "")?;
+        if fs::metadata(probe)?.ctime() > changed + SETTLED_SECONDS {
+            return fs::remove_file(probe);
+        }
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 
