@@ -190,8 +190,14 @@ impl Setup {
         }
         let login = self.ports(file, context)?;
         if file.changed() {
+            let existed = context.loaded.user_file.exists();
             let path = file.save().map_err(told)?;
             output::say(&format!("Wrote {}.", path.display()));
+            if existed {
+                output::say(
+                    "Where somebody has logged in before, it counts once you run `agentauthd config apply`.",
+                );
+            }
         } else {
             output::say("Nothing to change: the provider is set already.");
         }

@@ -36,7 +36,7 @@ use super::passkeys::{self, Passkeys, RootsError};
 use super::pause::Pause;
 use super::record;
 use super::recorder::Recorder;
-use super::rights::{self, Rights, Sources, Wished};
+use super::rights::{self, Basis, Rights, Sources, Wished};
 use super::state::State;
 use crate::config::{self, Config, DEFAULT_PROFILE, ProviderKind, RefreshRoute, StoreKind, load_applied};
 
@@ -160,16 +160,20 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
     let mut rights = rights::standings(&db, &profile, audit.path())?;
     let wished = Wished::read(&loaded, owner_uid);
     let own_rules = wished.against(std::mem::take(&mut rights.rules));
-    let applied = if own_rules.settled {
-        Some(load_applied(&environment, &flags, &own_rules.rules.settings)?)
-    } else {
-        None
+    let applied = match own_rules.basis {
+        Basis::Files => None,
+        Basis::Applied | Basis::Lost => Some(load_applied(&environment, &flags, &own_rules.rules.settings)?),
     };
     // From here on the configuration is the one that was applied.
     let config = applied.as_ref().map_or(config, |applied| &applied.config);
-    let (catalogue_fault, policy_faults) = match own_rules.settled {
-        true => (None, Vec::new()),
-        false => (wished.catalogue_fault, wished.policy_faults),
+    let (catalogue_fault, policy_faults) = match own_rules.basis {
+        Basis::Files => (wished.catalogue_fault, wished.policy_faults),
+        Basis::Applied | Basis::Lost => (None, Vec::new()),
+    };
+    // Whoever the administrator names as provider: without what was applied nobody is logged in.
+    let provider = match own_rules.basis {
+        Basis::Files | Basis::Applied => provider_config(config)?,
+        Basis::Lost => None,
     };
     let own = OwnPolicies { texts: own_rules.rules.policies.clone(), faults: policy_faults };
     let catalogue = load::catalogue(config, own_rules.rules.catalogue.as_deref(), catalogue_fault)
@@ -215,7 +219,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         locked,
         quarantined_device: false,
         quarantined_agents: loaded.forbidden.into_iter().collect(),
-        session: if config.provider.is_named() {
+        session: if provider.is_some() {
             let why = "the keychain has not been read yet";
             SessionState::Unverified { user: None, since: now, why: why.to_owned() }
         } else {
@@ -247,7 +251,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         owner: owner_uid,
         turn: tokio::sync::Mutex::default(),
     });
-    let (provider, keeper) = match provider_config(config)? {
+    let (provider, keeper) = match provider {
         Some(provider) => {
             let provider = Provider::new(provider)?;
             let common = Common {

@@ -32,11 +32,16 @@ impl Recorder {
 
     /// Brings everything appended so far to disk, off the thread.
     pub(crate) async fn to_disk(&self) -> Result<(), AuditError> {
-        let log = self.log.clone();
-        match tokio::task::spawn_blocking(move || log.sync()).await {
-            Ok(outcome) => self.note(outcome),
+        let recorder = self.clone();
+        match tokio::task::spawn_blocking(move || recorder.to_disk_here()).await {
+            Ok(outcome) => outcome,
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
+    }
+
+    /// The same on this thread. Blocking.
+    pub(crate) fn to_disk_here(&self) -> Result<(), AuditError> {
+        self.note(self.log.sync())
     }
 
     /// Why the last record could not be written; `None` when it could.

@@ -189,7 +189,8 @@ fn other_configuration(facts: &Facts, status: &Status) -> Option<Finding> {
         Finding::warning(
             Code::DaemonOtherConfiguration,
             format!("the daemon works with {}", differs.join("; with ")),
-            "restart the daemon; if it gets flags or variables that this shell has not, give them here, too",
+            "if you changed the configuration, apply it with `agentauthd config apply`, then restart the daemon; if it gets \
+             flags or variables that this shell has not, give them here, too",
         )
     })
 }

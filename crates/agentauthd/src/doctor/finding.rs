@@ -186,7 +186,7 @@ codes! {
         DaemonUntrusted = "daemon_untrusted": "Somebody else may be listening in the daemon's place.",
         DaemonSilent = "daemon_silent": "An agent that gets no answer may not act.",
         DaemonOtherVersion = "daemon_other_version": "An old daemon goes on with the old rules until it is restarted.",
-        DaemonOtherConfiguration = "daemon_other_configuration": "The daemon reads its configuration when it starts.",
+        DaemonOtherConfiguration = "daemon_other_configuration": "The daemon goes by the configuration that was applied when it started.",
         DaemonPaused = "daemon_paused": "While everything is paused, everything is denied.",
         DaemonProblem = "daemon_problem": "The daemon itself reports it.",
         SocketStale = "socket_stale": "A daemon that was killed left it behind; the next one replaces it.",

@@ -167,7 +167,7 @@ fn tenants(observed: &ObservedSettings, roles: &[String], setup: Setup<'_>) -> O
         Finding::warning(
             Code::TenantNotSelected,
             what,
-            "set `provider.tenant` to the tenant to act in, restart the daemon and log in again; or give the role at project level",
+            "set `provider.tenant` to the tenant to act in, apply it (`agentauthd config apply`), restart the daemon and log in again; or give the role at project level",
         )
     })
 }

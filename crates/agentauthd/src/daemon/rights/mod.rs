@@ -31,7 +31,7 @@ use super::record;
 use super::recorder::Recorder;
 use super::state::State;
 pub(crate) use draft::Drafted;
-pub(crate) use own::{InForce, Sources, Wished};
+pub(crate) use own::{Basis, InForce, Sources, Wished};
 pub(crate) use replay::{Standings, standings};
 
 /// At most this many grants are named in one record.

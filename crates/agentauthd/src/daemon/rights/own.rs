@@ -36,12 +36,22 @@ pub(crate) enum Recorded {
     Lost(Option<String>),
 }
 
+/// What the rules in force go by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Basis {
+    /// What the files say: it stands as applied from the first login on.
+    Files,
+    /// What was applied.
+    Applied,
+    /// Nothing: what was applied is lost. It could have forbidden something, so nobody is logged in, and nothing allowed.
+    Lost,
+}
+
 /// The rules that are in force, and how they came to be.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct InForce {
     pub(crate) rules: OwnRules,
-    /// Whether they are what was applied. Else they are what the files say, and stand as applied from the first login on.
-    pub(crate) settled: bool,
+    pub(crate) basis: Basis,
     /// What is not as the files say. Safe to show.
     pub(crate) problems: Vec<String>,
 }
@@ -81,24 +91,25 @@ impl Wished {
 
     /// The rules that are in force when this is what the files say.
     pub(crate) fn against(&self, recorded: Recorded) -> InForce {
-        let (rules, mut problems) = match recorded {
+        let (rules, basis, mut problems) = match recorded {
             Recorded::Never => {
-                return InForce { rules: self.rules.clone(), settled: false, problems: Vec::new() };
+                return InForce { rules: self.rules.clone(), basis: Basis::Files, problems: Vec::new() };
             }
-            Recorded::Applied(rules) => (rules, Vec::new()),
+            Recorded::Applied(rules) => (rules, Basis::Applied, Vec::new()),
             Recorded::Lost(digest) if digest.is_some() && digest == self.rules.digest() => {
-                (self.rules.clone(), Vec::new())
+                (self.rules.clone(), Basis::Applied, Vec::new())
             }
             Recorded::Lost(_) => {
                 let problem = "what you applied of configuration and policies is not to be had, or the record of it \
-                               is not, so your own files do not count: the troubleshooting page says how to start anew";
-                (OwnRules::default(), vec![problem.to_owned()])
+                               is not, so nobody can log in and nothing is allowed: the troubleshooting page says how \
+                               to start anew";
+                (OwnRules::default(), Basis::Lost, vec![problem.to_owned()])
             }
         };
         problems.extend(unapplied(&rules.changes(&self.rules)));
         problems.extend(self.catalogue_fault.clone());
         problems.extend(self.policy_faults.iter().map(ToString::to_string));
-        InForce { rules, settled: true, problems }
+        InForce { rules, basis, problems }
     }
 }
 
@@ -207,7 +218,7 @@ impl Rights {
         ));
         let problems = Vec::new();
         *self.own_rules.lock().unwrap_or_else(PoisonError::into_inner) =
-            InForce { rules, settled: true, problems };
+            InForce { rules, basis: Basis::Applied, problems };
         Ok(())
     }
 
@@ -215,7 +226,7 @@ impl Rights {
     /// first time. Blocking.
     pub(crate) fn settle(&self) -> Result<(), RightsError> {
         let mut in_force = self.own_rules.lock().unwrap_or_else(PoisonError::into_inner);
-        if in_force.settled {
+        if in_force.basis != Basis::Files {
             return Ok(());
         }
         let digest = in_force.rules.digest();
@@ -223,9 +234,10 @@ impl Rights {
         let changes = OwnRules::default().changes(&in_force.rules);
         self.audit
             .append(&record::rules_applied(&digest, &changes, None, self.clock.now()))
+            .and_then(|()| self.audit.to_disk_here())
             .map_err(RightsError::Audit)?;
         self.db.put_own_rules(&self.profile, &json(&in_force.rules)?).map_err(RightsError::State)?;
-        in_force.settled = true;
+        in_force.basis = Basis::Applied;
         Ok(())
     }
 
@@ -272,9 +284,9 @@ mod tests {
     fn what_was_applied_stands_above_what_the_files_say() {
         let (before, after) = (wished("1h"), wished("9d"));
         let never = after.against(Recorded::Never);
-        assert_eq!((never.rules, never.settled), (after.rules.clone(), false));
+        assert_eq!((never.rules, never.basis), (after.rules.clone(), Basis::Files));
         let same = before.against(Recorded::Applied(before.rules.clone()));
-        assert!(same.settled && same.problems.is_empty());
+        assert!(same.basis == Basis::Applied && same.problems.is_empty());
         let edited = after.against(Recorded::Applied(before.rules.clone()));
         assert_eq!(edited.rules, before.rules);
         assert!(edited.problems.len() == 1 && edited.problems[0].contains("`session.max_age`"), "{edited:?}");
@@ -286,11 +298,12 @@ mod tests {
         let files = wished("9d");
         for lost in [None, wished("1h").rules.digest()] {
             let in_force = files.against(Recorded::Lost(lost));
-            assert_eq!((in_force.rules, in_force.settled), (OwnRules::default(), true));
+            assert_eq!((in_force.rules, in_force.basis), (OwnRules::default(), Basis::Lost));
             assert_eq!(in_force.problems.len(), 2, "{:?}", in_force.problems);
         }
         let same = files.against(Recorded::Lost(files.rules.digest()));
-        assert_eq!((same.rules, same.problems), (files.rules.clone(), Vec::<String>::new()));
+        assert_eq!((same.rules, same.basis), (files.rules.clone(), Basis::Applied));
+        assert_eq!(same.problems, Vec::<String>::new());
     }
 
     #[test]
