@@ -149,8 +149,18 @@ kinds! {
     AgentRegistered = "agent.registered",
     /// An agent's registration was removed.
     AgentRemoved = "agent.removed",
+    /// Events could not be recorded for a while; how many, and why.
+    AuditGap = "audit.gap",
+    /// What stands at the beginning of a new file: the rights that all records before it gave and have not ended.
+    ChainCarried = "chain.carried",
+    /// A new file goes on with the chain of the one before.
+    ChainContinued = "chain.continued",
     /// The log itself: something before this record was lost or set aside.
     ChainRecovered = "chain.recovered",
+    /// Number and hash of a record before this one, signed.
+    Checkpoint = "checkpoint",
+    /// From here on checkpoints are signed by this key.
+    CheckpointKey = "checkpoint.key",
     /// A configuration took effect.
     ConfigurationLoaded = "configuration.loaded",
     /// A configuration was refused; the one before stays.
@@ -165,6 +175,8 @@ kinds! {
     Decision = "decision",
     /// Equal denials in a row, counted instead of written one by one.
     DecisionsFolded = "decision.folded",
+    /// Facts that decisions rest on, which name them by their digest.
+    Facts = "facts",
     /// A grant was given.
     GrantAdded = "grant.added",
     /// A grant ended by itself.
@@ -175,6 +187,8 @@ kinds! {
     KeysLoaded = "keys.loaded",
     /// The provider's keys could not be fetched or were refused.
     KeysRefused = "keys.refused",
+    /// What the daemon logs was changed while it runs.
+    LogFilterChanged = "log.filter_changed",
     /// Everything was paused.
     Lock = "lock",
     /// A user logged in.
@@ -225,6 +239,12 @@ kinds! {
     SessionOver = "session.over",
     /// A stored session was taken up again.
     SessionResumed = "session.resumed",
+    /// An agent does what it does not usually do, or more than it may.
+    Signal = "signal",
+    /// Records that were not handed to a sink: it was out of reach for longer than they are kept for it.
+    SinkDropped = "sink.dropped",
+    /// A sink cannot be reached, or can be again.
+    SinkState = "sink.state",
     /// What was paused goes on.
     Unlock = "unlock",
 }

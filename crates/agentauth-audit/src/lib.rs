@@ -38,8 +38,10 @@ mod log;
 mod place;
 mod read;
 mod tail;
+mod trail;
 
 pub use chain::{Flaw, Hash, MAX_LINE};
 pub use event::{Actor, Event, Kind, Text, Verdict};
 pub use log::{Appended, AuditError, AuditLog};
 pub use read::{Entry, Reader, Standing, Verified, VerifyError, replay, verify};
+pub use trail::{Entries, Trail};
