@@ -88,6 +88,11 @@ impl Account {
     pub fn make() -> Self {
         assert!(Path::new("/booted/began").exists(), "only in a booted system");
         let home = PathBuf::from("/home/ada");
+        // From version 254 on the user's manager has a capability, by which the kernel hides its program; so does a program
+        // that its user cannot read.
+        std::fs::set_permissions("/lib/systemd/systemd", PermissionsExt::from_mode(0o711)).unwrap();
+        // Of root's and known by its name, it stands for a terminal with a window.
+        std::fs::copy("/usr/bin/script", "/usr/bin/xterm").unwrap();
         done("useradd", &["--create-home", "--shell", "/bin/bash", "--home-dir", "/home/ada", "ada"]);
         let uid = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(&home).unwrap());
         done("loginctl", &["enable-linger", "ada"]);
@@ -136,6 +141,24 @@ impl Account {
     /// Where the account's service manager is found.
     pub fn runtime_dir(&self) -> String {
         format!("XDG_RUNTIME_DIR=/run/user/{}", self.uid)
+    }
+
+    /// Whether the account's service manager hides what it runs from the account's other processes.
+    ///
+    /// # Panics
+    /// Where there is none.
+    pub fn manager_hides(&self) -> bool {
+        let found = cli::run({
+            let mut command = binaries::command("pgrep");
+            command.args(["--exact", "--uid", &self.uid.to_string(), "systemd"]);
+            command
+        });
+        let exe = format!("/proc/{}/exe", found.stdout.trim());
+        assert!(Path::new(&exe).is_symlink(), "{found:?}");
+        let mut looking = binaries::command("setpriv");
+        looking.args([&format!("--reuid={}", self.uid), &format!("--regid={}", self.uid), "--clear-groups"]);
+        looking.args(["readlink", &exe]);
+        cli::run(looking).code != Some(0)
     }
 
     /// Starts a login session of the account over SSH, with a terminal, that carries this line out; without one, a shell that

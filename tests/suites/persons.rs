@@ -19,6 +19,7 @@ struct Place<'a> {
 }
 
 const LOGIN: &str = "login";
+const TERMINAL: &str = "terminal";
 const NONE: &str = "none";
 
 #[test]
@@ -32,6 +33,7 @@ fn in_a_booted_system_persons_are_recognised() {
     let account = Account::make();
     let house = Household::with(Some(account.uid), |_| {});
     let manager = account.runtime_dir();
+    assert!(account.manager_hides(), "as systemd's does, from version 254 on");
     let place = |name, grade, because, line: &'static str| {
         let (account, house, manager) = (&account, &house, manager.clone());
         let start = Box::new(move |errand: &str| {
@@ -62,6 +64,12 @@ fn in_a_booted_system_persons_are_recognised() {
             NONE,
             "its terminal is not one of the recognised ones",
             "MANAGER systemd-run --user --pty --quiet LINE",
+        ),
+        place(
+            "a graphical terminal that the user's own manager started",
+            TERMINAL,
+            "",
+            "MANAGER systemd-run --user --quiet xterm -qc \"LINE\" /dev/null; sleep 60",
         ),
         place(
             "a service of the user's own manager",
@@ -98,6 +106,14 @@ fn in_a_booted_system_persons_are_recognised() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+
+    // An agent that the manager started is no worse for that.
+    let program = [&*house.word("tool"), "--socket", house.world.socket().to_str().unwrap(), READ];
+    let errand = Errand::of(&house.world, &program);
+    let service = format!("{manager} systemd-run --user --quiet {}; sleep 60", errand.line());
+    let outcome = carried_out(&house, &errand, account.log_in(&service));
+    let answer = outcome.json();
+    assert_eq!((&answer["assurance"], &answer["caveats"]), (&"pinned".into(), &serde_json::Value::Null));
 
     // Whoever is refused signs in for it, wherever they are.
     for place in places.iter().filter(|place| place.grade == NONE).take(4) {

@@ -17,6 +17,7 @@ use super::keeper::KeeperHandle;
 use super::launches::Launches;
 use super::limits::Usage;
 use super::logins::Logins;
+use super::manager::Manager;
 use super::passkeys::Passkeys;
 use super::pause::Pause;
 use super::recorder::Recorder;
@@ -46,6 +47,7 @@ pub(crate) struct App {
     pub(crate) launching: config::Launch,
     pub(crate) identifier: Arc<dyn Identify>,
     pub(crate) hashes: HashCache,
+    pub(crate) manager: Manager,
     pub(crate) recogniser: Recogniser,
     pub(crate) usage: Mutex<Usage>,
     /// Told when the daemon stops: then nobody is kept waiting.

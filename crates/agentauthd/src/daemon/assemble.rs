@@ -32,6 +32,7 @@ use super::launches;
 use super::limits::{Limits, Usage};
 use super::load::{self, LoadError, OwnPolicies, Places};
 use super::logins::{self, Logins};
+use super::manager::Manager;
 use super::passkeys::{self, Passkeys, RootsError};
 use super::pause::Pause;
 use super::record;
@@ -316,6 +317,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         stop: stop.clone(),
         identifier: Arc::new(ProcIdentifier::new()?),
         hashes: HashCache::new(DIGESTS),
+        manager: Manager::default(),
         recogniser: recogniser(owner_uid),
         usage: Mutex::new(Usage::new(Limits {
             requests_per_second: config.checks.requests_per_second,

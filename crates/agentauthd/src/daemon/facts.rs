@@ -14,6 +14,7 @@ pub(crate) fn caller(
     digest: impl Fn(&kernel::FileId) -> Option<String>,
     cgroup: impl Fn(&kernel::ProcessFacts) -> Option<kernel::ControlGroup>,
     launches: &Launches,
+    is_manager: impl Fn(u32, u64) -> bool,
 ) -> caller::CallerFacts {
     let process = |facts| caller::ProcessFacts {
         cgroup: cgroup(facts).map(control_group),
@@ -25,7 +26,7 @@ pub(crate) fn caller(
         ancestry_complete: identity.ancestry_end.is_complete(),
         greeted: false,
         no_new_privs: identity.no_new_privs,
-        caveats: caveats(identity, launches),
+        caveats: caveats(identity, launches, is_manager),
     }
 }
 
@@ -68,7 +69,11 @@ fn control_group(group: kernel::ControlGroup) -> caller::ControlGroup {
 }
 
 /// Signs that somebody else's code may run inside the caller, or that an agent hides among its ancestors.
-fn caveats(identity: &kernel::Identity, launches: &Launches) -> Vec<Caveat> {
+fn caveats(
+    identity: &kernel::Identity,
+    launches: &Launches,
+    is_manager: impl Fn(u32, u64) -> bool,
+) -> Vec<Caveat> {
     let mut seen = match &identity.code_variables {
         Some(names) => names.iter().cloned().map(Caveat::Variable).collect(),
         None => vec![Caveat::EnvironmentUnreadable],
@@ -94,6 +99,7 @@ fn caveats(identity: &kernel::Identity, launches: &Launches) -> Vec<Caveat> {
         let launcher = launches.of(ancestor.pid, ancestor.start_time).is_some();
         ancestor.executable.is_none()
             && !launcher
+            && !is_manager(ancestor.pid, ancestor.start_time)
             && ancestor.uid != 0
             && ancestor.uid == identity.process.uid
             && !of_login
@@ -116,7 +122,12 @@ pub(crate) fn hidden(pid: u32) -> caller::CallerFacts {
 
 /// The facts by which a person is recognised. `agents` says of the caller and each of its parents, nearest first,
 /// whether it looks like a registered agent; where it is too short, the parents are taken for what they are.
-pub(crate) fn person(probe: &kernel::PersonProbe, uid: u32, agents: &[bool]) -> rules::PersonFacts {
+pub(crate) fn person(
+    probe: &kernel::PersonProbe,
+    uid: u32,
+    agents: &[bool],
+    is_manager: impl Fn(u32, u64) -> bool,
+) -> rules::PersonFacts {
     let is_agent = |index: usize| agents.get(index).copied().unwrap_or(false);
     let own = probe.hops.first();
     rules::PersonFacts {
@@ -148,7 +159,7 @@ pub(crate) fn person(probe: &kernel::PersonProbe, uid: u32, agents: &[bool]) -> 
             .iter()
             .enumerate()
             .skip(1)
-            .map(|(index, hop)| parent(hop, is_agent(index)))
+            .map(|(index, hop)| parent(hop, is_agent(index), is_manager(hop.pid, hop.start_time)))
             .collect(),
         cgroup: probe.cgroup.clone(),
         logind: probe.logind.as_ref().map(|record| rules::LogindRecord {
@@ -162,7 +173,7 @@ pub(crate) fn person(probe: &kernel::PersonProbe, uid: u32, agents: &[bool]) -> 
     }
 }
 
-fn parent(hop: &kernel::Hop, is_agent: bool) -> rules::Hop {
+fn parent(hop: &kernel::Hop, is_agent: bool, vouched: bool) -> rules::Hop {
     let program = hop.executable.as_ref();
     rules::Hop {
         pid: hop.pid,
@@ -183,7 +194,7 @@ fn parent(hop: &kernel::Hop, is_agent: bool) -> rules::Hop {
         subreaper: hop.pid == 1 || hop.cgroup.as_ref().is_some_and(|group| group.ends_with("/init.scope")),
         readable: true,
         is_agent,
-        vouched: false,
+        vouched,
     }
 }
 
@@ -252,7 +263,7 @@ mod tests {
     }
 
     fn seen(identity: &kernel::Identity) -> caller::CallerFacts {
-        caller(identity, later(), |_| None, |_| None, &Launches::new())
+        caller(identity, later(), |_| None, |_| None, &Launches::new(), |_, _| false)
     }
 
     #[test]
@@ -271,7 +282,7 @@ mod tests {
         let mut identity = identity(Vec::new());
         let after = |identity: &kernel::Identity, milliseconds| {
             let now = SystemTime::UNIX_EPOCH + Duration::from_millis(milliseconds);
-            caller(identity, now, |_| None, |_| None, &Launches::new())
+            caller(identity, now, |_| None, |_| None, &Launches::new(), |_, _| false)
                 .process
                 .executable
                 .unwrap()
@@ -308,10 +319,24 @@ mod tests {
         launches.insert(launch_by(7));
         let below = |pid| {
             let identity = identity(vec![shell(), of(pid, USER, None), of(1, 0, None)]);
-            caller(&identity, later(), |_| None, |_| None, &launches).caveats
+            caller(&identity, later(), |_| None, |_| None, &launches, |_, _| false).caveats
         };
         assert_eq!(below(7), [], "our own launcher");
         assert_eq!(below(6), [Caveat::HiddenAncestor]);
+        let managed = |pid| {
+            let identity = identity(vec![shell(), of(pid, USER, None), of(1, 0, None)]);
+            caller(
+                &identity,
+                later(),
+                |_| None,
+                |_| None,
+                &Launches::new(),
+                |pid, start| (pid, start) == (5, 1),
+            )
+            .caveats
+        };
+        assert_eq!(managed(5), [], "the user's service manager");
+        assert_eq!(managed(6), [Caveat::HiddenAncestor]);
         let sshd = vec![shell(), of(7, USER, None), of(6, 0, None), of(1, 0, None)];
         assert_eq!(caveats(sshd), [], "sshd's half that runs as the user");
     }

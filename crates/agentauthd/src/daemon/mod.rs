@@ -11,6 +11,7 @@ mod launches;
 mod limits;
 mod load;
 mod logins;
+mod manager;
 mod notices;
 mod page;
 mod passkeys;

@@ -234,7 +234,8 @@ impl Connection {
                     .chain(&caller.facts.ancestors)
                     .map(|process| is_agent(&snapshot, process))
                     .collect();
-                recognise(&facts::person(&probe, self.peer.uid(), &agents), &app.recogniser)
+                let is_manager = |pid, start_time| app.manager.is(pid, start_time);
+                recognise(&facts::person(&probe, self.peer.uid(), &agents, is_manager), &app.recogniser)
             }
             Err(error) => {
                 tracing::debug!(error = %Chain(&error), "a caller could not be looked at");
@@ -276,14 +277,13 @@ impl Connection {
     /// Looks at the process that was noted, and keeps what is seen.
     async fn look(&self, app: &App, proof: Arc<Proof>) -> Result<Arc<Standing>, Refusal> {
         let now = system_time(app);
-        let identity = match app.identifier.identify(&self.peer) {
-            Ok(identity) => Some(identity),
-            Err(error @ agentauth_ipc::IdentifyError::Read { .. }) => {
-                tracing::debug!(error = %Chain(&error), "a caller hides");
-                None
-            }
-            Err(error) => return Err(self.unproven(error.to_string())),
-        };
+        let mut identity = self.identity(app)?;
+        if let Some(seen) = &identity
+            && let Some(manager) = app.manager.ask(seen, &*app.clock).await
+        {
+            identity = self.identity(app)?;
+            identity.iter().for_each(|identity| app.manager.learn(manager, identity));
+        }
         let seen =
             identity.as_ref().and_then(|identity| identity.process.executable.as_ref()).map(|exe| exe.id);
         if proof.executable().zip(seen).is_some_and(|(noted, seen)| noted != seen) {
@@ -301,7 +301,8 @@ impl Connection {
                     let wanted = snapshot.agents.wants_cgroup(&path);
                     wanted.then(|| app.identifier.control_group(process)).flatten()
                 };
-                facts::caller(identity, now, digest, cgroup, &snapshot.launches)
+                let is_manager = |pid, start_time| app.manager.is(pid, start_time);
+                facts::caller(identity, now, digest, cgroup, &snapshot.launches, is_manager)
             }
             None => facts::hidden(self.peer.pid()),
         };
@@ -318,6 +319,18 @@ impl Connection {
         });
         *self.lock() = Some(standing.clone());
         Ok(standing)
+    }
+
+    /// What the kernel says of the process; nothing where it hides.
+    fn identity(&self, app: &App) -> Result<Option<Identity>, Refusal> {
+        match app.identifier.identify(&self.peer) {
+            Ok(identity) => Ok(Some(identity)),
+            Err(error @ agentauth_ipc::IdentifyError::Read { .. }) => {
+                tracing::debug!(error = %Chain(&error), "a caller hides");
+                Ok(None)
+            }
+            Err(error) => Err(self.unproven(error.to_string())),
+        }
     }
 
     fn unproven(&self, what: String) -> Refusal {
