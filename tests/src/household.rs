@@ -120,7 +120,13 @@ impl Household {
     /// The question that the tool's check opens or joins.
     #[track_caller]
     pub fn question(&self, scope: &str) -> String {
-        let answer = self.check("tool", scope);
+        self.question_of("tool", scope)
+    }
+
+    /// The same of a program of the household's.
+    #[track_caller]
+    pub fn question_of(&self, program: &str, scope: &str) -> String {
+        let answer = self.check(program, scope);
         answer["consents"][0].as_str().unwrap_or_else(|| panic!("no question: {answer}")).to_owned()
     }
 

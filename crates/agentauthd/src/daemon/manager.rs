@@ -2,11 +2,10 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use agentauth_core::{Clock, Timestamp};
+use agentauth_core::{Clock, SignedDuration, Timestamp};
 use agentauth_host::manager;
 use agentauth_idp::Chain;
 use agentauth_ipc::{Identity, ProcessFacts};
-use jiff::SignedDuration;
 
 /// How often the system's manager is asked at most: who makes it be asked is any process of the user's that hides.
 const PAUSE: SignedDuration = SignedDuration::from_secs(2);
