@@ -127,6 +127,9 @@ macro_rules! kinds {
         }
 
         impl Kind {
+            /// Every kind.
+            pub const ALL: &[Kind] = &[$(Kind::$variant,)+ Kind::Unknown];
+
             /// The name in the log.
             pub fn as_str(self) -> &'static str {
                 match self {

@@ -38,7 +38,7 @@ impl Formatter for Harmless {
 }
 
 /// Whether a character does something else than being seen.
-fn acts(character: char) -> bool {
+pub(crate) fn acts(character: char) -> bool {
     matches!(character,
         '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')

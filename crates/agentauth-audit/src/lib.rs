@@ -33,6 +33,7 @@
 
 mod chain;
 mod event;
+pub mod export;
 mod json;
 mod log;
 mod place;
