@@ -7,7 +7,7 @@ use agentauth_ipc::location::LONGEST_PATH;
 
 use super::applied::{self, Set, Settings};
 use super::fault::{ConfigFault, ConfigFaults, closest};
-use super::options::{OPTIONS, option};
+use super::options::{all, option};
 use super::places::{self, PROFILES};
 use super::profiles::Chosen;
 use super::toml_file::{self, Entry, Origin};
@@ -104,8 +104,7 @@ impl Loaded {
     /// Every option with its value and where that came from.
     #[must_use]
     pub fn settings(&self) -> Vec<Setting> {
-        OPTIONS
-            .iter()
+        all()
             .map(|option| {
                 let value = (option.show)(&self.config);
                 let mut overridden = self.origins.0.get(option.key).cloned().unwrap_or_default();
@@ -399,7 +398,7 @@ impl Layers {
     /// The variables that are of the profile; the others are returned.
     fn add_environment(&mut self, environment: &Environment, profile: &Chosen) -> Vec<&'static str> {
         let mut ignored = Vec::new();
-        for option in OPTIONS {
+        for option in all() {
             for name in option.variables {
                 let Some(value) = environment.value(name) else { continue };
                 if !profile.admits(option, name) {
@@ -460,7 +459,7 @@ fn of_another_profile(says: &Value, profile: &str, origin: Origin) -> ConfigFaul
 }
 
 fn unknown(key: &str, origin: Origin) -> ConfigFault {
-    let remedy = closest(key, OPTIONS.iter().map(|option| option.key)).map_or_else(
+    let remedy = closest(key, all().map(|option| option.key)).map_or_else(
         || "remove it; `agentauthd config show` lists the options".to_owned(),
         |known| format!("did you mean `{known}`?"),
     );

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::super::machine::{Machine, write};
-use super::super::options::OPTIONS;
+use super::super::options::all;
 use super::*;
 
 const PROJECT: &str = "P2abcdefghijklmnopqrstuvwxyz";
@@ -213,7 +213,7 @@ fn the_example_file_shows_every_option_at_its_default() {
     let machine = plain.user(&text);
     let loaded = machine.load().unwrap();
     assert_eq!(loaded.config, defaults.config);
-    for option in OPTIONS {
+    for option in all() {
         assert_ne!(
             *loaded.origins.of(option.key),
             Origin::Default,
@@ -227,5 +227,5 @@ fn the_example_file_shows_every_option_at_its_default() {
 fn the_example_file_as_it_stands_sets_nothing() {
     let machine = Machine::new().user(include_str!("../../../../config/agentauthd.toml"));
     let loaded = machine.load().unwrap();
-    assert!(OPTIONS.iter().all(|option| *loaded.origins.of(option.key) == Origin::Default));
+    assert!(all().all(|option| *loaded.origins.of(option.key) == Origin::Default));
 }

@@ -1,5 +1,7 @@
 //! The one list of options: name, variables, bounds, and where each goes in [`Config`].
 
+mod sinks;
+
 use agentauth_core::SignedDuration;
 use agentauth_core::consent::Choice;
 use agentauth_core::passkey::is_aaguid;
@@ -30,11 +32,16 @@ pub(super) struct OptionSpec {
 
 /// The option of this name.
 pub(super) fn option(key: &str) -> Option<&'static OptionSpec> {
-    OPTIONS.iter().find(|option| option.key == key)
+    all().find(|option| option.key == key)
 }
 
-/// Every option, in the order of `config/agentauthd.toml`.
-pub(super) const OPTIONS: &[OptionSpec] = &[
+/// Every option.
+pub(super) fn all() -> impl Iterator<Item = &'static OptionSpec> {
+    [OPTIONS, sinks::OPTIONS].into_iter().flatten()
+}
+
+/// What is no section in a file of its own, in the order of `config/agentauthd.toml`.
+const OPTIONS: &[OptionSpec] = &[
     OptionSpec {
         key: "profile",
         variables: &["AGENTAUTHD_PROFILE"],
@@ -687,7 +694,7 @@ mod tests {
 
     #[test]
     fn each_variable_of_an_option_is_listed_and_each_listed_one_sets_an_option() {
-        let used: Vec<_> = OPTIONS.iter().flat_map(|option| option.variables).copied().collect();
+        let used: Vec<_> = all().flat_map(|option| option.variables).copied().collect();
         for name in &used {
             assert!(VARIABLES.iter().any(|variable| variable.name == *name), "{name} is not listed");
         }

@@ -12,7 +12,7 @@ use agentauth_ipc::location::{self, Location, LocationError};
 
 use super::{
     Checks, Config, Consent, DEFAULT_PROFILE, Grants, HideSockets, Launch, Log, LogFormat, Login, Passkeys,
-    Paths, Provider, ProviderKind, RefreshRoute, Secrets, Session, StoreKind,
+    Paths, Provider, ProviderKind, RefreshRoute, Secrets, Session, Sinks, StoreKind,
 };
 use crate::environment::Environment;
 
@@ -137,6 +137,7 @@ pub(super) fn defaults(environment: &Environment, profile: &str) -> Option<Confi
             hide_sockets: HideSockets::WherePossible,
             sockets: Vec::new(),
         },
+        sinks: Sinks::default(),
         log: Log { filter: "info".to_owned(), format: LogFormat::Text },
         paths: Paths {
             policies_dir: config_dir.join("policies"),

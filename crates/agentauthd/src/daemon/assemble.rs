@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock};
 
+use agentauth_audit::export::Origin;
 use agentauth_audit::{AuditError, AuditLog};
 use agentauth_core::consent::Declined;
 use agentauth_core::recognise::{FileIdentity, Recogniser, Terminals};
@@ -38,6 +39,7 @@ use super::pause::Pause;
 use super::record;
 use super::recorder::Recorder;
 use super::rights::{self, Basis, Rights, Sources, Wished};
+use super::sinks::{self, Feeds, SinkSetupError};
 use super::state::State;
 use crate::config::{self, Config, DEFAULT_PROFILE, ProviderKind, RefreshRoute, StoreKind, load_applied};
 
@@ -48,6 +50,7 @@ const DIGESTS: usize = 1024;
 pub(super) struct Assembled {
     pub(super) app: Arc<App>,
     pub(super) keeper: Option<Keeper>,
+    pub(super) feeds: Feeds,
     pub(super) listener: Listener,
 }
 
@@ -113,6 +116,9 @@ pub enum RunError {
     /// The certificates of those who vouch for authenticators cannot be used.
     #[error("cannot use `passkeys.attestation_roots`")]
     Roots(#[from] RootsError),
+    /// A place for copies of the record cannot be set up.
+    #[error("cannot copy the record")]
+    Sinks(#[from] SinkSetupError),
     /// Callers cannot be identified.
     #[error("cannot identify callers")]
     Identify(#[from] IdentifyError),
@@ -237,6 +243,21 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         max_confirmation_age: config.checks.max_confirmation_age,
     }));
 
+    let (sinks, feeds) = sinks::sinks(&sinks::Parts {
+        config,
+        environment: &environment,
+        owner: owner_uid,
+        origin: Origin {
+            device: Some(device.clone()),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            profile: Some(config.profile.clone()),
+            ..Origin::default()
+        },
+        state_directory,
+        recorder: audit.clone(),
+        clock: clock.clone(),
+        jitter,
+    })?;
     let events = Events::new();
     let rights = Arc::new(Rights {
         state: state.clone(),
@@ -304,6 +325,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         state,
         clock,
         audit,
+        sinks,
         pause,
         rights,
         consents,
@@ -327,7 +349,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         })),
         provider,
     };
-    Ok(Assembled { app: Arc::new(app), keeper, listener })
+    Ok(Assembled { app: Arc::new(app), keeper, feeds, listener })
 }
 
 /// What both sides of the daemon work with.
