@@ -31,18 +31,33 @@
 
 #![forbid(unsafe_code)]
 
+mod carried;
 mod chain;
 mod event;
 pub mod export;
+mod files;
 mod json;
+mod keep;
 mod log;
+mod note;
 mod place;
 mod read;
+mod replay;
+mod rotate;
+mod source;
 mod tail;
 mod trail;
+mod verify;
+mod writer;
 
+pub use carried::carried;
 pub use chain::{Flaw, Hash, MAX_LINE};
 pub use event::{Actor, Event, Kind, Text, Verdict};
+pub use files::{Closed, Form, Stub};
+pub use keep::{Holdings, KeepError, Retention};
 pub use log::{Appended, AuditError, AuditLog};
-pub use read::{Entry, Reader, Standing, Verified, VerifyError, replay, verify};
+pub use note::{Checkpoint, NoteError, SignedCheckpoint, SigningKey, VerifyingKey};
+pub use read::{Entry, Reader, VerifyError};
+pub use replay::{Replay, Replayed, Standing};
 pub use trail::{Entries, Trail};
+pub use verify::{Damage, DamageKind, Loss, Trust, Verified, VerifyFailure, verify_trail};

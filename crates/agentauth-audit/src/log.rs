@@ -1,22 +1,24 @@
-//! The writer.
+//! The log as its owner writes it.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use serde_json::Value;
 
-use crate::chain::{Hash, MAX_LINE, begin_line, finish_line};
-use crate::place::{Identity, NAME, Place, Standing, make_private_directory, open_file, sync_directory};
+use crate::chain::Frame;
+use crate::files::{Closed, Form, Stub, closed_files};
+use crate::place::{NAME, NEXT, make_private_directory, open_file, remove_if_there, sync_directory};
+use crate::read::{Reader, content};
+use crate::source::Source;
 use crate::tail::Tail;
-use crate::{Event, Kind, json};
+use crate::writer::{NOTHING, Open, Trouble, Writer};
+use crate::{Event, Kind};
 
 /// Locked while a process writes here. Not the log itself: Windows would keep readers out of it.
 const LOCK: &str = "audit.lock";
-/// How many records go by between two looks at the whole path.
-const THOROUGHLY: u64 = 64;
 
 /// The log of one directory, held by one process at a time.
 ///
@@ -24,9 +26,14 @@ const THOROUGHLY: u64 = 64;
 /// fails; the next one tries to put things right first, sets aside what does not fit and says so in the log.
 #[derive(Debug)]
 pub struct AuditLog {
-    directory: PathBuf,
-    path: PathBuf,
-    state: Mutex<State>,
+    pub(crate) directory: PathBuf,
+    pub(crate) path: PathBuf,
+    writer: Mutex<Writer>,
+    /// The number up to which all is on disk. Held while it is brought there, so that who comes meanwhile is served by
+    /// the next round, together with everybody else.
+    on_disk: Mutex<u64>,
+    /// The number from which on records are still needed by somebody.
+    keep_from: AtomicU64,
     _lock: File,
 }
 
@@ -36,40 +43,7 @@ pub struct Appended {
     /// Its number.
     pub seq: u64,
     /// Its hash.
-    pub hash: Hash,
-}
-
-#[derive(Debug)]
-struct State {
-    /// The open file, and where it stands; `None` while there is none to write to.
-    open: Option<Open>,
-    /// What the next append has to mend first.
-    trouble: Option<Trouble>,
-    /// The last record.
-    head: Appended,
-    /// The line being written; kept for its capacity.
-    buffer: Vec<u8>,
-}
-
-#[derive(Clone, Debug)]
-struct Open {
-    file: Arc<File>,
-    place: Place,
-    identity: Identity,
-    /// The length of what was written and is good.
-    length: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Trouble {
-    /// Our own write went wrong: the file may be longer than what is good.
-    Unfinished,
-    /// The file is not at its place.
-    Vanished,
-    /// Another file is at its place.
-    Replaced,
-    /// Somebody else cut it or wrote to it.
-    Altered,
+    pub hash: crate::Hash,
 }
 
 impl AuditLog {
@@ -84,24 +58,49 @@ impl AuditLog {
         make_private_directory(directory).map_err(unavailable("make its directory"))?;
         let lock = open_file(&directory.join(LOCK), false).map_err(unavailable("open its lock"))?;
         hold(&lock, &path)?;
+        // A new file that was not in use yet.
+        remove_if_there(&directory.join(NEXT)).map_err(unavailable("look at it"))?;
+        let closed = closed_files(directory).map_err(unavailable("look at it"))?.pop();
         let mut file = open_file(&path, false).map_err(unavailable("open it"))?;
         sync_directory(directory).map_err(unavailable("bring it to disk"))?;
         let tail = Tail::read(&mut file).map_err(unavailable("read its end"))?;
-        let head = tail.last.map_or(Appended { seq: 0, hash: Hash::ZERO }, |frame| Appended {
-            seq: frame.seq,
-            hash: frame.hash,
-        });
         let open = Open::new(file, directory, tail.good).map_err(unavailable("look at it"))?;
-        let mut state = State { open: Some(open), trouble: None, head, buffer: Vec::with_capacity(4096) };
-        if !tail.rest.is_empty() {
-            if tail.last.is_some() {
-                state.cut_torn_tail(directory, &tail, now)?;
-            } else {
-                // Nothing in reach proves itself: all of it is set aside, and the count begins anew.
-                state.restart(directory, &path, Trouble::Altered, now)?;
+        let last = tail.last.map(|frame| Appended { seq: frame.seq, hash: frame.hash });
+        let mut writer = Writer::after(last.unwrap_or(NOTHING), now);
+        writer.open = Some(open);
+        match (last, closed) {
+            (Some(_), _) => {
+                writer.look_at_first(&path);
+                if !tail.rest.is_empty() {
+                    writer.cut_torn_tail(directory, &tail, now)?;
+                }
+            }
+            // Ended between the two files, or within the first line of the new one.
+            (None, Some(closed)) if !tail.rest.contains(&b'\n') => {
+                let aside = if tail.rest.is_empty() {
+                    None
+                } else {
+                    Some(writer.keep_torn(directory, &tail, closed.last + 1)?)
+                };
+                writer.go_on_from(&closed, directory, aside, now)?;
+            }
+            (None, None) if tail.rest.is_empty() => {}
+            // Nothing in reach proves itself: all of it is set aside, and the count begins anew.
+            (None, closed) => {
+                if let Some(closed) = closed {
+                    writer.head = last_of(&closed);
+                }
+                writer.restart(directory, &path, Trouble::Altered, now)?;
             }
         }
-        Ok(AuditLog { directory: directory.to_owned(), path, state: Mutex::new(state), _lock: lock })
+        Ok(AuditLog {
+            directory: directory.to_owned(),
+            path,
+            writer: Mutex::new(writer),
+            on_disk: Mutex::new(0),
+            keep_from: AtomicU64::new(u64::MAX),
+            _lock: lock,
+        })
     }
 
     /// Appends `event`: one `write(2)` of one line, done when this returns (not synced to disk).
@@ -109,43 +108,82 @@ impl AuditLog {
     /// # Errors
     /// [`AuditError`]; the record is not in the log then.
     pub fn append(&self, event: &Event<'_>) -> Result<Appended, AuditError> {
-        let mut state = self.state();
-        self.ready(&mut state, event.time, false)?;
-        state.write(&self.directory, event)
+        let mut writer = self.writer();
+        writer.ready(&self.directory, &self.path, event.time, false)?;
+        writer.write(&self.directory, event)
     }
 
-    /// Appends `event` and returns when it is on disk (`fdatasync`, some 0.5 ms and more). Blocking: call it from
-    /// `spawn_blocking`. Other appends go on meanwhile.
+    /// Appends `event` and returns when it is on disk. Blocking: call it from `spawn_blocking`. Other appends go on
+    /// meanwhile.
     ///
     /// # Errors
     /// [`AuditError`]; if the sync failed, the record is in the file but perhaps not on the disk.
     pub fn append_durable(&self, event: &Event<'_>) -> Result<Appended, AuditError> {
-        let (appended, file) = {
-            let mut state = self.state();
-            self.ready(&mut state, event.time, true)?;
-            let appended = state.write(&self.directory, event)?;
-            (appended, state.open.as_ref().map(|open| open.file.clone()))
+        let appended = {
+            let mut writer = self.writer();
+            writer.ready(&self.directory, &self.path, event.time, true)?;
+            writer.write(&self.directory, event)?
         };
-        if let Some(file) = file {
-            file.sync_data()
-                .map_err(|cause| AuditError::unavailable(&self.directory, "bring a record to disk", cause))?;
-        }
+        self.sync_to(appended.seq)?;
         Ok(appended)
     }
 
-    /// Brings what was appended to disk; for the end of the process. Blocking.
+    /// Appends a `checkpoint` of the record before it, as `sign` signs it. Returns the checkpoint's own place.
+    ///
+    /// It is of the very record before it, so that it is checked with nothing else at hand. What is signed leaves this
+    /// process only when it is on disk, which is the caller's care: [`AuditLog::sync_to`].
+    ///
+    /// # Errors
+    /// [`AuditError`]; the record is not in the log then.
+    pub fn append_signed(
+        &self,
+        now: Timestamp,
+        sign: impl FnOnce(Appended) -> String,
+    ) -> Result<Appended, AuditError> {
+        let mut writer = self.writer();
+        writer.ready(&self.directory, &self.path, now, false)?;
+        let mut event = Event::new(Kind::Checkpoint, now);
+        event.details.insert("note".to_owned(), sign(writer.head).into());
+        writer.write(&self.directory, &event)
+    }
+
+    /// Brings all that was appended to disk. Blocking.
     ///
     /// # Errors
     /// [`AuditError::Unavailable`].
     pub fn sync(&self) -> Result<(), AuditError> {
-        let file = self.state().open.as_ref().map(|open| open.file.clone());
-        file.map_or(Ok(()), |file| file.sync_data())
-            .map_err(|cause| AuditError::unavailable(&self.directory, "bring it to disk", cause))
+        self.sync_to(self.head().seq)
+    }
+
+    /// Returns when the record of this number is on disk (`fdatasync`, some 0.5 ms and more). Those who ask at the same
+    /// time share one: who finds it under way waits for it, and then for one more at most. Blocking.
+    ///
+    /// # Errors
+    /// [`AuditError::Unavailable`]; the record is in the file but perhaps not on the disk.
+    pub fn sync_to(&self, seq: u64) -> Result<(), AuditError> {
+        let mut on_disk = self.on_disk.lock().unwrap_or_else(PoisonError::into_inner);
+        if *on_disk >= seq {
+            return Ok(());
+        }
+        let (head, behind, file) = {
+            let mut writer = self.writer();
+            let file = writer.open.as_ref().map(|open| open.file.clone());
+            (writer.head.seq, std::mem::take(&mut writer.behind), file)
+        };
+        let moved = !behind.is_empty();
+        let outcome = behind.iter().chain(&file).try_for_each(|file| file.sync_data());
+        let outcome = outcome.and_then(|()| if moved { sync_directory(&self.directory) } else { Ok(()) });
+        if let Err(cause) = outcome {
+            self.writer().behind.extend(behind);
+            return Err(AuditError::unavailable(&self.directory, "bring it to disk", cause));
+        }
+        *on_disk = head;
+        Ok(())
     }
 
     /// The last record's number and hash: kept elsewhere, they show whether the end of the log was cut off.
     pub fn head(&self) -> Appended {
-        self.state().head
+        self.writer().head
     }
 
     /// Where the log is.
@@ -153,172 +191,80 @@ impl AuditLog {
         &self.path
     }
 
-    /// A panic between two statements leaves what they left; the checks before each append look at the file itself.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Its directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
-    /// Mends what the last append left, then checks that the file at its place is ours and as long as we left it. The
-    /// place is looked up in the directory as it was opened, which is cheap; whether that directory is still at the
-    /// path itself is looked up when `thoroughly`, and every [`THOROUGHLY`] records. Until then records go on into the
-    /// directory that was moved, where they are as good as before.
-    fn ready(&self, state: &mut State, now: Timestamp, thoroughly: bool) -> Result<(), AuditError> {
-        if let Some(trouble) = state.trouble {
-            state.mend(&self.directory, &self.path, trouble, now)?;
-        }
-        let Some(open) = &state.open else {
-            return Err(AuditError::unavailable(&self.directory, "find it", io::ErrorKind::NotFound.into()));
-        };
-        let found = if thoroughly || state.head.seq.is_multiple_of(THOROUGHLY) {
-            Standing::at(&self.path)
-        } else {
-            open.place.standing(&self.path)
-        };
-        let trouble = match &found {
-            Ok(standing) if standing.identity != open.identity => Trouble::Replaced,
-            Ok(standing) if standing.length != open.length => Trouble::Altered,
-            Ok(_) => return Ok(()),
-            Err(_) => Trouble::Vanished,
-        };
-        state.trouble = Some(trouble);
-        let cause = found.err().unwrap_or_else(|| io::Error::other(trouble.words()));
-        Err(AuditError::unavailable(&self.directory, "find it as it was left", cause))
+    /// Records from this number on are needed by somebody who has not read them yet: their files are not deleted.
+    /// [`u64::MAX`], which is said at first: by nobody.
+    pub fn keep_from(&self, seq: u64) {
+        self.keep_from.store(seq, Ordering::Relaxed);
+    }
+
+    /// The number from which on records are needed.
+    pub(crate) fn kept_from(&self) -> u64 {
+        self.keep_from.load(Ordering::Relaxed)
+    }
+
+    /// A panic between two statements leaves what they left; the checks before each append look at the file itself.
+    pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
-    fn write(&mut self, directory: &Path, event: &Event<'_>) -> Result<Appended, AuditError> {
-        let Some(open) = &mut self.open else {
-            return Err(AuditError::unavailable(directory, "write to it", io::ErrorKind::NotFound.into()));
-        };
-        let seq = self.head.seq + 1;
-        self.buffer.clear();
-        begin_line(&mut self.buffer, seq, self.head.hash);
-        let members = self.buffer.len();
-        json::append(&mut self.buffer, event).map_err(AuditError::Unwritable)?;
-        // The event is an object that is never empty: its members go on where the frame's stopped.
-        if let Some(brace) = self.buffer.get_mut(members) {
-            *brace = b',';
-        }
-        self.buffer.pop();
-        let hash = finish_line(&mut self.buffer, self.head.hash);
-        if self.buffer.len() > MAX_LINE {
-            return Err(AuditError::TooLarge { bytes: self.buffer.len() });
-        }
-        let written = match (&*open.file).write(&self.buffer) {
-            Ok(count) if count == self.buffer.len() => {
-                open.length += count as u64;
-                self.head = Appended { seq, hash };
-                return Ok(self.head);
-            }
-            Ok(_) => io::Error::from(io::ErrorKind::StorageFull),
-            Err(error) => error,
-        };
-        if open.file.set_len(open.length).is_err() {
-            self.trouble = Some(Trouble::Unfinished);
-        }
-        Err(AuditError::unavailable(directory, "write to it", written))
-    }
-
-    fn mend(
+impl Writer {
+    /// Begins the empty open file as the one after `closed`: the process ended between the two.
+    fn go_on_from(
         &mut self,
+        closed: &Closed,
         directory: &Path,
-        path: &Path,
-        trouble: Trouble,
-        now: Timestamp,
-    ) -> Result<(), AuditError> {
-        match (trouble, &self.open) {
-            (Trouble::Unfinished, Some(open)) => {
-                open.file
-                    .set_len(open.length)
-                    .map_err(|cause| AuditError::unavailable(directory, "cut an unfinished line", cause))?;
-            }
-            _ => self.restart(directory, path, trouble, now)?,
-        }
-        self.trouble = None;
-        Ok(())
-    }
-
-    /// Sets aside what is at `path` and begins a new file there that goes on with the chain.
-    fn restart(
-        &mut self,
-        directory: &Path,
-        path: &Path,
-        trouble: Trouble,
-        now: Timestamp,
-    ) -> Result<(), AuditError> {
-        let unavailable = |attempt| move |cause| AuditError::unavailable(directory, attempt, cause);
-        make_private_directory(directory).map_err(unavailable("make its directory"))?;
-        let aside = match fs::symlink_metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(cause) => return Err(AuditError::unavailable(directory, "look at it", cause)),
-            // An earlier attempt got no further.
-            Ok(metadata) if metadata.is_file() && metadata.len() == 0 => {
-                fs::remove_file(path).map_err(unavailable("begin it anew"))?;
-                None
-            }
-            Ok(_) => {
-                let name = free_name(directory, &format!("audit.altered-{}", self.head.seq));
-                fs::rename(path, directory.join(&name)).map_err(unavailable("set the altered file aside"))?;
-                Some(name)
-            }
-        };
-        let file = open_file(path, true).map_err(unavailable("begin it anew"))?;
-        sync_directory(directory).map_err(unavailable("bring it to disk"))?;
-        self.open = Some(Open::new(file, directory, 0).map_err(unavailable("look at it"))?);
-        self.say_recovered(directory, trouble.words(), aside, now)
-    }
-
-    /// Moves what follows the last good record into a file of its own.
-    fn cut_torn_tail(&mut self, directory: &Path, tail: &Tail, now: Timestamp) -> Result<(), AuditError> {
-        let unavailable = |attempt| move |cause| AuditError::unavailable(directory, attempt, cause);
-        let name = free_name(directory, &format!("audit.torn-{}", self.head.seq + 1));
-        let mut aside =
-            open_file(&directory.join(&name), true).map_err(unavailable("set a torn line aside"))?;
-        aside
-            .write_all(&tail.rest)
-            .and_then(|()| aside.sync_all())
-            .map_err(unavailable("set a torn line aside"))?;
-        if let Some(open) = &self.open {
-            open.file.set_len(tail.good).map_err(unavailable("cut a torn line"))?;
-        }
-        self.say_recovered(directory, "the log ended within a record", Some(name), now)
-    }
-
-    fn say_recovered(
-        &mut self,
-        directory: &Path,
-        why: &str,
         aside: Option<String>,
         now: Timestamp,
     ) -> Result<(), AuditError> {
-        tracing::warn!(why, aside, seq = self.head.seq, "audit log mended");
-        let mut event = Event::new(Kind::ChainRecovered, now);
-        event.message = Some(why.into());
-        event.details.insert("after_seq".to_owned(), self.head.seq.into());
+        self.head = last_of(closed);
+        let mut event = Event::new(Kind::ChainContinued, now);
+        event.details.insert("file".to_owned(), closed.name().into());
         if let Some(name) = aside {
-            event.details.insert("set_aside".to_owned(), Value::String(name));
+            event.details.insert("set_aside".to_owned(), name.into());
         }
-        self.write(directory, &event).map(drop)
+        let first = self.write(directory, &event)?;
+        self.begins(first, now);
+        Ok(())
+    }
+
+    /// Finds out with which record the open file begins. One that cannot be read is left to those who verify.
+    fn look_at_first(&mut self, path: &Path) {
+        let line = Reader::open(path).ok().and_then(|mut reader| reader.line().ok().flatten());
+        let Some(line) = line else { return };
+        if let (Ok(frame), Some(event)) = (Frame::parse(&line), content(&line)) {
+            self.begins(Appended { seq: frame.seq, hash: frame.hash }, event.time);
+        }
     }
 }
 
-impl Open {
-    fn new(file: File, directory: &Path, length: u64) -> io::Result<Open> {
-        let identity = Standing::of(&file.metadata()?).identity;
-        Ok(Open { file: Arc::new(file), place: Place::open(directory)?, identity, length })
-    }
-}
-
-impl Trouble {
-    fn words(self) -> &'static str {
-        match self {
-            Trouble::Unfinished => "a write was not finished",
-            Trouble::Vanished => "the log file is gone",
-            Trouble::Replaced => "another file is in the place of the log",
-            Trouble::Altered => "the log file was changed by another program",
-        }
-    }
+/// The last record of a closed file. Where it cannot be read, the chain does not go on from it, which shows.
+fn last_of(closed: &Closed) -> Appended {
+    let found = || -> Option<Appended> {
+        let frame = match closed.form {
+            Form::Stub => {
+                let stub = Stub::read(&closed.path).ok()?;
+                return Some(Appended { seq: stub.last, hash: stub.hash });
+            }
+            Form::Plain => Tail::read(&mut File::open(&closed.path).ok()?).ok()?.last?,
+            Form::Packed => {
+                let mut reader = Reader::new(Source::closed(closed).ok()?, &closed.path);
+                let mut last = None;
+                while let Ok(Some(line)) = reader.line() {
+                    last = Some(line);
+                }
+                Frame::parse(&last?).ok()?
+            }
+        };
+        Some(Appended { seq: frame.seq, hash: frame.hash })
+    };
+    let unknown = Appended { seq: closed.last, ..NOTHING };
+    found().filter(|last| last.seq == closed.last).unwrap_or(unknown)
 }
 
 /// Why a record was not written.
@@ -354,7 +300,7 @@ pub enum AuditError {
 }
 
 impl AuditError {
-    fn unavailable(directory: &Path, attempt: &'static str, cause: io::Error) -> AuditError {
+    pub(crate) fn unavailable(directory: &Path, attempt: &'static str, cause: io::Error) -> AuditError {
         AuditError::Unavailable { directory: directory.to_owned(), attempt, cause }
     }
 }
@@ -368,14 +314,4 @@ fn hold(file: &File, path: &Path) -> Result<(), AuditError> {
             Err(AuditError::unavailable(path.parent().unwrap_or(path), "lock it", cause))
         }
     }
-}
-
-/// `name`, or with a number behind it the first that is not taken.
-fn free_name(directory: &Path, name: &str) -> String {
-    let taken = |name: &str| fs::symlink_metadata(directory.join(name)).is_ok();
-    let numbered = (1..1000).map(|number| format!("{name}.{number}"));
-    std::iter::once(name.to_owned())
-        .chain(numbered)
-        .find(|name| !taken(name))
-        .unwrap_or_else(|| name.to_owned())
 }

@@ -6,6 +6,8 @@ use std::path::Path;
 
 /// The name of the log in its directory.
 pub(crate) const NAME: &str = "audit.jsonl";
+/// The name of the file that is to be the next log.
+pub(crate) const NEXT: &str = "audit.next";
 
 /// A file as the system knows it, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +100,14 @@ pub(crate) fn open_file(path: &Path, new: bool) -> io::Result<File> {
         }
     }
     Ok(file)
+}
+
+/// Removes a file that may not be there.
+pub(crate) fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
+    }
 }
 
 /// A new file is on disk when its directory is. Other systems than Unix cannot open a directory to sync it.

@@ -24,15 +24,27 @@ pub struct Entry {
     pub line: String,
 }
 
-/// Reads a log's records in order and checks each against the one before. After the first error it is at its end:
+/// Reads a log file's records in order and checks each against the one before. After the first error it is at its end:
 /// what follows a flaw has no standing.
 #[derive(Debug)]
 pub struct Reader<R> {
     source: R,
     path: PathBuf,
     last: Option<Appended>,
+    /// Whether the first record may go on with a file that is not read.
+    midway: bool,
     lines: u64,
     done: bool,
+}
+
+/// What comes next in a file.
+pub(crate) enum Next {
+    /// A whole line, without its LF.
+    Line(Vec<u8>),
+    /// A line that is not finished, of this many bytes.
+    Unfinished(usize),
+    /// Nothing.
+    End,
 }
 
 impl Reader<BufReader<File>> {
@@ -42,8 +54,7 @@ impl Reader<BufReader<File>> {
     /// # Errors
     /// [`VerifyError::Unreadable`].
     pub fn open(path: &Path) -> Result<Self, VerifyError> {
-        let file =
-            File::open(path).map_err(|cause| VerifyError::Unreadable { path: path.to_owned(), cause })?;
+        let file = File::open(path).map_err(|cause| VerifyError::unreadable(path, cause))?;
         Ok(Reader::new(BufReader::new(file), path))
     }
 }
@@ -51,55 +62,97 @@ impl Reader<BufReader<File>> {
 impl<R: BufRead> Reader<R> {
     /// Reads from `source`; `name` is only for error texts.
     pub fn new(source: R, name: &Path) -> Reader<R> {
-        Reader { source, path: name.to_owned(), last: None, lines: 0, done: false }
+        Reader { source, path: name.to_owned(), last: None, midway: false, lines: 0, done: false }
+    }
+
+    /// Of a file that goes on with others: after `last`, where that is known.
+    pub(crate) fn midway(source: R, name: &Path, last: Option<Appended>) -> Reader<R> {
+        Reader { last, midway: last.is_none(), ..Reader::new(source, name) }
+    }
+
+    /// The last record that was read.
+    pub(crate) fn newest(&self) -> Option<Appended> {
+        self.last
+    }
+
+    pub(crate) fn source(&mut self) -> &mut R {
+        &mut self.source
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     fn read(&mut self) -> Result<Option<Entry>, VerifyError> {
         let Some(line) = self.line()? else { return Ok(None) };
         let frame = self.judge(&line)?;
+        self.entry(frame, line).map(Some)
+    }
+
+    /// The record of a line that was judged.
+    pub(crate) fn entry(&self, frame: Frame, line: Vec<u8>) -> Result<Entry, VerifyError> {
         let no_record = || self.broken(Flaw::Content, Some(frame.seq));
         let event = content(&line).ok_or_else(no_record)?;
         let line = String::from_utf8(line).map_err(|_| no_record())?;
-        Ok(Some(Entry { seq: frame.seq, prev: frame.prev, hash: frame.hash, event, line }))
+        Ok(Entry { seq: frame.seq, prev: frame.prev, hash: frame.hash, event, line })
     }
 
     /// Whether the next line fits the one before.
-    fn judge(&mut self, line: &[u8]) -> Result<Frame, VerifyError> {
+    pub(crate) fn judge(&mut self, line: &[u8]) -> Result<Frame, VerifyError> {
         let frame = Frame::parse(line).map_err(|flaw| self.broken(flaw, None))?;
         let at = |flaw| Err(self.broken(flaw, Some(frame.seq)));
         match self.last {
+            // A file that was begun anew says so, and what is missing before it.
+            Some(last)
+                if self.lines == 1
+                    && frame.prev != last.hash
+                    && frame.seq > last.seq
+                    && is(line, Kind::ChainRecovered) => {}
             Some(last) if frame.prev != last.hash => return at(Flaw::Link),
             Some(last) if frame.seq != last.seq + 1 => return at(Flaw::Number),
-            None if (frame.seq != 1 || frame.prev != Hash::ZERO)
-                && content(line).is_none_or(|event| event.kind != Kind::ChainRecovered) =>
-            {
-                return at(Flaw::Beginning);
-            }
-            _ => {}
+            None if (frame.seq == 1 && frame.prev == Hash::ZERO) || is(line, Kind::ChainRecovered) => {}
+            None if self.midway && is(line, Kind::ChainContinued) => {}
+            None => return at(Flaw::Beginning),
+            Some(_) => {}
         }
         self.last = Some(Appended { seq: frame.seq, hash: frame.hash });
         Ok(frame)
     }
 
     /// The next line without its LF.
-    fn line(&mut self) -> Result<Option<Vec<u8>>, VerifyError> {
+    pub(crate) fn line(&mut self) -> Result<Option<Vec<u8>>, VerifyError> {
+        match self.next_line()? {
+            Next::Line(line) => Ok(Some(line)),
+            Next::End => Ok(None),
+            Next::Unfinished(_) => {
+                self.lines += 1;
+                Err(self.broken(Flaw::Torn, None))
+            }
+        }
+    }
+
+    /// The same where a line may be under way. An unfinished one is not counted.
+    pub(crate) fn next_line(&mut self) -> Result<Next, VerifyError> {
         let mut line = Vec::new();
         (&mut self.source)
             .take(MAX_LINE as u64 + 1)
             .read_until(b'\n', &mut line)
-            .map_err(|cause| VerifyError::Unreadable { path: self.path.clone(), cause })?;
+            .map_err(|cause| VerifyError::unreadable(&self.path, cause))?;
         if line.is_empty() {
-            return Ok(None);
+            return Ok(Next::End);
         }
-        self.lines += 1;
-        if line.pop() != Some(b'\n') {
-            let flaw = if line.len() >= MAX_LINE { Flaw::TooLong } else { Flaw::Torn };
-            return Err(self.broken(flaw, None));
+        if line.pop() == Some(b'\n') {
+            self.lines += 1;
+            return Ok(Next::Line(line));
         }
-        Ok(Some(line))
+        if line.len() >= MAX_LINE {
+            self.lines += 1;
+            return Err(self.broken(Flaw::TooLong, None));
+        }
+        Ok(Next::Unfinished(line.len() + 1))
     }
 
-    fn broken(&self, flaw: Flaw, seq: Option<u64>) -> VerifyError {
+    pub(crate) fn broken(&self, flaw: Flaw, seq: Option<u64>) -> VerifyError {
         VerifyError::Broken { path: self.path.clone(), line: self.lines, seq, flaw }
     }
 }
@@ -117,7 +170,7 @@ impl<R: BufRead> Iterator for Reader<R> {
     }
 }
 
-fn content(line: &[u8]) -> Option<Event<'static>> {
+pub(crate) fn content(line: &[u8]) -> Option<Event<'static>> {
     /// The event's members lie beside the frame's in one object.
     #[derive(Deserialize)]
     struct Content {
@@ -127,71 +180,8 @@ fn content(line: &[u8]) -> Option<Event<'static>> {
     serde_json::from_slice::<Content>(line).ok().map(|content| content.event)
 }
 
-/// Whether a record of the past can be relied on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// Everything up to it is as it was written.
-    Proven,
-    /// It follows a flaw, or is one.
-    Doubtful,
-}
-
-/// Hands over, in order, the records of the log at `path` whose line is `wanted`. The frames of all are checked; only
-/// what is wanted is read further. Records behind a flaw are handed over too, as [`Standing::Doubtful`]: what took
-/// something away is better believed. Returns the first flaw.
-///
-/// # Errors
-/// [`VerifyError::Unreadable`], or a line that is longer than any record, behind which nothing can be found.
-pub fn replay(
-    path: &Path,
-    wanted: impl Fn(&[u8]) -> bool,
-    mut each: impl FnMut(&Event<'static>, Standing),
-) -> Result<Option<VerifyError>, VerifyError> {
-    let mut reader = Reader::open(path)?;
-    let mut flaw = None;
-    loop {
-        let line = match reader.line() {
-            Ok(Some(line)) => line,
-            Ok(None) => return Ok(flaw),
-            Err(torn @ VerifyError::Broken { flaw: Flaw::Torn, .. }) => return Ok(flaw.or(Some(torn))),
-            Err(error) => return Err(error),
-        };
-        if flaw.is_none() {
-            flaw = reader.judge(&line).err();
-        }
-        if wanted(&line)
-            && let Some(event) = content(&line)
-        {
-            let standing = if flaw.is_none() { Standing::Proven } else { Standing::Doubtful };
-            each(&event, standing);
-        }
-    }
-}
-
-/// What a log that verifies holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Verified {
-    /// How many records.
-    pub records: u64,
-    /// The number of the first; more than 1 where the file goes on for one that was lost or set aside.
-    pub first: Option<u64>,
-    /// The last record; compare with what was kept elsewhere to see that nothing is missing at the end.
-    pub head: Option<Appended>,
-}
-
-/// Checks the whole log at `path`.
-///
-/// # Errors
-/// [`VerifyError::Broken`] names the first record that is not as it was written.
-pub fn verify(path: &Path) -> Result<Verified, VerifyError> {
-    let mut verified = Verified { records: 0, first: None, head: None };
-    for entry in Reader::open(path)? {
-        let entry = entry?;
-        verified.records += 1;
-        verified.first = verified.first.or(Some(entry.seq));
-        verified.head = Some(Appended { seq: entry.seq, hash: entry.hash });
-    }
-    Ok(verified)
+fn is(line: &[u8], kind: Kind) -> bool {
+    content(line).is_some_and(|event| event.kind == kind)
 }
 
 /// Why a log does not verify.
@@ -210,6 +200,16 @@ pub enum VerifyError {
         /// What is wrong.
         flaw: Flaw,
     },
+    /// A file between two others is not there.
+    #[error("the audit log in `{}` lacks the records {first} to {last}: their file is missing", directory.display())]
+    Missing {
+        /// The directory.
+        directory: PathBuf,
+        /// The number of the first record that is missing.
+        first: u64,
+        /// The number of the last.
+        last: u64,
+    },
     /// The file cannot be read.
     #[error("the audit log `{}` cannot be read", path.display())]
     Unreadable {
@@ -219,4 +219,10 @@ pub enum VerifyError {
         #[source]
         cause: io::Error,
     },
+}
+
+impl VerifyError {
+    pub(crate) fn unreadable(path: &Path, cause: io::Error) -> VerifyError {
+        VerifyError::Unreadable { path: path.to_owned(), cause }
+    }
 }

@@ -44,3 +44,17 @@ impl Tail {
         Ok(Tail { last: None, good: 0, rest: window })
     }
 }
+
+/// The last whole line of `file`, without its LF.
+pub(crate) fn last_line(file: &mut File) -> io::Result<Option<Vec<u8>>> {
+    let length = file.seek(SeekFrom::End(0))?;
+    let window = length.min(MAX_LINE as u64 + 1);
+    file.seek(SeekFrom::Start(length - window))?;
+    let mut end = Vec::new();
+    file.take(window).read_to_end(&mut end)?;
+    if end.pop() != Some(b'\n') {
+        return Ok(None);
+    }
+    let start = end.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    Ok(Some(end.split_off(start)))
+}

@@ -1,11 +1,16 @@
 //! The whole record of a directory, read in order, in whatever files it lies.
 
-use std::fs::File;
-use std::io::BufReader;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::place::NAME;
-use crate::read::{Entry, Reader, VerifyError};
+use crate::Appended;
+use crate::files::{Closed, Form, Stub, closed_files, open_path};
+use crate::place::Standing;
+use crate::read::{Entry, Next, Reader, VerifyError};
+use crate::source::Source;
+
+/// How often the files are looked for anew when one of them changes its form at that moment.
+const ATTEMPTS: usize = 8;
 
 /// The record of one directory, for those who only read it: the command line, exports, sinks. A daemon may be writing
 /// to it meanwhile.
@@ -29,27 +34,192 @@ impl Trail {
         self.entries_after(0)
     }
 
-    /// Its records in order, from the first whose number is greater than `seq`.
+    /// Its records in order, from the first whose number is greater than `seq`. Records before it in the same file are
+    /// passed over without a look at what they say.
     ///
     /// # Errors
     /// [`VerifyError::Unreadable`].
     pub fn entries_after(&self, seq: u64) -> Result<Entries, VerifyError> {
-        Ok(Entries { reader: Reader::open(&self.directory.join(NAME))?, after: seq })
+        let mut entries =
+            Entries { directory: self.directory.clone(), after: seq, last: None, current: None, over: false };
+        entries.begin()?;
+        Ok(entries)
+    }
+
+    /// The files that nothing is written to any more, oldest first.
+    ///
+    /// # Errors
+    /// [`VerifyError::Unreadable`].
+    pub fn closed_files(&self) -> Result<Vec<Closed>, VerifyError> {
+        closed_files(&self.directory).map_err(|cause| VerifyError::unreadable(&self.directory, cause))
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 }
 
-/// The records of a [`Trail`], each checked against the one before. After the first error it is at its end.
+/// The records of a [`Trail`], each checked against the one before, over all files. Records that were deleted are passed
+/// over: their numbers are missing, and the chain is followed across the hole.
+///
+/// `None` says that there is nothing more now. Later there may be: the next call reads on, in the next file where this
+/// one was closed meanwhile. A line that is being written is not there yet. After an error it is at its end.
 #[derive(Debug)]
 pub struct Entries {
-    reader: Reader<BufReader<File>>,
+    directory: PathBuf,
     after: u64,
+    last: Option<Appended>,
+    current: Option<Current>,
+    over: bool,
+}
+
+/// The file that is being read.
+#[derive(Debug)]
+struct Current {
+    reader: Reader<Source>,
+    /// Whether it may still grow.
+    grows: bool,
+}
+
+impl Entries {
+    /// Opens the file in which the first record that is wanted lies, or the oldest after it.
+    fn begin(&mut self) -> Result<(), VerifyError> {
+        let wanted = self.after.saturating_add(1);
+        self.look(|files| files.iter().find(|file| file.last >= wanted).cloned())
+    }
+
+    /// The next record that is wanted; nothing if there is none yet.
+    fn step(&mut self) -> Result<Option<Entry>, VerifyError> {
+        loop {
+            let Some(current) = &mut self.current else {
+                self.next_file()?;
+                if self.current.is_none() {
+                    return Ok(None);
+                }
+                continue;
+            };
+            match current.reader.next_line()? {
+                Next::Line(line) => {
+                    let frame = current.reader.judge(&line)?;
+                    self.last = current.reader.newest();
+                    if frame.seq > self.after {
+                        return current.reader.entry(frame, line).map(Some);
+                    }
+                }
+                Next::Unfinished(length) if current.grows => {
+                    let back = current.reader.source().back(length);
+                    back.map_err(|cause| VerifyError::unreadable(current.reader.path(), cause))?;
+                    if current.is_still_at(&open_path(&self.directory)) {
+                        return Ok(None);
+                    }
+                    current.grows = false;
+                }
+                // What followed the last record here was set aside when the log went on elsewhere.
+                Next::Unfinished(_) => self.current = None,
+                Next::End if !current.grows => self.current = None,
+                Next::End if current.is_still_at(&open_path(&self.directory)) => return Ok(None),
+                // It was closed: what was written to it before that is still to be read.
+                Next::End => current.grows = false,
+            }
+        }
+    }
+
+    /// Opens the file that goes on where the last one ended, if it is there.
+    fn next_file(&mut self) -> Result<(), VerifyError> {
+        let Some(last) = self.last else { return self.begin() };
+        self.look(|files| files.iter().find(|file| file.first > last.seq).cloned())
+    }
+
+    /// Opens the closed file that `choose` chooses, or else the one that is written to.
+    fn look(&mut self, choose: impl Fn(&[Closed]) -> Option<Closed>) -> Result<(), VerifyError> {
+        let mut outcome = Ok(false);
+        for _ in 0..ATTEMPTS {
+            let files = closed_files(&self.directory)
+                .map_err(|cause| VerifyError::unreadable(&self.directory, cause))?;
+            outcome = match choose(&files) {
+                Some(file) if file.form == Form::Stub => self.pass(&file),
+                Some(file) => self.open_closed(&file),
+                None => {
+                    self.open_growing(files.is_empty())?;
+                    // It may have been closed, and another begun, since the files were looked at.
+                    let files = closed_files(&self.directory)
+                        .map_err(|cause| VerifyError::unreadable(&self.directory, cause))?;
+                    if choose(&files).is_none() {
+                        return Ok(());
+                    }
+                    self.current = None;
+                    continue;
+                }
+            };
+            match &outcome {
+                Ok(true) => return Ok(()),
+                // A stub was passed, and the file after it is looked for.
+                Ok(false) => return self.next_file(),
+                // It takes on another form right now, under another name.
+                Err(VerifyError::Unreadable { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {}
+                Err(_) => break,
+            }
+        }
+        outcome.map(drop)
+    }
+
+    fn open_closed(&mut self, file: &Closed) -> Result<bool, VerifyError> {
+        let first = self.last.map(|last| last.seq + 1);
+        if let Some(first) = first.filter(|first| *first < file.first) {
+            return Err(VerifyError::Missing {
+                directory: self.directory.clone(),
+                first,
+                last: file.first - 1,
+            });
+        }
+        let source = Source::closed(file).map_err(|cause| VerifyError::unreadable(&file.path, cause))?;
+        let reader = Reader::midway(source, &file.path, self.last);
+        self.current = Some(Current { reader, grows: false });
+        Ok(true)
+    }
+
+    /// Follows the chain across records that were deleted.
+    fn pass(&mut self, file: &Closed) -> Result<bool, VerifyError> {
+        let stub = Stub::read(&file.path).map_err(|cause| VerifyError::unreadable(&file.path, cause))?;
+        self.last = Some(Appended { seq: stub.last, hash: stub.hash });
+        Ok(false)
+    }
+
+    /// Opens the file that is written to. It is missing for a moment while another takes its name.
+    fn open_growing(&mut self, alone: bool) -> Result<(), VerifyError> {
+        let path = open_path(&self.directory);
+        match Source::plain(&path) {
+            Ok(source) => {
+                let reader = Reader::midway(source, &path, self.last);
+                self.current = Some(Current { reader, grows: true });
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !(alone && self.last.is_none()) => {
+                Ok(())
+            }
+            Err(cause) => Err(VerifyError::unreadable(&path, cause)),
+        }
+    }
+}
+
+impl Current {
+    fn is_still_at(&mut self, path: &Path) -> bool {
+        let Some(Ok(own)) = self.reader.source().standing() else { return false };
+        Standing::at(path).is_ok_and(|there| there.identity == own.identity)
+    }
 }
 
 impl Iterator for Entries {
     type Item = Result<Entry, VerifyError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let after = self.after;
-        self.reader.find(|entry| entry.as_ref().map_or(true, |entry| entry.seq > after))
+        if self.over {
+            return None;
+        }
+        let item = self.step().transpose();
+        self.over = matches!(item, Some(Err(_)));
+        item
     }
 }

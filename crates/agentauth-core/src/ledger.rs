@@ -34,6 +34,13 @@ pub enum Entry<'a> {
     Revoked(&'a str),
     /// A check was allowed by a grant. Only a grant whose uses are counted is changed by it.
     Used(&'a str),
+    /// A counted grant had been used this often.
+    Uses {
+        /// The grant.
+        id: &'a str,
+        /// How often.
+        uses: u32,
+    },
     /// A passkey was registered.
     PasskeyAdded(&'a str),
     /// A passkey was removed.
@@ -50,7 +57,7 @@ pub enum Entry<'a> {
 }
 
 /// What stands after all records.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     registrations: HashMap<String, String>,
     /// The grants given and not taken away, with how often each counted one was used.
@@ -88,6 +95,11 @@ impl Ledger {
                     *uses = uses.saturating_add(1);
                 }
             }
+            Entry::Uses { id, uses } => {
+                if let Some(known) = self.grants.get_mut(id) {
+                    *known = uses.max(*known);
+                }
+            }
             Entry::PasskeyAdded(id) if !self.ended.contains(id) => {
                 self.passkeys.entry(id.to_owned()).or_insert(0);
             }
@@ -103,6 +115,27 @@ impl Ledger {
             Entry::Seen(at) => self.seen = self.seen.max(Some(at)),
             Entry::Given(_) | Entry::Used(_) | Entry::PasskeyAdded(_) => {}
         }
+    }
+
+    /// Entries that make the same ledger of an empty one.
+    pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        let ended = self.ended.iter().map(|id| Entry::Revoked(id));
+        let registrations =
+            self.registrations.iter().map(|(agent, registration)| Entry::Registered { agent, registration });
+        let grants = self.grants.keys().map(|id| Entry::Given(id));
+        let used = self.grants.iter().filter(|(_, uses)| **uses > 0);
+        let uses = used.map(|(id, uses)| Entry::Uses { id, uses: *uses });
+        let passkeys = self.passkeys.keys().map(|id| Entry::PasskeyAdded(id));
+        let counters = self.passkeys.iter().filter(|(_, counter)| **counter > 0);
+        let counters = counters.map(|(id, counter)| Entry::PasskeyUsed { id, sign_count: *counter });
+        ended
+            .chain(registrations)
+            .chain(grants)
+            .chain(uses)
+            .chain(passkeys)
+            .chain(counters)
+            .chain(self.seen.map(Entry::Seen))
+            .chain(self.rules.as_deref().map(Entry::RulesApplied))
     }
 
     /// The signature counter of a passkey that the record says was registered so; nothing for any other.
@@ -246,6 +279,33 @@ mod tests {
             ledger.apply(Entry::Seen(Timestamp::from_second(second).unwrap()));
             assert_eq!(ledger.seen(), Timestamp::from_second(last).ok());
         }
+    }
+
+    #[test]
+    fn its_entries_make_the_same_ledger() {
+        let (thrice, always) = (grant("files.read:/a").for_uses(3), grant("files.read:/b"));
+        let mut ledger = Ledger::default();
+        for entry in [
+            Entry::Registered { agent: "a", registration: "one" },
+            Entry::Given(&thrice.id),
+            Entry::Given(&always.id),
+            Entry::Given("gone"),
+            Entry::Revoked("gone"),
+            Entry::Used(&thrice.id),
+            Entry::Used(&thrice.id),
+            Entry::PasskeyAdded("key"),
+            Entry::PasskeyUsed { id: "key", sign_count: 7 },
+            Entry::PasskeyAdded("lost"),
+            Entry::PasskeyRemoved("lost"),
+            Entry::Seen(Timestamp::UNIX_EPOCH),
+            Entry::RulesApplied("rules"),
+        ] {
+            ledger.apply(entry);
+        }
+        let mut again = Ledger::default();
+        ledger.entries().for_each(|entry| again.apply(entry));
+        assert_eq!(again, ledger);
+        assert_eq!(again.admit(thrice).and_then(|grant| grant.left), Some(1));
     }
 
     #[test]

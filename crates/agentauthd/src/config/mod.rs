@@ -14,7 +14,6 @@ mod options;
 mod places;
 mod profiles;
 pub(crate) mod scopes;
-mod sinks;
 mod toml_file;
 pub(crate) mod trust;
 mod value;
@@ -37,9 +36,6 @@ pub use options::judge;
 pub use places::{private_places, user_file};
 pub use profiles::{Profile, addressed, free_ports, overlaps, profiles, sockets};
 pub use scopes::ScopesFaults;
-pub use sinks::{
-    HttpBody, HttpSink, JournaldSend, JournaldSink, OtlpSink, RecordFormat, Sinks, SyslogAddress, SyslogSink,
-};
 pub use toml_file::Origin;
 
 /// Everything that can be configured. Paths are absolute.
@@ -68,8 +64,8 @@ pub struct Config {
     pub passkeys: Passkeys,
     /// How `agentauthd exec` treats what it starts.
     pub launch: Launch,
-    /// Where the record is copied to.
-    pub sinks: Sinks,
+    /// How the record is kept.
+    pub audit: Audit,
     /// The daemon's log, on standard error.
     pub log: Log,
     /// Where things are.
@@ -342,6 +338,21 @@ impl HideSockets {
             Self::Never => "never",
         }
     }
+}
+
+/// How the record is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// At which length, in bytes, a file is closed and the next begun.
+    pub rotate_size: u64,
+    /// At which age.
+    pub rotate_after: SignedDuration,
+    /// Whether closed files are compressed.
+    pub compress: bool,
+    /// How long records are kept after their file was closed.
+    pub keep_for: SignedDuration,
+    /// How much room closed files may take, in bytes.
+    pub keep_size: u64,
 }
 
 /// The daemon's log, on standard error.

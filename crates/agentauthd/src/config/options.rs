@@ -1,6 +1,6 @@
 //! The one list of options: name, variables, bounds, and where each goes in [`Config`].
 
-mod sinks;
+mod audit;
 
 use agentauth_core::SignedDuration;
 use agentauth_core::consent::Choice;
@@ -37,7 +37,7 @@ pub(super) fn option(key: &str) -> Option<&'static OptionSpec> {
 
 /// Every option.
 pub(super) fn all() -> impl Iterator<Item = &'static OptionSpec> {
-    [OPTIONS, sinks::OPTIONS].into_iter().flatten()
+    [OPTIONS, audit::OPTIONS].into_iter().flatten()
 }
 
 /// What is no section in a file of its own, in the order of `config/agentauthd.toml`.

@@ -11,8 +11,8 @@ use agentauth_idp::{
 use agentauth_ipc::location::{self, Location, LocationError};
 
 use super::{
-    Checks, Config, Consent, DEFAULT_PROFILE, Grants, HideSockets, Launch, Log, LogFormat, Login, Passkeys,
-    Paths, Provider, ProviderKind, RefreshRoute, Secrets, Session, Sinks, StoreKind,
+    Audit, Checks, Config, Consent, DEFAULT_PROFILE, Grants, HideSockets, Launch, Log, LogFormat, Login,
+    Passkeys, Paths, Provider, ProviderKind, RefreshRoute, Secrets, Session, StoreKind,
 };
 use crate::environment::Environment;
 
@@ -137,7 +137,13 @@ pub(super) fn defaults(environment: &Environment, profile: &str) -> Option<Confi
             hide_sockets: HideSockets::WherePossible,
             sockets: Vec::new(),
         },
-        sinks: Sinks::default(),
+        audit: Audit {
+            rotate_size: 64 << 20,
+            rotate_after: SignedDuration::from_hours(7 * 24),
+            compress: true,
+            keep_for: SignedDuration::from_hours(365 * 24),
+            keep_size: 1 << 30,
+        },
         log: Log { filter: "info".to_owned(), format: LogFormat::Text },
         paths: Paths {
             policies_dir: config_dir.join("policies"),

@@ -191,6 +191,29 @@ pub(super) fn duration(
     if duration < least || duration > most { Err(wrong()) } else { Ok(duration) }
 }
 
+/// The units of sizes, largest first.
+const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+
+/// A number of bytes between `least` and `most`, such as `64MiB`.
+pub(super) fn size(value: &Value, least: u64, most: u64) -> Result<u64, Wrong> {
+    let wrong = || {
+        let (least, most) = (size_text(least), size_text(most));
+        format!("must be a size from \"{least}\" to \"{most}\", such as \"512KiB\" or \"64MiB\", not {value}")
+    };
+    let Value::Text(text) = value else { return Err(wrong()) };
+    let read = UNITS.iter().find_map(|(unit, bytes)| {
+        let number: u64 = text.strip_suffix(unit)?.trim_end().parse().ok()?;
+        number.checked_mul(*bytes)
+    });
+    read.filter(|bytes| (least..=most).contains(bytes)).ok_or_else(wrong)
+}
+
+/// A size as [`size`] reads it.
+pub(super) fn size_text(bytes: u64) -> String {
+    let whole = UNITS.iter().find(|(_, unit)| bytes >= *unit && bytes.is_multiple_of(*unit));
+    whole.map_or_else(|| format!("{}KiB", bytes >> 10), |(name, unit)| format!("{}{name}", bytes / unit))
+}
+
 /// An absolute path.
 pub(super) fn path(value: &Value) -> Result<PathBuf, Wrong> {
     let path = PathBuf::from(text(value)?);
@@ -248,6 +271,18 @@ mod tests {
         assert!(duration(&t("366d"), least, year).is_err() && duration(&t("-1d"), least, year).is_err());
         for bad in ["", "5", "-5m", "1s", "31m", "1 month"] {
             assert!(duration(&t(bad), least, most).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_a_unit_and_are_bounded() {
+        assert_eq!(size(&t("64MiB"), 1 << 16, 1 << 30), Ok(64 << 20));
+        assert_eq!(size(&t("1 GiB"), 1 << 16, 1 << 30), Ok(1 << 30));
+        for bad in ["", "64", "64MB", "-1MiB", "63KiB", "2GiB", "1.5MiB", "99999999999999999999GiB"] {
+            assert!(size(&t(bad), 1 << 16, 1 << 30).is_err(), "{bad}");
+        }
+        for text in ["64KiB", "64MiB", "3GiB", "1025MiB"] {
+            assert_eq!(size_text(size(&t(text), 1, u64::MAX).unwrap()), text);
         }
     }
 

@@ -4,7 +4,6 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock};
 
-use agentauth_audit::export::Origin;
 use agentauth_audit::{AuditError, AuditLog};
 use agentauth_core::consent::Declined;
 use agentauth_core::recognise::{FileIdentity, Recogniser, Terminals};
@@ -28,6 +27,7 @@ use super::Start;
 use super::app::{About, App, ProviderSide};
 use super::consents::{self, Consents};
 use super::events::Events;
+use super::filing::Filing;
 use super::keeper::{self, Keeper};
 use super::launches;
 use super::limits::{Limits, Usage};
@@ -39,7 +39,6 @@ use super::pause::Pause;
 use super::record;
 use super::recorder::Recorder;
 use super::rights::{self, Basis, Rights, Sources, Wished};
-use super::sinks::{self, Feeds, SinkSetupError};
 use super::state::State;
 use crate::config::{self, Config, DEFAULT_PROFILE, ProviderKind, RefreshRoute, StoreKind, load_applied};
 
@@ -50,8 +49,8 @@ const DIGESTS: usize = 1024;
 pub(super) struct Assembled {
     pub(super) app: Arc<App>,
     pub(super) keeper: Option<Keeper>,
-    pub(super) feeds: Feeds,
     pub(super) listener: Listener,
+    pub(super) filing: Filing,
 }
 
 /// Why the daemon could not run.
@@ -116,9 +115,6 @@ pub enum RunError {
     /// The certificates of those who vouch for authenticators cannot be used.
     #[error("cannot use `passkeys.attestation_roots`")]
     Roots(#[from] RootsError),
-    /// A place for copies of the record cannot be set up.
-    #[error("cannot copy the record")]
-    Sinks(#[from] SinkSetupError),
     /// Callers cannot be identified.
     #[error("cannot identify callers")]
     Identify(#[from] IdentifyError),
@@ -164,7 +160,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
     // The socket first: a second daemon is told so before it touches the log or the login.
     let listener = listener(config, owner_uid)?;
     let audit = Recorder::new(AuditLog::open(&state_directory.join("audit"), now)?);
-    let mut rights = rights::standings(&db, &profile, audit.path())?;
+    let mut rights = rights::standings(&db, &profile, audit.directory())?;
     let wished = Wished::read(&loaded, owner_uid);
     let own_rules = wished.against(std::mem::take(&mut rights.rules));
     let applied = match own_rules.basis {
@@ -243,21 +239,6 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         max_confirmation_age: config.checks.max_confirmation_age,
     }));
 
-    let (sinks, feeds) = sinks::sinks(&sinks::Parts {
-        config,
-        environment: &environment,
-        owner: owner_uid,
-        origin: Origin {
-            device: Some(device.clone()),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            profile: Some(config.profile.clone()),
-            ..Origin::default()
-        },
-        state_directory,
-        recorder: audit.clone(),
-        clock: clock.clone(),
-        jitter,
-    })?;
     let events = Events::new();
     let rights = Arc::new(Rights {
         state: state.clone(),
@@ -311,6 +292,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         evidence: state_directory.join("evidence"),
     }));
     let launches = launches::Launches::new(state.clone(), audit.clone(), clock.clone(), stop.clone());
+    let filing = Filing::new(audit.clone(), clock.clone(), config.audit);
     let app = App {
         about: About {
             owner_uid,
@@ -325,7 +307,6 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         state,
         clock,
         audit,
-        sinks,
         pause,
         rights,
         consents,
@@ -349,7 +330,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         })),
         provider,
     };
-    Ok(Assembled { app: Arc::new(app), keeper, feeds, listener })
+    Ok(Assembled { app: Arc::new(app), keeper, listener, filing })
 }
 
 /// What both sides of the daemon work with.

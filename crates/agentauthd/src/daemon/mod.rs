@@ -6,13 +6,13 @@ mod consents;
 mod events;
 mod evidence;
 mod facts;
+mod filing;
 mod keeper;
 mod launches;
 mod limits;
 mod load;
 mod logins;
 mod manager;
-mod news;
 mod notices;
 mod page;
 mod passkeys;
@@ -22,7 +22,6 @@ mod record;
 mod recorder;
 mod rights;
 mod server;
-mod sinks;
 mod state;
 mod wire;
 
@@ -38,7 +37,6 @@ pub use assemble::RunError;
 pub(crate) use assemble::provider_config;
 pub use load::{LoadError, RulesReport, survey_rules};
 pub use passkeys::RootsError;
-pub use sinks::SinkSetupError;
 
 use crate::config::{Flags, Loaded};
 use crate::environment::Environment;
@@ -75,7 +73,6 @@ pub async fn run(start: Start) -> Result<(), RunError> {
     let socket = parts.listener.path().display().to_string();
     let mut keeper = parts.keeper.map(|keeper| tokio::spawn(keeper.run()));
     let app = parts.app;
-    let feeding = parts.feeds.start();
     let mut serving = tokio::spawn(server::serve(app.clone(), parts.listener, stop.clone()));
     tracing::info!(socket, profile, "serving");
     announce(service::ready());
@@ -84,6 +81,8 @@ pub async fn run(start: Start) -> Result<(), RunError> {
         let (consents, stop) = (app.consents.clone(), stop.clone());
         async move { consents.keep(stop).await }
     });
+
+    let filing = tokio::spawn(parts.filing.run(stop.clone()));
 
     let noticing = app.notify.then(|| {
         let (consents, profile) = (app.consents.clone(), app.about.profile.clone());
@@ -116,13 +115,12 @@ pub async fn run(start: Start) -> Result<(), RunError> {
     {
         tracing::error!("the keeper did not finish in time; a rotated login may be lost");
     }
-    for task in [paging, noticing].into_iter().flatten() {
+    for task in [paging, noticing, Some(filing)].into_iter().flatten() {
         if let Err(error) = task.await {
-            tracing::error!(%error, "what tells of questions ended badly");
+            tracing::error!(%error, "a part of the daemon ended badly");
         }
     }
     app.audit.note_down(&record::service_stop(why, app.clock.now()));
-    feeding.finish().await;
     if let Err(error) = app.audit.to_disk().await {
         tracing::error!(error = %agentauth_idp::Chain(&error), "the audit log could not be brought to disk");
     }

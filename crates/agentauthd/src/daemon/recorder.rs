@@ -5,27 +5,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 use agentauth_audit::{AuditError, AuditLog, Event};
 use agentauth_idp::Chain;
 
-use super::news::News;
+use super::filing::Filed;
 
 /// Appends records and knows how that went last.
 #[derive(Clone)]
 pub(crate) struct Recorder {
     log: Arc<AuditLog>,
     fault: Arc<Mutex<Option<String>>>,
-    news: Arc<News>,
+    filed: Arc<Mutex<Filed>>,
 }
 
 impl Recorder {
     /// Over an open log.
     pub(crate) fn new(log: AuditLog) -> Self {
-        Self { log: Arc::new(log), fault: Arc::default(), news: Arc::default() }
+        Self { log: Arc::new(log), fault: Arc::default(), filed: Arc::default() }
     }
 
     /// Appends one record: handed to the kernel when this returns.
     pub(crate) fn append(&self, event: &Event<'_>) -> Result<(), AuditError> {
-        let appended = self.log.append(event).map(drop);
-        self.news.tell();
-        self.note(appended)
+        self.note(self.log.append(event).map(drop))
     }
 
     /// Appends one record that nothing depends on; a failure is logged and shown by `status`.
@@ -54,14 +52,24 @@ impl Recorder {
         self.lock().clone()
     }
 
-    /// Tells of new records.
-    pub(crate) fn news(&self) -> &News {
-        &self.news
+    /// The log itself.
+    pub(crate) fn log(&self) -> &AuditLog {
+        &self.log
     }
 
-    /// Where the log is.
-    pub(crate) fn path(&self) -> &std::path::Path {
-        self.log.path()
+    /// Its directory.
+    pub(crate) fn directory(&self) -> &std::path::Path {
+        self.log.directory()
+    }
+
+    /// Notes how the files stand.
+    pub(crate) fn filed(&self, filed: Filed) {
+        *self.filed.lock().unwrap_or_else(PoisonError::into_inner) = filed;
+    }
+
+    /// How the files stood when they were looked at last.
+    pub(crate) fn files(&self) -> Filed {
+        self.filed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The number of the newest record.

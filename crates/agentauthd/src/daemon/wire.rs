@@ -5,7 +5,6 @@ mod events;
 mod passkey;
 mod rights;
 mod rules;
-mod sinks;
 
 use std::time::Duration;
 
@@ -303,7 +302,6 @@ pub(crate) fn status(app: &App, pid: u32, facts: &CallerFacts, grade: Grade, now
         secret_store: secret_store(side.map_or("none", |side| side.store_kind), view.store.as_ref()),
         policy: api::PolicyStatus { count: snapshot.policy.len(), sources: app.rights.policy_names() },
         audit,
-        sinks: app.sinks.reports().into_iter().map(sinks::status).collect(),
         agents: agents(&snapshot),
         standing: rights::standing(&snapshot),
         caller,
@@ -400,8 +398,16 @@ fn secret_store(kind: &str, health: Option<&Health>) -> api::SecretStoreStatus {
 }
 
 fn audit(app: &App) -> api::AuditStatus {
-    let fault = app.audit.fault();
-    api::AuditStatus { writable: fault.is_none(), records: app.audit.newest(), detail: fault }
+    let (fault, files) = (app.audit.fault(), app.audit.files());
+    api::AuditStatus {
+        writable: fault.is_none(),
+        records: app.audit.newest(),
+        files: files.holdings.files,
+        bytes: files.holdings.bytes,
+        first: files.holdings.first,
+        oldest: files.holdings.oldest,
+        detail: fault,
+    }
 }
 
 fn agents(snapshot: &Snapshot) -> Vec<api::AgentStatus> {
@@ -447,9 +453,9 @@ fn problems(
         );
     }
     problems.extend(rights::unconfirmed(snapshot, now));
-    problems.extend(app.sinks.reports().iter().filter_map(sinks::problem));
     if let Some(detail) = &audit.detail {
         problems.push(format!("nothing can be recorded, so nothing is allowed: {detail}"));
     }
+    problems.extend(app.audit.files().problem);
     problems
 }

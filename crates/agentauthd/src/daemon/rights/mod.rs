@@ -4,6 +4,7 @@
 //! snapshot. What takes them away goes the other way round, so that it holds whatever fails afterwards. The database
 //! holds copies: at the start only what the record bears out counts.
 
+mod carried;
 mod draft;
 mod mandate;
 mod own;
@@ -30,9 +31,10 @@ use super::events::Events;
 use super::record;
 use super::recorder::Recorder;
 use super::state::State;
+pub(crate) use carried::entries as carried;
 pub(crate) use draft::Drafted;
 pub(crate) use own::{Basis, InForce, Sources, Wished};
-pub(crate) use replay::{Standings, standings};
+pub(crate) use replay::{Standings, ledger, standings};
 
 /// At most this many grants are named in one record.
 const GRANTS_PER_RECORD: usize = 256;

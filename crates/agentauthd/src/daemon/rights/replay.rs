@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use agentauth_audit::{Event, Kind, Standing, Verdict, VerifyError, replay};
+use agentauth_audit::{Event, Kind, Replay, Standing, Trail, Verdict, VerifyError};
 use agentauth_core::Timestamp;
 use agentauth_core::agent::Registration;
 use agentauth_core::grant::{COUNTED, Grant};
@@ -14,6 +14,7 @@ use agentauth_idp::Chain;
 use agentauth_store::{ProfileName, StateDb, StateError};
 use memchr::memmem;
 
+use super::carried;
 use super::own::Recorded;
 
 /// What a person has registered and granted.
@@ -33,7 +34,7 @@ pub(crate) struct Standings {
     pub(crate) rules: Recorded,
 }
 
-/// Reads what the database holds for `profile` and the record of `audit` bears out. Blocking; takes as long as reading
+/// Reads what the database holds for `profile` and the record in the directory `audit` bears out. Blocking; takes as long as reading
 /// the record does.
 ///
 /// # Errors
@@ -43,9 +44,9 @@ pub(crate) fn standings(db: &StateDb, profile: &ProfileName, audit: &Path) -> Re
     let mut found = Standings::default();
     let (own_rules, owned) = (db.own_rules(profile)?, db.pin(profile)?.is_some());
     let passkeys = db.passkeys(profile)?;
-    let ledger = match ledger(audit) {
-        Ok((ledger, None)) => ledger,
-        Ok((ledger, Some(flaw))) => {
+    let ledger = match ledger(&Trail::new(audit)) {
+        Ok((ledger, Replay { flaw: None, .. })) => ledger,
+        Ok((ledger, Replay { flaw: Some(flaw), .. })) => {
             found
                 .problems
                 .push(format!("what was registered and granted after this does not count: {}", Chain(&flaw)));
@@ -116,7 +117,8 @@ fn recorded(digest: Option<&str>, row: Option<&str>, owned: bool) -> Recorded {
     }
 }
 
-fn ledger(audit: &Path) -> Result<(Ledger, Option<VerifyError>), VerifyError> {
+/// What stands after the last record, and which that is.
+pub(crate) fn ledger(trail: &Trail) -> Result<(Ledger, Replay), VerifyError> {
     let mut ledger = Ledger::default();
     let rights: Vec<_> = [
         Kind::AgentRegistered,
@@ -141,8 +143,8 @@ fn ledger(audit: &Path) -> Result<(Ledger, Option<VerifyError>), VerifyError> {
         let head = line.get(..256).unwrap_or(line);
         rights.iter().any(|kind| kind.find(head).is_some()) || counted.find(line).is_some()
     };
-    let flaw = replay(audit, wanted, |event, standing| apply(&mut ledger, event, standing))?;
-    Ok((ledger, flaw))
+    let replay = trail.replay(wanted, |record| apply(&mut ledger, record.event, record.standing))?;
+    Ok((ledger, replay))
 }
 
 /// What one record means. Behind a flaw only what takes away is believed.
@@ -156,6 +158,7 @@ fn apply(ledger: &mut Ledger, event: &Event<'_>, standing: Standing) {
                 ledger.apply(Entry::Registered { agent, registration });
             }
         }
+        Kind::ChainCarried if proven => carried::apply(ledger, event),
         Kind::AgentRemoved => {
             if let Some(agent) = text("agent") {
                 ledger.apply(Entry::Removed { agent });
