@@ -37,7 +37,7 @@ pub use rules::{ApplyRequest, ApplyResponse, RuleDifference, RulePart};
 pub use status::{
     AgentStatus, AuditStatus, CallerStatus, FailedLogin, HardeningStatus, Health, KeysStatus,
     ObservedSettings, PolicyStatus, ProviderStatus, SecretStoreStatus, SessionPhase, SessionStatus,
-    StandingStatus, Status,
+    SinkStatus, StandingStatus, Status,
 };
 
 use serde::{Deserialize, Serialize};

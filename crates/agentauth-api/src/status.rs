@@ -32,6 +32,9 @@ pub struct Status {
     pub policy: PolicyStatus,
     /// The record.
     pub audit: AuditStatus,
+    /// Where copies of the record go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sinks: Vec<SinkStatus>,
     /// Registered agents.
     pub agents: Vec<AgentStatus>,
     /// What was allowed for long, and until when it counts.
@@ -248,6 +251,30 @@ pub struct AuditStatus {
     /// If not writable: why, and what to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+}
+
+/// A place that copies of the record go to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SinkStatus {
+    /// `journald`, `syslog`, `otlp` or `http`.
+    pub name: String,
+    /// Where it leads.
+    pub to: String,
+    /// Whether it takes what it is given.
+    pub up: bool,
+    /// Since when that is so.
+    pub since: Timestamp,
+    /// How many records wait for it.
+    pub behind: u64,
+    /// How many records it has taken since the daemon started.
+    pub delivered: u64,
+    /// How many records it was not given, or has refused, since the daemon started.
+    pub dropped: u64,
+    /// How many attempts failed since the daemon started.
+    pub failures: u64,
+    /// Why the last attempt failed; absent while it takes what it is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// A registered agent.

@@ -64,4 +64,6 @@ pub use provider::Provider;
 pub use refresh::Refreshed;
 pub use token_fault::{TokenFault, TokenKind};
 pub use tokens::{Accepted, Carrier, CompleteError, ExchangeError, LoggedIn, TokenSet, VerifiedSession};
-pub use transport::{Chain, Http, HttpError, MAX_ANSWER_BYTES, Obstacle, describe};
+pub use transport::{
+    Chain, Http, HttpError, MAX_ANSWER_BYTES, Obstacle, Outlet, Reply, connect_tls, describe,
+};

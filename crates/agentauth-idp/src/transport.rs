@@ -3,6 +3,7 @@
 
 mod client;
 mod diagnosis;
+mod outlet;
 
 use std::error::Error;
 use std::fmt;
@@ -13,6 +14,8 @@ use agentauth_core::SignedDuration;
 use http::{HeaderMap, Request, StatusCode};
 use url::Url;
 use zeroize::Zeroizing;
+
+pub use self::outlet::{Outlet, Reply, connect_tls};
 
 use self::client::Plan;
 use self::diagnosis::{Diagnosis, diagnose};

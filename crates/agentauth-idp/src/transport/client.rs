@@ -3,17 +3,28 @@
 use std::fs::{File, Metadata};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use url::Url;
 
 use super::diagnosis::innermost;
 use super::{HttpError, MAX_ANSWER_BYTES};
-use crate::config::{ProviderConfig, Proxy, Timeouts};
+use crate::config::{NetworkSettings, ProviderConfig, Proxy};
+
+/// How long a connection to somebody else than the provider may take.
+const CONNECT: Duration = Duration::from_secs(10);
 
 /// What a client is built from.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
-    timeouts: Timeouts,
+    /// Until a connection stands.
+    connect: Duration,
+    /// Until a request is answered in full.
+    total: Duration,
+    /// Whether connections are kept between requests.
+    keeps: bool,
     /// Whether the requests leave this machine or are protected on it; plain HTTP is for loopback only.
     https: bool,
     /// Nothing; or the one to use instead of what the environment says.
@@ -23,14 +34,26 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn of(config: &ProviderConfig) -> Self {
-        let network = config.network();
-        let loopback = is_loopback(config.base_url());
+        let plan = Self::to(config.base_url(), config.network(), config.timeouts().total);
+        // A pooled connection that the other end is just closing makes an ambiguous failure of a certain one.
+        Self { connect: config.timeouts().connect, keeps: false, ..plan }
+    }
+
+    /// The plan for one address of somebody else's.
+    pub(super) fn to(url: &Url, network: &NetworkSettings, total: Duration) -> Self {
         Self {
-            timeouts: *config.timeouts(),
-            https: config.base_url().scheme() != "http",
-            proxy: if loopback { Proxy::Direct } else { network.proxy.clone() },
+            connect: CONNECT,
+            total,
+            keeps: true,
+            https: url.scheme() != "http",
+            proxy: if is_loopback(url) { Proxy::Direct } else { network.proxy.clone() },
             ca_file: network.ca_file.clone(),
         }
+    }
+
+    /// Whether what is sent to `url` stays on this machine or is protected on the way.
+    pub(super) fn is_fit_for(&self, url: &Url) -> bool {
+        matches!(url.scheme(), "https" | "http") && (self.https || is_loopback(url))
     }
 
     /// Whether building may fail now and succeed later.
@@ -54,11 +77,10 @@ impl Plan {
             .referer(false)
             // A refresh that is repeated behind our back replays a spent token.
             .retry(reqwest::retry::never())
-            // A pooled connection that the other end is just closing makes an ambiguous failure of a certain one.
-            .pool_max_idle_per_host(0)
+            .pool_max_idle_per_host(usize::from(self.keeps))
             .http1_only()
-            .connect_timeout(self.timeouts.connect)
-            .timeout(self.timeouts.total);
+            .connect_timeout(self.connect)
+            .timeout(self.total);
         builder = match &self.proxy {
             Proxy::Environment => builder,
             Proxy::Direct => builder.no_proxy(),
@@ -91,8 +113,28 @@ impl Plan {
     }
 }
 
-/// The certificates of a PEM file.
+/// The certificates of a PEM file, for requests.
 fn authorities(path: &Path) -> Result<Vec<reqwest::Certificate>, HttpError> {
+    match reqwest::Certificate::from_pem_bundle(&authorities_in(path)?) {
+        Ok(found) if !found.is_empty() => Ok(found),
+        _ => Err(no_certificate(path)),
+    }
+}
+
+/// The same for connections of another protocol, where a file is configured.
+pub(super) fn authorities_for_tls(path: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, HttpError> {
+    let Some(path) = path else { return Ok(Vec::new()) };
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&authorities_in(path)?).collect();
+    found.ok().filter(|found| !found.is_empty()).ok_or_else(|| no_certificate(path))
+}
+
+fn no_certificate(path: &Path) -> HttpError {
+    let what = "holds no certificate in PEM form (`-----BEGIN CERTIFICATE-----`)";
+    setup(format!("`{}` (`network.ca_file`) {what}", path.display()))
+}
+
+/// What the file holds, if nobody else can have written it.
+fn authorities_in(path: &Path) -> Result<Vec<u8>, HttpError> {
     let fault = |why: String| setup(format!("`{}` (`network.ca_file`) {why}", path.display()));
     let unread = |error: std::io::Error| fault(format!("cannot be read: {}", error.kind()));
     let file = open(path).map_err(unread)?;
@@ -105,10 +147,7 @@ fn authorities(path: &Path) -> Result<Vec<reqwest::Certificate>, HttpError> {
     if pem.len() > MAX_ANSWER_BYTES {
         return Err(fault("is larger than 1 MiB".to_owned()));
     }
-    match reqwest::Certificate::from_pem_bundle(&pem) {
-        Ok(found) if !found.is_empty() => Ok(found),
-        _ => Err(fault("holds no certificate in PEM form (`-----BEGIN CERTIFICATE-----`)".to_owned())),
-    }
+    Ok(pem)
 }
 
 #[cfg(unix)]

@@ -57,7 +57,8 @@ pub(super) fn diagnose(error: &reqwest::Error, proxy: Option<&str>) -> Diagnosis
     Diagnosis { obstacle, why }
 }
 
-fn tls(fault: &rustls::Error) -> String {
+/// What a failure of TLS means.
+pub(super) fn tls(fault: &rustls::Error) -> String {
     use rustls::Error as E;
     match fault {
         E::InvalidCertificate(fault) => certificate(fault),

@@ -169,7 +169,7 @@ fn render(loaded: &Loaded) -> String {
     let mut text = String::new();
     let mut section = "";
     for setting in &settings {
-        if let Some((of, _)) = setting.key.split_once('.')
+        if let Some((of, _)) = setting.key.rsplit_once('.')
             && of != section
         {
             section = of;

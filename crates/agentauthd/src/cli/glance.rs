@@ -1,6 +1,6 @@
 //! How `status` looks: pure, from a status and the present instant to text.
 
-use agentauth_api::{CallerStatus, SessionPhase, SessionStatus, Status};
+use agentauth_api::{CallerStatus, SessionPhase, SessionStatus, SinkStatus, Status};
 use agentauth_client::ClientError;
 use agentauth_core::Timestamp;
 use agentauth_core::text::{display_safe, display_safe_within};
@@ -38,6 +38,9 @@ pub(super) fn render(status: &Status, now: Timestamp) -> String {
     secret_store(&mut page, status);
     policy(&mut page, status);
     audit(&mut page, status);
+    for sink in &status.sinks {
+        self::sink(&mut page, sink, now);
+    }
     agents(&mut page, status);
     standing(&mut page, status, now);
     page.fact("device", FAINT, &display_safe(&status.device));
@@ -229,6 +232,28 @@ fn audit(page: &mut Page, status: &Status) {
         if let Some(detail) = &status.audit.detail {
             page.more(&display_safe_within(detail, 1024));
         }
+    }
+}
+
+/// A place that copies of the record go to.
+fn sink(page: &mut Page, sink: &SinkStatus, now: Timestamp) {
+    let waiting = usize::try_from(sink.behind).unwrap_or(usize::MAX);
+    let mut said = format!("{} ({})", display_safe(&sink.name), display_safe(&sink.to));
+    let style = if sink.up {
+        GOOD
+    } else {
+        said.push_str(&format!(", away for {}", age(now, sink.since)));
+        BAD
+    };
+    if waiting > 0 {
+        said.push_str(&format!(", {waiting} waiting"));
+    }
+    if sink.dropped > 0 {
+        said.push_str(&format!(", {} not handed over", sink.dropped));
+    }
+    page.fact("copied to", style, &said);
+    if let Some(error) = &sink.error {
+        page.more(&display_safe_within(error, 1024));
     }
 }
 

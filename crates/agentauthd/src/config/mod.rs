@@ -14,6 +14,7 @@ mod options;
 mod places;
 mod profiles;
 pub(crate) mod scopes;
+mod sinks;
 mod toml_file;
 pub(crate) mod trust;
 mod value;
@@ -36,6 +37,9 @@ pub use options::judge;
 pub use places::{private_places, user_file};
 pub use profiles::{Profile, addressed, free_ports, overlaps, profiles, sockets};
 pub use scopes::ScopesFaults;
+pub use sinks::{
+    HttpBody, HttpSink, JournaldSend, JournaldSink, OtlpSink, RecordFormat, Sinks, SyslogAddress, SyslogSink,
+};
 pub use toml_file::Origin;
 
 /// Everything that can be configured. Paths are absolute.
@@ -64,6 +68,8 @@ pub struct Config {
     pub passkeys: Passkeys,
     /// How `agentauthd exec` treats what it starts.
     pub launch: Launch,
+    /// Where the record is copied to.
+    pub sinks: Sinks,
     /// How the record is kept.
     pub audit: Audit,
     /// The daemon's log, on standard error.

@@ -1,6 +1,7 @@
 //! The one list of options: name, variables, bounds, and where each goes in [`Config`].
 
 mod audit;
+mod sinks;
 
 use agentauth_core::SignedDuration;
 use agentauth_core::consent::Choice;
@@ -37,7 +38,7 @@ pub(super) fn option(key: &str) -> Option<&'static OptionSpec> {
 
 /// Every option.
 pub(super) fn all() -> impl Iterator<Item = &'static OptionSpec> {
-    [OPTIONS, audit::OPTIONS].into_iter().flatten()
+    [OPTIONS, sinks::OPTIONS, audit::OPTIONS].into_iter().flatten()
 }
 
 /// What is no section in a file of its own, in the order of `config/agentauthd.toml`.

@@ -12,7 +12,7 @@ use agentauth_ipc::location::{self, Location, LocationError};
 
 use super::{
     Audit, Checks, Config, Consent, DEFAULT_PROFILE, Grants, HideSockets, Launch, Log, LogFormat, Login,
-    Passkeys, Paths, Provider, ProviderKind, RefreshRoute, Secrets, Session, StoreKind,
+    Passkeys, Paths, Provider, ProviderKind, RefreshRoute, Secrets, Session, Sinks, StoreKind,
 };
 use crate::environment::Environment;
 
@@ -137,6 +137,7 @@ pub(super) fn defaults(environment: &Environment, profile: &str) -> Option<Confi
             hide_sockets: HideSockets::WherePossible,
             sockets: Vec::new(),
         },
+        sinks: Sinks::default(),
         audit: Audit {
             rotate_size: 64 << 20,
             rotate_after: SignedDuration::from_hours(7 * 24),

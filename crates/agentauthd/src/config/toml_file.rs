@@ -87,20 +87,27 @@ pub(super) fn entries(
     for (key, value) in table.get_ref() {
         let line = line_of(text, key.span().start);
         match value.get_ref() {
-            DeValue::Table(section) => {
-                for (inner, value) in section {
-                    entries.push(Entry {
-                        key: format!("{}.{}", key.get_ref(), inner.get_ref()),
-                        value: plain(value.get_ref()),
-                        line: line_of(text, inner.span().start),
-                    });
-                }
-            }
+            DeValue::Table(section) => add_section(&mut entries, text, key.get_ref(), section),
             other => entries.push(Entry { key: key.get_ref().to_string(), value: plain(other), line }),
         }
     }
     entries.sort_by_key(|entry| entry.line);
     Ok(entries)
+}
+
+/// What stands in a section and in those below it.
+fn add_section(entries: &mut Vec<Entry>, text: &str, section: &str, table: &DeTable<'_>) {
+    for (key, value) in table {
+        let name = format!("{section}.{}", key.get_ref());
+        match value.get_ref() {
+            // The parser bounds the depth.
+            DeValue::Table(below) => add_section(entries, text, &name, below),
+            other => {
+                let line = line_of(text, key.span().start);
+                entries.push(Entry { key: name, value: plain(other), line });
+            }
+        }
+    }
 }
 
 fn plain(value: &DeValue<'_>) -> Value {
@@ -136,8 +143,7 @@ mod tests {
 
     #[test]
     fn entries_know_their_lines() {
-        let text =
-            "profile = \"a\"\n\n[login]\nports = [1, 0x10,\n 3]\ntime_limit = 1.5\n[checks]\nburst = 9\n";
+        let text = "profile = \"a\"\n\n[login]\nports = [1, 0x10,\n 3]\ntime_limit = 1.5\n[checks]\nburst = 9\n[sinks.http]\nspool = 5\n";
         let entries = entries(text, user(Path::new("/c"))).unwrap();
         let seen: Vec<_> =
             entries.iter().map(|entry| (entry.key.as_str(), entry.value.to_string(), entry.line)).collect();
@@ -148,6 +154,7 @@ mod tests {
                 ("login.ports", "[1, 16, 3]".to_owned(), 4),
                 ("login.time_limit", "a value of type float".to_owned(), 6),
                 ("checks.burst", "9".to_owned(), 8),
+                ("sinks.http.spool", "5".to_owned(), 10),
             ]
         );
     }

@@ -22,6 +22,7 @@ use super::passkeys::Passkeys;
 use super::pause::Pause;
 use super::recorder::Recorder;
 use super::rights::Rights;
+use super::sinks::Sinks;
 use super::state::State;
 use crate::config;
 
@@ -31,6 +32,8 @@ pub(crate) struct App {
     pub(crate) state: Arc<State>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) audit: Recorder,
+    /// Where copies of the record go, and how that goes.
+    pub(crate) sinks: Sinks,
     pub(crate) pause: Arc<Pause>,
     pub(crate) rights: Arc<Rights>,
     pub(crate) consents: Arc<Consents>,

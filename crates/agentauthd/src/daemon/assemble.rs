@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock};
 
+use agentauth_audit::export::Origin;
 use agentauth_audit::{AuditError, AuditLog};
 use agentauth_core::consent::Declined;
 use agentauth_core::recognise::{FileIdentity, Recogniser, Terminals};
@@ -39,6 +40,7 @@ use super::pause::Pause;
 use super::record;
 use super::recorder::Recorder;
 use super::rights::{self, Basis, Rights, Sources, Wished};
+use super::sinks::{self, Feeds, SinkSetupError};
 use super::state::State;
 use crate::config::{self, Config, DEFAULT_PROFILE, ProviderKind, RefreshRoute, StoreKind, load_applied};
 
@@ -49,6 +51,7 @@ const DIGESTS: usize = 1024;
 pub(super) struct Assembled {
     pub(super) app: Arc<App>,
     pub(super) keeper: Option<Keeper>,
+    pub(super) feeds: Feeds,
     pub(super) listener: Listener,
     pub(super) filing: Filing,
 }
@@ -115,6 +118,9 @@ pub enum RunError {
     /// The certificates of those who vouch for authenticators cannot be used.
     #[error("cannot use `passkeys.attestation_roots`")]
     Roots(#[from] RootsError),
+    /// A place for copies of the record cannot be set up.
+    #[error("cannot copy the record")]
+    Sinks(#[from] SinkSetupError),
     /// Callers cannot be identified.
     #[error("cannot identify callers")]
     Identify(#[from] IdentifyError),
@@ -239,6 +245,21 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         max_confirmation_age: config.checks.max_confirmation_age,
     }));
 
+    let (sinks, feeds) = sinks::sinks(&sinks::Parts {
+        config,
+        environment: &environment,
+        owner: owner_uid,
+        origin: Origin {
+            device: Some(device.clone()),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            profile: Some(config.profile.clone()),
+            ..Origin::default()
+        },
+        state_directory,
+        recorder: audit.clone(),
+        clock: clock.clone(),
+        jitter,
+    })?;
     let events = Events::new();
     let rights = Arc::new(Rights {
         state: state.clone(),
@@ -307,6 +328,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         state,
         clock,
         audit,
+        sinks,
         pause,
         rights,
         consents,
@@ -330,7 +352,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         })),
         provider,
     };
-    Ok(Assembled { app: Arc::new(app), keeper, listener, filing })
+    Ok(Assembled { app: Arc::new(app), keeper, feeds, listener, filing })
 }
 
 /// What both sides of the daemon work with.

@@ -13,6 +13,7 @@ mod limits;
 mod load;
 mod logins;
 mod manager;
+mod news;
 mod notices;
 mod page;
 mod passkeys;
@@ -22,6 +23,7 @@ mod record;
 mod recorder;
 mod rights;
 mod server;
+mod sinks;
 mod state;
 mod wire;
 
@@ -37,6 +39,7 @@ pub use assemble::RunError;
 pub(crate) use assemble::provider_config;
 pub use load::{LoadError, RulesReport, survey_rules};
 pub use passkeys::RootsError;
+pub use sinks::SinkSetupError;
 
 use crate::config::{Flags, Loaded};
 use crate::environment::Environment;
@@ -73,6 +76,7 @@ pub async fn run(start: Start) -> Result<(), RunError> {
     let socket = parts.listener.path().display().to_string();
     let mut keeper = parts.keeper.map(|keeper| tokio::spawn(keeper.run()));
     let app = parts.app;
+    let feeding = parts.feeds.start();
     let mut serving = tokio::spawn(server::serve(app.clone(), parts.listener, stop.clone()));
     tracing::info!(socket, profile, "serving");
     announce(service::ready());
@@ -121,6 +125,7 @@ pub async fn run(start: Start) -> Result<(), RunError> {
         }
     }
     app.audit.note_down(&record::service_stop(why, app.clock.now()));
+    feeding.finish().await;
     if let Err(error) = app.audit.to_disk().await {
         tracing::error!(error = %agentauth_idp::Chain(&error), "the audit log could not be brought to disk");
     }

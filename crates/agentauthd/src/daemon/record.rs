@@ -2,6 +2,7 @@
 
 mod consent;
 mod passkey;
+mod sink;
 
 use agentauth_audit::{Actor, Event, Kind, Verdict};
 use agentauth_core::Timestamp;
@@ -20,6 +21,7 @@ use super::launches::Ready;
 use super::presence::Sign;
 pub(crate) use consent::{consent_answered, consent_asked, consent_ended};
 pub(crate) use passkey::{passkey_added, passkey_refused, passkey_removed, passkey_used};
+pub(crate) use sink::{sink_down, sink_dropped, sink_up};
 
 /// A decision and the facts about the asker that it was made on.
 pub(crate) fn decision<'a>(

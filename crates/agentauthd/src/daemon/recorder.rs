@@ -6,24 +6,28 @@ use agentauth_audit::{AuditError, AuditLog, Event};
 use agentauth_idp::Chain;
 
 use super::filing::Filed;
+use super::news::News;
 
 /// Appends records and knows how that went last.
 #[derive(Clone)]
 pub(crate) struct Recorder {
     log: Arc<AuditLog>,
     fault: Arc<Mutex<Option<String>>>,
+    news: Arc<News>,
     filed: Arc<Mutex<Filed>>,
 }
 
 impl Recorder {
     /// Over an open log.
     pub(crate) fn new(log: AuditLog) -> Self {
-        Self { log: Arc::new(log), fault: Arc::default(), filed: Arc::default() }
+        Self { log: Arc::new(log), fault: Arc::default(), news: Arc::default(), filed: Arc::default() }
     }
 
     /// Appends one record: handed to the kernel when this returns.
     pub(crate) fn append(&self, event: &Event<'_>) -> Result<(), AuditError> {
-        self.note(self.log.append(event).map(drop))
+        let appended = self.log.append(event).map(drop);
+        self.news.tell();
+        self.note(appended)
     }
 
     /// Appends one record that nothing depends on; a failure is logged and shown by `status`.
@@ -50,6 +54,11 @@ impl Recorder {
     /// Why the last record could not be written; `None` when it could.
     pub(crate) fn fault(&self) -> Option<String> {
         self.lock().clone()
+    }
+
+    /// Tells of new records.
+    pub(crate) fn news(&self) -> &News {
+        &self.news
     }
 
     /// The log itself.

@@ -5,6 +5,7 @@ mod events;
 mod passkey;
 mod rights;
 mod rules;
+mod sinks;
 
 use std::time::Duration;
 
@@ -302,6 +303,7 @@ pub(crate) fn status(app: &App, pid: u32, facts: &CallerFacts, grade: Grade, now
         secret_store: secret_store(side.map_or("none", |side| side.store_kind), view.store.as_ref()),
         policy: api::PolicyStatus { count: snapshot.policy.len(), sources: app.rights.policy_names() },
         audit,
+        sinks: app.sinks.reports().into_iter().map(sinks::status).collect(),
         agents: agents(&snapshot),
         standing: rights::standing(&snapshot),
         caller,
@@ -453,6 +455,7 @@ fn problems(
         );
     }
     problems.extend(rights::unconfirmed(snapshot, now));
+    problems.extend(app.sinks.reports().iter().filter_map(sinks::problem));
     if let Some(detail) = &audit.detail {
         problems.push(format!("nothing can be recorded, so nothing is allowed: {detail}"));
     }
