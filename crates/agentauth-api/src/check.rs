@@ -20,6 +20,12 @@ pub struct CheckRequest {
     /// approval is bound. Whole numbers only, no repeated members, at most 4096 bytes and six levels.
     #[serde(default, deserialize_with = "crate::strict::value", skip_serializing_if = "Option::is_none")]
     pub action: Option<serde_json::Value>,
+    /// How many bytes it will move, by the agent's own word: counted against what the agent usually moves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// How many items it will move, likewise: rows, messages, files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<u64>,
     /// The caller's own opaque identifier for this call, for correlation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call: Option<String>,
@@ -88,6 +94,9 @@ pub struct CheckResponse {
     /// The determining policies.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<String>,
+    /// What is unusual about what the agent does just now, as policies saw it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signals: Vec<String>,
     /// Strictest over all determining policies.
     #[serde(default)]
     pub obligations: Obligations,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::consent::Consent;
 use crate::rights::GrantView;
-use crate::status::SessionPhase;
+use crate::status::{SessionPhase, SignalView};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +38,8 @@ pub enum Event {
     },
     /// A question waits for the person, or does so no longer.
     Consent(Box<ConsentEvent>),
+    /// An agent does what it does not usually do.
+    Signal(SignalView),
     /// Whoever follows was too slow, and this is the end of the stream: what happened since is not in it.
     Lagged,
     /// Something that a later version tells.
@@ -77,6 +79,7 @@ impl Event {
             Self::Grant { .. } => "grant",
             Self::Revocation { .. } => "revocation",
             Self::Consent(_) => "consent",
+            Self::Signal(_) => "signal",
             Self::Lagged => "lagged",
             Self::Unknown => "unknown",
         }

@@ -9,6 +9,7 @@ pub mod consent;
 pub mod events;
 pub mod launch;
 pub mod login;
+pub mod outcome;
 pub mod passkey;
 pub mod problem;
 pub mod rights;
@@ -27,6 +28,7 @@ pub use login::{
     Account, LockResponse, LoginMethod, LoginProgress, LoginRequest, LoginStarted, LoginWay, LogoutRequest,
     LogoutResponse, Party, UnlockRequest, UnlockResponse,
 };
+pub use outcome::{OutcomeKind, OutcomeRequest, OutcomeResponse};
 pub use passkey::{PasskeyAdding, PasskeyList, PasskeyRemoved, PasskeyRequest, PasskeyView};
 pub use problem::{ErrorCode, Problem};
 pub use rights::{
@@ -35,9 +37,9 @@ pub use rights::{
 };
 pub use rules::{ApplyRequest, ApplyResponse, RuleDifference, RulePart};
 pub use status::{
-    AgentStatus, AuditStatus, CallerStatus, FailedLogin, HardeningStatus, Health, KeysStatus,
+    AgentStatus, AuditStatus, CallerStatus, FailedLogin, HardeningStatus, Health, KeysStatus, MissingOutcome,
     ObservedSettings, PolicyStatus, ProviderStatus, SecretStoreStatus, SessionPhase, SessionStatus,
-    SinkStatus, StandingStatus, Status,
+    SignalView, SinkStatus, StandingStatus, Status,
 };
 
 use serde::{Deserialize, Serialize};
@@ -62,6 +64,8 @@ pub mod paths {
     pub const STATUS: &str = "/v1/status";
     /// `POST`: may this caller do that?
     pub const CHECK: &str = "/v1/check";
+    /// `POST`: what became of an allowed action.
+    pub const OUTCOME: &str = "/v1/outcome";
     /// `POST`: start a login; `GET {LOGIN}/{id}`: follow it.
     pub const LOGIN: &str = "/v1/login";
     /// `POST`: be the launcher of an agent.

@@ -23,6 +23,8 @@ pub enum ErrorCode {
     CallerUnproven,
     /// No such path or object.
     NotFound,
+    /// No decision of the caller's that was allowed, or too long ago.
+    DecisionUnknown,
     /// What is registered for an agent is not what stands there.
     AgentChanged,
     /// The path takes another method.
@@ -51,6 +53,7 @@ impl ErrorCode {
             Self::Forbidden => "forbidden",
             Self::CallerUnproven => "caller_unproven",
             Self::NotFound => "not_found",
+            Self::DecisionUnknown => "decision_unknown",
             Self::AgentChanged => "agent_changed",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::LoginUnavailable => "login_unavailable",
@@ -67,7 +70,7 @@ impl ErrorCode {
         match self {
             Self::RequestInvalid | Self::ScopeInvalid => 400,
             Self::Forbidden | Self::CallerUnproven => 403,
-            Self::NotFound => 404,
+            Self::NotFound | Self::DecisionUnknown => 404,
             Self::MethodNotAllowed => 405,
             Self::AgentChanged => 409,
             Self::RequestTooLarge => 413,

@@ -40,6 +40,13 @@ pub struct Status {
     /// What was allowed for long, and until when it counts.
     #[serde(default)]
     pub standing: StandingStatus,
+    /// What agents do just now that they do not usually do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signals: Vec<SignalView>,
+    /// Risky actions that were allowed more than ten minutes ago, and of which no agent said what became of them; the
+    /// oldest twenty of the last day.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing_outcomes: Vec<MissingOutcome>,
     /// How the daemon sees the process that asks.
     pub caller: CallerStatus,
     /// What is wrong, and what to do about it; empty when all is well.
@@ -66,6 +73,38 @@ pub struct StandingStatus {
     /// Until when they count without the person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts_until: Option<Timestamp>,
+}
+
+/// An agent does what it does not usually do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignalView {
+    /// Which agent; absent for programs that are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// What was noticed: `rate`, `volume`, `spread`, `off_hours`, `denies`, `first_seen` or `burst`.
+    pub signal: String,
+    /// The most that was seen since.
+    pub seen: u64,
+    /// The most of the days before; absent where there is no past to speak of, or it plays no part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usual: Option<u64>,
+    /// Beyond this it is too much.
+    pub limit: u64,
+    /// Since when it is up.
+    pub since: Timestamp,
+    /// Until when, if nothing further happens.
+    pub until: Timestamp,
+}
+
+/// A risky action of which nobody said what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingOutcome {
+    /// The decision's id.
+    pub decision: String,
+    /// Whose action it was.
+    pub agent: String,
+    /// When it was allowed.
+    pub allowed_at: Timestamp,
 }
 
 /// One measure that keeps the daemon's memory and files to itself.

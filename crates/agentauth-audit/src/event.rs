@@ -35,6 +35,9 @@ pub struct Event<'a> {
     /// The scopes concerned.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<Text<'a>>,
+    /// What can go wrong with each of the scopes, in their order, where the event is a decision.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub risks: Vec<Text<'a>>,
     /// What the asker said it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purpose: Option<Text<'a>>,
@@ -50,6 +53,12 @@ pub struct Event<'a> {
     /// The grants that covered it, or are concerned.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<Text<'a>>,
+    /// The signals about the asker that were up when it was decided.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signals: Vec<Text<'a>>,
+    /// The facts that it was decided on: digests, each of the `facts` record with that `id`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub facts: Vec<Text<'a>>,
     /// Somebody tried what would be answered; nothing was spent.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
@@ -73,11 +82,14 @@ impl<'a> Event<'a> {
             user: None,
             actor: None,
             scopes: Vec::new(),
+            risks: Vec::new(),
             purpose: None,
             decision: None,
             reason: None,
             policies: Vec::new(),
             grants: Vec::new(),
+            signals: Vec::new(),
+            facts: Vec::new(),
             dry_run: false,
             message: None,
             details: Map::new(),

@@ -113,6 +113,24 @@ impl AuditLog {
         writer.write(&self.directory, event)
     }
 
+    /// Appends `event` after others that have to be in the same file before it: `before` is given the number of the file's
+    /// first record, and asked for the next one of them until there is none. Whoever appends meanwhile waits.
+    ///
+    /// # Errors
+    /// [`AuditError`]; the last one that `before` gave, or `event`, is not in the log then.
+    pub fn append_after<'e>(
+        &self,
+        mut before: impl FnMut(u64) -> Option<Event<'e>>,
+        event: &Event<'_>,
+    ) -> Result<Appended, AuditError> {
+        let mut writer = self.writer();
+        writer.ready(&self.directory, &self.path, event.time, false)?;
+        while let Some(earlier) = before(writer.first) {
+            writer.write(&self.directory, &earlier)?;
+        }
+        writer.write(&self.directory, event)
+    }
+
     /// Appends `event` and returns when it is on disk. Blocking: call it from `spawn_blocking`. Other appends go on
     /// meanwhile.
     ///

@@ -7,9 +7,9 @@ use agentauth_api::{
     AgentList, AgentView, ApplyRequest, ApplyResponse, CheckRequest, CheckResponse, ConsentAnswer,
     ConsentAnswered, ConsentList, ErrorCode, GiveRequest, GiveResponse, GrantList, HOST, Health, Hello,
     LaunchRequest, LaunchResponse, LockResponse, LoginProgress, LoginRequest, LoginStarted, LogoutRequest,
-    LogoutResponse, NONCE_HEADER, PROTOCOL, PasskeyAdding, PasskeyList, PasskeyRemoved, PasskeyRequest,
-    Problem, RegisterRequest, RegisterResponse, RemoveRequest, RemoveResponse, RevokeResponse, Status,
-    UnlockRequest, UnlockResponse, paths,
+    LogoutResponse, NONCE_HEADER, OutcomeRequest, OutcomeResponse, PROTOCOL, PasskeyAdding, PasskeyList,
+    PasskeyRemoved, PasskeyRequest, Problem, RegisterRequest, RegisterResponse, RemoveRequest,
+    RemoveResponse, RevokeResponse, Status, UnlockRequest, UnlockResponse, paths,
 };
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -103,6 +103,14 @@ impl Client {
     pub async fn check(&mut self, request: &CheckRequest) -> Result<CheckResponse, ClientError> {
         let wait = Duration::from_millis(request.wait_ms.unwrap_or(0)).min(LONGEST_WAIT);
         self.ask(Method::POST, paths::CHECK, Some(request), wait).await
+    }
+
+    /// Tells what became of an action that this agent was allowed.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; `decision_unknown` for a decision that is not this agent's, or too long ago.
+    pub async fn outcome(&mut self, request: &OutcomeRequest) -> Result<OutcomeResponse, ClientError> {
+        self.ask(Method::POST, paths::OUTCOME, Some(request), Duration::ZERO).await
     }
 
     /// Starts a login: the daemon listens for the browser or asks for a code, and says what the person has to do.

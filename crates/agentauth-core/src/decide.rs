@@ -20,6 +20,7 @@ use crate::messages::{self, Circumstances};
 use crate::policy::{Question, Verdict};
 use crate::scope::Scope;
 use crate::session::{Expiry, Session, SessionFault};
+use crate::signals::Signals;
 use crate::snapshot::Snapshot;
 use crate::text::display_safe_within;
 use crate::time::{SignedDuration, Timestamp};
@@ -56,7 +57,11 @@ pub enum Subject<'a> {
     },
 }
 
-/// Decides.
+/// Tells what is unusual about an agent that asks, and is proven to be it. The second argument says of a scope whether
+/// nothing new happens with it unnoticed: the person allowed exactly this, or it is not allowed as yet.
+pub type Watch<'w> = &'w mut dyn FnMut(&Agent, &dyn Fn(&Scope) -> bool) -> Signals;
+
+/// Decides, with nobody watching what agents usually do.
 #[must_use]
 pub fn decide(
     snapshot: &Snapshot,
@@ -65,8 +70,30 @@ pub fn decide(
     id: DecisionId,
     now: Timestamp,
 ) -> Decision {
+    decide_watched(snapshot, request, subject, &mut |_, _| Signals::NONE, id, now)
+}
+
+/// Decides. `watch` is asked once for each agent concerned, before anything is decided.
+#[must_use]
+pub fn decide_watched(
+    snapshot: &Snapshot,
+    request: &CheckRequest,
+    subject: Subject<'_>,
+    watch: Watch<'_>,
+    id: DecisionId,
+    now: Timestamp,
+) -> Decision {
     let caller = identify::identify(&snapshot.agents, &snapshot.launches, subject);
+    // Who only seems to be an agent says nothing about it.
+    let signals = if caller.fault.is_none() {
+        let asks =
+            |agent: &Arc<Agent>| watch(agent, &|scope| is_by_name(snapshot, request, agent, scope, now));
+        caller.agents.iter().map(asks).fold(Signals::NONE, Signals::and)
+    } else {
+        Signals::NONE
+    };
     let case = Case {
+        signals,
         snapshot,
         request,
         now,
@@ -110,6 +137,7 @@ pub fn decide(
                 expires_at: allowed.expires_at,
                 dry_run,
                 high_risk: case.high_risk,
+                signals,
                 effects: if dry_run { Vec::new() } else { allowed.effects },
             }
         }
@@ -146,6 +174,7 @@ pub fn decide(
                 expires_at: now,
                 dry_run,
                 high_risk: case.high_risk,
+                signals,
                 effects: if dry_run { Vec::new() } else { refusal.effects },
             }
         }
@@ -158,6 +187,46 @@ pub fn assurance(snapshot: &Snapshot, caller: &CallerFacts) -> Assurance {
     identify::identify(&snapshot.agents, &snapshot.launches, Subject::Caller(caller)).assurance
 }
 
+/// The agents whose rights limit this caller, its own first; none where it is not proven to be one.
+#[must_use]
+pub fn agents(snapshot: &Snapshot, caller: &CallerFacts) -> Vec<Arc<Agent>> {
+    let found = identify::identify(&snapshot.agents, &snapshot.launches, Subject::Caller(caller));
+    if found.fault.is_none() { found.agents } else { Vec::new() }
+}
+
+/// Whether the person allowed exactly this scope, or it is not allowed as yet, so that the person is asked.
+fn is_by_name(
+    snapshot: &Snapshot,
+    request: &CheckRequest,
+    agent: &Agent,
+    scope: &Scope,
+    now: Timestamp,
+) -> bool {
+    let Ok(session) = snapshot.session.usable_at(now) else { return true };
+    let action = request.action.as_ref().map(Action::digest);
+    match snapshot.grants.judge(&agent.name, scope, &occasion(snapshot, session, agent, action, now)) {
+        GrantAnswer::Live(grant) => grant.scope == *scope,
+        _ => true,
+    }
+}
+
+fn occasion<'a>(
+    snapshot: &Snapshot,
+    session: &'a Session,
+    agent: &'a Agent,
+    action: Option<&'a str>,
+    now: Timestamp,
+) -> Occasion<'a> {
+    Occasion {
+        now,
+        login: session.logged_in_at,
+        user: &session.user.subject,
+        presence: snapshot.presence,
+        manifest_digest: &agent.manifest_digest,
+        action,
+    }
+}
+
 /// One question with everything that is known of it.
 struct Case<'a> {
     snapshot: &'a Snapshot,
@@ -168,6 +237,7 @@ struct Case<'a> {
     assurance: Assurance,
     greeted: bool,
     caveats: &'a [Caveat],
+    signals: Signals,
     high_risk: bool,
 }
 
@@ -307,6 +377,7 @@ impl Case<'_> {
                 greeted: self.greeted,
                 tampered: self.caveats.iter().any(Caveat::is_tampering),
                 caveats: CaveatKinds::of(self.caveats),
+                signals: self.signals,
                 purpose: self.request.purpose.as_deref(),
                 now: self.now,
             });
@@ -336,14 +407,7 @@ impl Case<'_> {
             if let Some(declined) = declined.filter(|declined| declined.is_everything()) {
                 return Err(refused(scope).saying(declined.to_string()));
             }
-            let occasion = Occasion {
-                now: self.now,
-                login: session.logged_in_at,
-                user: &session.user.subject,
-                presence: self.snapshot.presence,
-                manifest_digest: &agent.manifest_digest,
-                action,
-            };
+            let occasion = occasion(self.snapshot, session, agent, action, self.now);
             let (reason, earlier, detail) = match self.snapshot.grants.judge(&agent.name, scope, &occasion) {
                 GrantAnswer::Live(grant) => {
                     add_names(&mut allowed.grants, std::slice::from_ref(&grant.id));

@@ -8,6 +8,7 @@ use crate::agents::Assurance;
 use crate::caveat::Caveat;
 use crate::messages;
 use crate::scope::Scope;
+use crate::signals::Signals;
 use crate::time::{SignedDuration, Timestamp};
 
 /// Names one decision, in the answer and in the audit log.
@@ -57,6 +58,8 @@ pub struct Decision {
     pub dry_run: bool,
     /// Whether any scope is high-risk: its record must be on disk before the answer leaves.
     pub high_risk: bool,
+    /// What is unusual about what the agents do that ask.
+    pub signals: Signals,
     /// What the decision changes, for the one writer to carry out. Empty for a dry run.
     pub effects: Vec<Effect>,
 }

@@ -13,6 +13,7 @@ pub mod device;
 pub mod harden;
 pub mod launch;
 pub mod locks;
+pub mod machine;
 pub mod manager;
 pub mod notify;
 pub mod place;

@@ -12,7 +12,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
+use crate::canonical::sha256_hex;
 use crate::scope::Scope;
 use crate::time::SignedDuration;
 
@@ -115,6 +117,18 @@ impl Catalogue {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.closed
+    }
+
+    /// SHA-256 over everything that it says, in lower-case hexadecimal.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let entries = self.actions.iter().map(|(name, entry)| {
+            let ActionEntry { says, risk, path, keys, lifetime, strength } = entry;
+            json!([name, says, risk, path, keys, lifetime.to_string(), strength])
+        });
+        sha256_hex(
+            json!({ "closed": self.closed, "actions": entries.collect::<Vec<_>>() }).to_string().as_bytes(),
+        )
     }
 
     /// What is known of the action of `scope`.

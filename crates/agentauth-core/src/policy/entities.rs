@@ -168,7 +168,9 @@ pub(super) fn context(question: &Question<'_>) -> Result<Context, Unaskable> {
     let claimed = RestrictedExpression::new_record(
         question.purpose.map(|purpose| ("purpose".to_owned(), text(purpose))),
     )?;
-    Ok(Context::from_pairs([("known".to_owned(), known), ("claimed".to_owned(), claimed)])?)
+    let signals = RestrictedExpression::new_set(question.signals.iter().map(|signal| text(signal.as_str())));
+    let parts = [("known", known), ("claimed", claimed), ("signals", signals)];
+    Ok(Context::from_pairs(parts.map(|(name, part)| (name.to_owned(), part)))?)
 }
 
 /// Cedar knows milliseconds.

@@ -10,6 +10,7 @@ use crate::agents::Assurance;
 use crate::catalogue::RiskClass;
 use crate::caveat::CaveatKinds;
 use crate::scope::Scope;
+use crate::signals::Signals;
 
 /// Everything that a remembered verdict depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +43,7 @@ pub(super) struct Facts {
     pub(super) greeted: bool,
     pub(super) tampered: bool,
     pub(super) caveats: CaveatKinds,
+    pub(super) signals: Signals,
 }
 
 /// A registration, by its place in memory; held, so that no other one can come to stand there.
@@ -56,6 +58,7 @@ impl Facts {
             greeted: question.greeted,
             tampered: question.tampered,
             caveats: question.caveats,
+            signals: question.signals,
         }
     }
 }

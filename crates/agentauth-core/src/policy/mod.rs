@@ -30,6 +30,7 @@ use crate::caveat::CaveatKinds;
 use crate::decision::{Obligations, Remedy};
 use crate::scope::Scope;
 use crate::session::Session;
+use crate::signals::Signals;
 use crate::text::display_safe_within;
 use crate::time::Timestamp;
 
@@ -45,10 +46,11 @@ const REMEMBERED: usize = 4096;
 const PREPARED: usize = 256;
 
 /// The policies that ship, by file name.
-const SHIPPED: [(&str, &str); 5] = [
+const SHIPPED: [(&str, &str); 6] = [
     ("base.cedar", include_str!("../../../../config/policies/base.cedar")),
     ("payments.cedar", include_str!("../../../../config/policies/payments.cedar")),
     ("admin.cedar", include_str!("../../../../config/policies/admin.cedar")),
+    ("signals.cedar", include_str!("../../../../config/policies/signals.cedar")),
     ("tampered.cedar", include_str!("../../../../config/policies/tampered.cedar")),
     ("unproven.cedar", include_str!("../../../../config/policies/unproven.cedar")),
 ];
@@ -98,6 +100,8 @@ pub struct Question<'a> {
     pub tampered: bool,
     /// What keeps the caller from being better proven.
     pub caveats: CaveatKinds,
+    /// What is unusual about what the agent does.
+    pub signals: Signals,
     /// What the caller says it is for.
     pub purpose: Option<&'a str>,
     /// When.
@@ -124,7 +128,7 @@ pub struct Verdict {
     pub reason_admin: Option<Arc<str>>,
     /// Evaluation errors, safe to show. Any denies.
     pub errors: Vec<String>,
-    /// Whether the verdict may change with time alone.
+    /// Whether the verdict may change with time alone, or with what the agent does.
     pub depends_on_time: bool,
 }
 
@@ -298,7 +302,7 @@ impl Policy {
             permitted,
             policies,
             errors,
-            depends_on_time: action.slice.reads.time,
+            depends_on_time: action.slice.reads.time || action.slice.reads.signals,
             ..Verdict::default()
         };
         if permitted {

@@ -13,11 +13,18 @@ pub(super) struct Reads {
     pub(super) time: bool,
     /// What the caller claims.
     pub(super) claimed: bool,
+    /// The signals that are up. They are part of the key, but come and go by themselves.
+    pub(super) signals: bool,
 }
 
 impl Reads {
     /// Everything there is: what must be assumed of a policy that cannot be looked into.
-    pub(super) const EVERYTHING: Self = Self { time: true, claimed: true };
+    pub(super) const EVERYTHING: Self = Self { time: true, claimed: true, signals: true };
+    /// Nothing beyond the key.
+    const NOTHING: Self = Self { time: false, claimed: false, signals: false };
+    const TIME: Self = Self { time: true, ..Self::NOTHING };
+    const CLAIMED: Self = Self { claimed: true, ..Self::NOTHING };
+    const SIGNALS: Self = Self { signals: true, ..Self::NOTHING };
 
     /// What the policy reads whose JSON form (Cedar's own) is `policy`.
     pub(super) fn of(policy: &Value) -> Self {
@@ -26,14 +33,19 @@ impl Reads {
 
     /// Whether nothing is read beyond the key.
     pub(super) fn can_be_remembered(self) -> bool {
-        self == Self::default()
+        !self.time && !self.claimed
     }
 
     pub(super) fn and(self, other: Self) -> Self {
-        Self { time: self.time || other.time, claimed: self.claimed || other.claimed }
+        Self {
+            time: self.time || other.time,
+            claimed: self.claimed || other.claimed,
+            signals: self.signals || other.signals,
+        }
     }
 
-    /// Walks an expression. Any use of `context` that is not plainly `context.known.x` or `context.claimed…` counts
+    /// Walks an expression. Any use of `context` that is not plainly `context.known.x`, `context.signals` or
+    /// `context.claimed…` counts
     /// as reading everything.
     fn of_expression(expression: &Value) -> Self {
         match expression {
@@ -47,14 +59,15 @@ impl Reads {
                             (access.get("left"), access.get("attr").and_then(Value::as_str))
                     {
                         return match context_member(left) {
-                            Some("known") if KEYED.contains(&member) => Self::default(),
-                            Some("known") => Self { time: true, claimed: false },
-                            Some("claimed") => Self { time: false, claimed: true },
+                            Some("known") if KEYED.contains(&member) => Self::NOTHING,
+                            Some("known") => Self::TIME,
+                            Some("claimed") => Self::CLAIMED,
                             Some(_) => Self::EVERYTHING,
                             // `context has known` reads nothing that varies.
-                            None if operator == "has" && is_context(left) => Self::default(),
+                            None if operator == "has" && is_context(left) => Self::NOTHING,
                             None if is_context(left) => match member {
-                                "claimed" => Self { time: false, claimed: true },
+                                "claimed" => Self::CLAIMED,
+                                "signals" => Self::SIGNALS,
                                 _ => Self::EVERYTHING,
                             },
                             None => Self::of_expression(left),
@@ -117,6 +130,16 @@ mod tests {
         );
         assert_eq!(reads(r#"context.claimed has purpose && context.claimed.purpose == "x""#), (false, true));
         assert_eq!(reads(r#"[context.claimed].contains({"purpose": "x"})"#), (false, true));
+    }
+
+    #[test]
+    fn signals_are_in_the_key_and_come_and_go() {
+        for condition in [r#"context.signals.contains("volume")"#, "context.signals.isEmpty()"] {
+            assert_eq!(reads(condition), (false, false), "{condition}");
+            let policy = format!("permit(principal, action, resource) when {{ {condition} }};");
+            let reads = Reads::of(&Policy::parse(None, policy).unwrap().to_json().unwrap());
+            assert!(reads.signals && reads.can_be_remembered(), "{condition}");
+        }
     }
 
     #[test]

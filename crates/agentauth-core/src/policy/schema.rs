@@ -13,7 +13,7 @@ pub(super) const NAMESPACE: &str = "AgentAuth";
 pub(super) const HIGH_RISK: &str = "risk:high";
 
 /// What stands before the actions. Facts that the daemon knows are in `context.known`; what the caller merely says
-/// is in `context.claimed`.
+/// is in `context.claimed`. What is unusual about what the agent does is in `context.signals`.
 const TYPES: &str = r#"
   entity Role;
   entity Permission;
@@ -80,7 +80,7 @@ pub(super) fn schema_text(catalogue: &Catalogue, actions: &BTreeSet<&str>) -> St
         let _ = writeln!(
             text,
             "  action {} in [{}] appliesTo {{ principal: [Agent], resource: [Resource], \
-             context: {{ \"known\": Known, \"claimed\": Claimed }} }};",
+             context: {{ \"known\": Known, \"claimed\": Claimed, \"signals\": Set<String> }} }};",
             quoted(name),
             groups.join(", ")
         );

@@ -10,6 +10,7 @@ use super::slice::Slice;
 use super::*;
 use crate::manifest::Manifest;
 use crate::session::{SessionLimits, User};
+use crate::signals::Signal;
 
 const PERMIT: &str = r#"@id("permit") permit(principal, action, resource);"#;
 
@@ -88,6 +89,7 @@ fn ask_as(
         greeted: true,
         tampered: false,
         caveats: CaveatKinds::default(),
+        signals: Signals::NONE,
         purpose: None,
         now: at(0),
     };
@@ -106,7 +108,7 @@ fn permits(policy: &Policy, scope: &str) -> bool {
 #[test]
 fn the_shipped_policies_ask_for_roles() {
     let policy = Policy::load(Policy::shipped(), &Catalogue::shipped().unwrap(), [""; 0]).unwrap();
-    assert_eq!((policy.len(), policy.warnings()), (5, &[][..]));
+    assert_eq!((policy.len(), policy.warnings()), (7, &[][..]));
     assert!(permits(&policy, "files.read:/projects"));
     let nobody = session(&[]);
     let verdict = ask_as(&policy, &nobody, "payments.execute", pinned);
@@ -116,6 +118,41 @@ fn the_shipped_policies_ask_for_roles() {
     for action in ["admin.read", "admin.write", "admin.delete"] {
         assert_eq!(ask_as(&policy, &nobody, action, |_| {}).role.as_deref(), Some("admin"));
         assert!(ask_as(&policy, &session(&["admin"]), action, |_| {}).permitted);
+    }
+}
+
+#[test]
+fn the_shipped_policies_want_the_person_for_what_is_risky_and_unusual() {
+    let policy = Policy::load(Policy::shipped(), &Catalogue::shipped().unwrap(), [""; 0]).unwrap();
+    let (weak, strong) = (session(&["payment_processor"]), {
+        let mut session = Session::clone(&session(&["payment_processor"]));
+        session.claims.stepped_up = true;
+        Arc::new(session)
+    });
+    let unusual = |session, scope: &str, signal| {
+        ask_as(&policy, session, scope, |question| {
+            pinned(question);
+            question.signals = Signals::NONE.with(signal);
+        })
+    };
+    for signal in Signal::ALL {
+        for risky in ["payments.execute:currency=EUR", "files.delete:/a", "email.send:domain=a.example"] {
+            let verdict = unusual(&weak, risky, signal);
+            let counts = signal != Signal::Rate;
+            assert_eq!(verdict.permitted, !counts, "{signal} {risky}");
+            if counts {
+                assert_eq!(verdict.policies, [Arc::from("signals-not-risky")]);
+                assert_eq!(verdict.remedy, Some(Remedy::StepUp));
+            }
+            assert!(unusual(&strong, risky, signal).permitted && ask(&policy, risky, pinned).permitted);
+            assert!(verdict.depends_on_time, "a kept copy would outlive the signals");
+        }
+        for harmless in ["files.read:/a", "payments.read"] {
+            let verdict = unusual(&weak, harmless, signal);
+            assert!(verdict.permitted && !verdict.depends_on_time, "{signal} {harmless}");
+        }
+        let written = unusual(&weak, "files.write:/a", signal);
+        assert_eq!(written.permitted, signal != Signal::Burst, "{signal}");
     }
 }
 
@@ -387,6 +424,7 @@ fn verdicts_are_remembered_until_something_they_read_changes() {
         greeted: true,
         tampered: false,
         caveats: CaveatKinds::default(),
+        signals: Signals::NONE,
         purpose: None,
         now: at(0),
     };
@@ -400,6 +438,7 @@ fn verdicts_are_remembered_until_something_they_read_changes() {
     assert!(!same(&Question { assurance: Assurance::Pinned, ..question }));
     assert!(!same(&Question { greeted: false, ..question }));
     assert!(!same(&Question { tampered: true, ..question }));
+    assert!(!same(&Question { signals: Signals::NONE.with(Signal::Burst), ..question }));
     assert!(!same(&Question { caveats: CaveatKinds::of(&[crate::Caveat::Deleted]), ..question }));
     assert!(!same(&Question { risk: RiskClass::Money, ..question }));
     assert!(!same(&Question { scope: &"files.read:/y".parse().unwrap(), ..question }));

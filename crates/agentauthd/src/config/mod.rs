@@ -23,6 +23,7 @@ use std::path::PathBuf;
 
 use agentauth_core::SignedDuration;
 use agentauth_core::consent::Choice;
+use agentauth_core::signals::Limits;
 use agentauth_idp::{AccessTokenForm, AccessTokenType, Loopback, NetworkSettings, Preset, RedirectConfig};
 use url::Url;
 
@@ -72,6 +73,8 @@ pub struct Config {
     pub sinks: Sinks,
     /// How the record is kept.
     pub audit: Audit,
+    /// What counts as unusual about what agents do.
+    pub signals: Limits,
     /// The daemon's log, on standard error.
     pub log: Log,
     /// Where things are.

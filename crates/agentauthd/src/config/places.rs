@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use agentauth_core::SignedDuration;
 use agentauth_core::consent::Choice;
 use agentauth_core::presence::RECERTIFY_AFTER;
+use agentauth_core::signals::Limits;
 use agentauth_idp::{
     AccessTokenForm, DEFAULT_PORTS, DEFAULT_SCOPES, Loopback, NetworkSettings, Preset, RedirectConfig,
 };
@@ -145,6 +146,7 @@ pub(super) fn defaults(environment: &Environment, profile: &str) -> Option<Confi
             keep_for: SignedDuration::from_hours(365 * 24),
             keep_size: 1 << 30,
         },
+        signals: Limits::default(),
         log: Log { filter: "info".to_owned(), format: LogFormat::Text },
         paths: Paths {
             policies_dir: config_dir.join("policies"),

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::consents::Consents;
 use super::events::Events;
+use super::grounds::Grounds;
 use super::keeper::KeeperHandle;
 use super::launches::Launches;
 use super::limits::Usage;
@@ -24,6 +25,7 @@ use super::recorder::Recorder;
 use super::rights::Rights;
 use super::sinks::Sinks;
 use super::state::State;
+use super::watching::Watching;
 use crate::config;
 
 /// The daemon, as its requests see it.
@@ -34,10 +36,12 @@ pub(crate) struct App {
     pub(crate) audit: Recorder,
     /// Where copies of the record go, and how that goes.
     pub(crate) sinks: Sinks,
+    pub(crate) grounds: Grounds,
     pub(crate) pause: Arc<Pause>,
     pub(crate) rights: Arc<Rights>,
     pub(crate) consents: Arc<Consents>,
     pub(crate) events: Arc<Events>,
+    pub(crate) watching: Watching,
     /// The longest yes that may be given.
     pub(crate) longest: Choice,
     pub(crate) passkeys: Arc<Passkeys>,

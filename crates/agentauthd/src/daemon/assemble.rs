@@ -14,6 +14,7 @@ use agentauth_core::{Clock, Launches, Presence};
 use agentauth_host::clock::{SteadyClock, SystemClock};
 use agentauth_host::device::{DeviceError, DeviceId};
 use agentauth_host::harden;
+use agentauth_host::machine::Machine;
 use agentauth_idp::{
     ConfigFaults, HttpError, OidcSettings, Provider, ProviderConfig, ProviderSettings, RefreshVia,
 };
@@ -29,6 +30,7 @@ use super::app::{About, App, ProviderSide};
 use super::consents::{self, Consents};
 use super::events::Events;
 use super::filing::Filing;
+use super::grounds::Grounds;
 use super::keeper::{self, Keeper};
 use super::launches;
 use super::limits::{Limits, Usage};
@@ -42,6 +44,7 @@ use super::recorder::Recorder;
 use super::rights::{self, Basis, Rights, Sources, Wished};
 use super::sinks::{self, Feeds, SinkSetupError};
 use super::state::State;
+use super::watching::Watching;
 use crate::config::{self, Config, DEFAULT_PROFILE, ProviderKind, RefreshRoute, StoreKind, load_applied};
 
 /// How many digests of executables are remembered.
@@ -54,6 +57,8 @@ pub(super) struct Assembled {
     pub(super) feeds: Feeds,
     pub(super) listener: Listener,
     pub(super) filing: Filing,
+    /// Where the record is, and its last one before the start, where agents' past is learned from it.
+    pub(super) past: Option<(PathBuf, u64)>,
 }
 
 /// Why the daemon could not run.
@@ -166,6 +171,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
     // The socket first: a second daemon is told so before it touches the log or the login.
     let listener = listener(config, owner_uid)?;
     let audit = Recorder::new(AuditLog::open(&state_directory.join("audit"), now)?);
+    let before = audit.newest();
     let mut rights = rights::standings(&db, &profile, audit.directory())?;
     let wished = Wished::read(&loaded, owner_uid);
     let own_rules = wished.against(std::mem::take(&mut rights.rules));
@@ -314,6 +320,8 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
     }));
     let launches = launches::Launches::new(state.clone(), audit.clone(), clock.clone(), stop.clone());
     let filing = Filing::new(audit.clone(), clock.clone(), config.audit);
+    let watching = Watching::new(config.signals.clone(), seed(), audit.clone(), events.clone());
+    let grounds = Grounds::new(&device, &Machine::this());
     let app = App {
         about: About {
             owner_uid,
@@ -329,10 +337,12 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         clock,
         audit,
         sinks,
+        grounds,
         pause,
         rights,
         consents,
         events,
+        watching,
         longest: config.consent.longest,
         passkeys,
         open_browser: config.consent.open_browser,
@@ -352,7 +362,8 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         })),
         provider,
     };
-    Ok(Assembled { app: Arc::new(app), keeper, feeds, listener, filing })
+    let past = (config.signals.enabled && before > 0).then(|| (state_directory.join("audit"), before));
+    Ok(Assembled { app: Arc::new(app), keeper, feeds, listener, filing, past })
 }
 
 /// What both sides of the daemon work with.
@@ -540,6 +551,15 @@ fn recogniser(owner_uid: u32) -> Recogniser {
         .into_iter()
         .collect();
     Recogniser { owner_uid, own_executables, terminals: Terminals::builtin() }
+}
+
+/// Unguessable, or it is easier to hide a resource behind others that agents use.
+fn seed() -> u64 {
+    let mut bytes = [0; 8];
+    if getrandom::fill(&mut bytes).is_err() {
+        tracing::warn!("the system gives no randomness: what agents use is counted less well");
+    }
+    u64::from_le_bytes(bytes)
 }
 
 /// Spreads refreshes of many machines; need not be unguessable.

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use agentauth_core::consent::Question;
 use agentauth_core::grant::Grant;
+use agentauth_core::signals::Told;
 use tokio::sync::broadcast;
 
 /// How much a follower may be behind.
@@ -39,6 +40,8 @@ pub(crate) enum Happening {
     Given { agent: Arc<str>, grants: Vec<Grant> },
     /// Grants were taken away; `why` is a stable word.
     Taken { agent: Arc<str>, grants: Vec<String>, why: &'static str },
+    /// An agent does what it does not usually do; one without a name is none.
+    Noticed { agent: Arc<str>, told: Told },
 }
 
 impl Happening {
@@ -48,7 +51,7 @@ impl Happening {
             Self::Asked(question) | Self::Answered { question, .. } | Self::Ended { question, .. } => {
                 &question.agent
             }
-            Self::Given { agent, .. } | Self::Taken { agent, .. } => agent,
+            Self::Given { agent, .. } | Self::Taken { agent, .. } | Self::Noticed { agent, .. } => agent,
         }
     }
 }

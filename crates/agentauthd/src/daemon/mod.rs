@@ -7,6 +7,7 @@ mod events;
 mod evidence;
 mod facts;
 mod filing;
+mod grounds;
 mod keeper;
 mod launches;
 mod limits;
@@ -25,6 +26,7 @@ mod rights;
 mod server;
 mod sinks;
 mod state;
+mod watching;
 mod wire;
 
 use std::time::Duration;
@@ -80,6 +82,11 @@ pub async fn run(start: Start) -> Result<(), RunError> {
     let mut serving = tokio::spawn(server::serve(app.clone(), parts.listener, stop.clone()));
     tracing::info!(socket, profile, "serving");
     announce(service::ready());
+    if let Some((directory, newest)) = parts.past {
+        let app = app.clone();
+        // Nobody waits for it; it ends with the daemon.
+        tokio::task::spawn_blocking(move || watching::learn(&app, &directory, newest));
+    }
     let watchdog = tokio::spawn(watchdog());
     let mut asking = tokio::spawn({
         let (consents, stop) = (app.consents.clone(), stop.clone());

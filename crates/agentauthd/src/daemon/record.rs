@@ -4,18 +4,22 @@ mod consent;
 mod passkey;
 mod sink;
 
+use std::sync::Arc;
+
 use agentauth_audit::{Actor, Event, Kind, Verdict};
-use agentauth_core::Timestamp;
 use agentauth_core::agent::Registration;
 use agentauth_core::caller::CallerFacts;
 use agentauth_core::decision::Decision;
 use agentauth_core::grant::Grant;
 use agentauth_core::own_rules::RuleChange;
 use agentauth_core::session::{OverReason, Session, User};
+use agentauth_core::signals::Told;
 use agentauth_core::text::display_safe_within;
 use agentauth_core::widening::{Confirmed, Means};
+use agentauth_core::{Catalogue, FactSet, Timestamp};
 use serde_json::{Map, Value, json};
 
+use super::grounds::Fact;
 use super::keeper::LoginMethod;
 use super::launches::Ready;
 use super::presence::Sign;
@@ -23,11 +27,13 @@ pub(crate) use consent::{consent_answered, consent_asked, consent_ended};
 pub(crate) use passkey::{passkey_added, passkey_refused, passkey_removed, passkey_used};
 pub(crate) use sink::{sink_down, sink_dropped, sink_up};
 
-/// A decision and the facts about the asker that it was made on.
+/// A decision, with what it rests on.
 pub(crate) fn decision<'a>(
     decision: &'a Decision,
     caller: &'a CallerFacts,
     asked: &'a Asked,
+    rests_on: &'a [Arc<Fact>],
+    catalogue: &Catalogue,
     now: Timestamp,
 ) -> Event<'a> {
     Event {
@@ -36,14 +42,64 @@ pub(crate) fn decision<'a>(
         user: decision.user.as_deref().map(Into::into),
         actor: Some(actor(caller, decision)),
         scopes: decision.scopes.iter().map(|scope| scope.as_str().into()).collect(),
+        risks: decision.scopes.iter().map(|scope| catalogue.risk(scope).as_str().into()).collect(),
         purpose: asked.purpose.as_deref().map(Into::into),
         decision: Some(if decision.allow { Verdict::Allow } else { Verdict::Deny }),
         reason: Some(decision.reason.as_str().into()),
         policies: decision.policies.iter().map(|id| id.as_str().into()).collect(),
         grants: decision.grants.iter().map(|id| id.as_str().into()).collect(),
+        signals: decision.signals.iter().map(|signal| signal.as_str().into()).collect(),
+        facts: rests_on.iter().map(|fact| (&**fact.set().digest()).into()).collect(),
         dry_run: decision.dry_run,
         details: about(decision, asked),
         ..Event::new(Kind::Decision, now)
+    }
+}
+
+/// What became of an allowed action; the last record of a decision says.
+pub(crate) fn outcome<'a>(
+    agent: &'a str,
+    said: &'a Said,
+    caller: &'a CallerFacts,
+    now: Timestamp,
+) -> Event<'a> {
+    let mut details = details(json!({ "agent": agent, "outcome": said.outcome }));
+    details
+        .extend(said.reference.as_ref().map(|reference| ("reference".to_owned(), reference.as_str().into())));
+    for (name, moved) in [("bytes", said.bytes), ("items", said.items)] {
+        details.extend((moved > 0).then(|| (name.to_owned(), moved.into())));
+    }
+    Event {
+        id: Some(said.decision.as_str().into()),
+        actor: Some(asker(caller)),
+        details,
+        ..Event::new(Kind::Outcome, now)
+    }
+}
+
+/// An agent does what it does not usually do, or a program that is none.
+pub(crate) fn signal<'a>(agent: Option<&'a str>, told: &Told, now: Timestamp) -> Event<'a> {
+    Event {
+        reason: Some(told.signal.as_str().into()),
+        signals: vec![told.signal.as_str().into()],
+        details: details(json!({
+            "agent": agent,
+            "signal": told.signal,
+            "seen": told.seen,
+            "usual": told.usual,
+            "limit": told.limit,
+            "until": told.until,
+        })),
+        ..Event::new(Kind::Signal, now)
+    }
+}
+
+/// Facts that decisions rest on, which name them by their digest.
+pub(crate) fn facts(set: &FactSet, now: Timestamp) -> Event<'_> {
+    Event {
+        id: Some((&**set.digest()).into()),
+        details: details(json!({ "kind": set.kind(), "facts": set.facts() })),
+        ..Event::new(Kind::Facts, now)
     }
 }
 
@@ -51,6 +107,11 @@ fn about(decision: &Decision, asked: &Asked) -> Map<String, Value> {
     let mut details = Map::new();
     if let Some(call) = &asked.call {
         details.insert("call".to_owned(), call.as_str().into());
+    }
+    for (name, claimed) in [("bytes", asked.bytes), ("items", asked.items)] {
+        if claimed > 0 {
+            details.insert(name.to_owned(), claimed.into());
+        }
     }
     if !decision.caveats.is_empty() {
         let caveats: Vec<_> = decision.caveats.iter().map(ToString::to_string).collect();
@@ -68,6 +129,25 @@ pub(crate) struct Asked {
     pub(crate) purpose: Option<String>,
     /// The caller's own identifier of the call.
     pub(crate) call: Option<String>,
+    /// How many bytes it will move.
+    pub(crate) bytes: u64,
+    /// How many items.
+    pub(crate) items: u64,
+}
+
+/// What an agent says became of an action that it was allowed.
+#[derive(Clone, Debug)]
+pub(crate) struct Said {
+    /// The decision's id.
+    pub(crate) decision: String,
+    /// `done`, `failed` or `unknown`.
+    pub(crate) outcome: &'static str,
+    /// The agent's own reference; safe to show.
+    pub(crate) reference: Option<String>,
+    /// How many bytes it moved.
+    pub(crate) bytes: u64,
+    /// How many items.
+    pub(crate) items: u64,
 }
 
 fn actor<'a>(caller: &'a CallerFacts, decision: &'a Decision) -> Actor<'a> {

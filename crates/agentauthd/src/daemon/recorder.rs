@@ -6,7 +6,9 @@ use agentauth_audit::{AuditError, AuditLog, Event};
 use agentauth_idp::Chain;
 
 use super::filing::Filed;
+use super::grounds::Fact;
 use super::news::News;
+use super::record;
 
 /// Appends records and knows how that went last.
 #[derive(Clone)]
@@ -26,6 +28,23 @@ impl Recorder {
     /// Appends one record: handed to the kernel when this returns.
     pub(crate) fn append(&self, event: &Event<'_>) -> Result<(), AuditError> {
         let appended = self.log.append(event).map(drop);
+        self.news.tell();
+        self.note(appended)
+    }
+
+    /// Appends a record that names these facts, after those of them that the file does not have yet.
+    pub(crate) fn append_resting_on(&self, facts: &[Arc<Fact>], event: &Event<'_>) -> Result<(), AuditError> {
+        let mut missing = facts.iter();
+        let mut writing: Option<&Arc<Fact>> = None;
+        let before = |file| {
+            // Whoever asks for the next has written the one before.
+            if let Some(written) = writing.take() {
+                written.put_in(file);
+            }
+            writing = missing.find(|fact| !fact.is_in(file));
+            writing.map(|fact| record::facts(fact.set(), event.time))
+        };
+        let appended = self.log.append_after(before, event).map(drop);
         self.news.tell();
         self.note(appended)
     }

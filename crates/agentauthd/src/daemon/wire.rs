@@ -6,6 +6,7 @@ mod passkey;
 mod rights;
 mod rules;
 mod sinks;
+mod watching;
 
 use std::time::Duration;
 
@@ -39,6 +40,7 @@ pub(crate) use rights::{
     revoked, wish,
 };
 pub(crate) use rules::{applying, part};
+pub(crate) use watching::{outcome, outcome_recorded};
 
 /// The longest purpose, in bytes.
 const MAX_PURPOSE: usize = 1024;
@@ -85,7 +87,13 @@ pub(crate) fn question(request: api::CheckRequest, trace: Option<String>) -> Res
         invalid(format!("{fault}{cause}"))
     })?;
     Ok(Question {
-        asked: Asked { trace, purpose: request.purpose.clone(), call: request.call },
+        asked: Asked {
+            trace,
+            purpose: request.purpose.clone(),
+            call: request.call,
+            bytes: watching::claimed("bytes", request.bytes)?,
+            items: watching::claimed("items", request.items)?,
+        },
         wait: Duration::from_millis(request.wait_ms.unwrap_or(0)).min(MAX_WAIT),
         request: CheckRequest { scopes, purpose: request.purpose, action, dry_run_as: request.dry_run_as },
     })
@@ -253,6 +261,7 @@ pub(crate) fn check_response(
         consents: consents.iter().map(ToString::to_string).collect(),
         grants: decision.grants,
         policies: decision.policies,
+        signals: decision.signals.iter().map(|signal| signal.as_str().to_owned()).collect(),
         obligations: api::Obligations {
             max_lifetime_seconds: decision
                 .obligations
@@ -306,6 +315,8 @@ pub(crate) fn status(app: &App, pid: u32, facts: &CallerFacts, grade: Grade, now
         sinks: app.sinks.reports().into_iter().map(sinks::status).collect(),
         agents: agents(&snapshot),
         standing: rights::standing(&snapshot),
+        signals: watching::signals(&app.watching, now),
+        missing_outcomes: watching::missing(&app.watching, now),
         caller,
         problems,
         needless_credentials: app.about.needless_credentials.clone(),
@@ -456,6 +467,7 @@ fn problems(
     }
     problems.extend(rights::unconfirmed(snapshot, now));
     problems.extend(app.sinks.reports().iter().filter_map(sinks::problem));
+    problems.extend(watching::noticed(&app.watching, now));
     if let Some(detail) = &audit.detail {
         problems.push(format!("nothing can be recorded, so nothing is allowed: {detail}"));
     }

@@ -19,9 +19,11 @@ pub const PAY: &str = "payments.execute:currency=EUR";
 /// How many policies concern one action, however many there are.
 const POLICIES_PER_ACTION: usize = 10;
 
-/// Callers ask as fast as they can here.
+/// Callers ask as fast as they can here. What they do is counted, and never too much.
 const LIMITS: &str = "[checks]\nrequests_per_second = 1000000\nburst = 1000000\nmax_connections = 256\n\
-                      max_connections_per_process = 64\n";
+                      max_connections_per_process = 64\n\
+                      [signals]\nrate_limit = 1000000000000\nburst_limit = 1000000000000\n\
+                      spread_limit = 1000000000000\n";
 
 /// What all measurements share.
 pub struct Bench {

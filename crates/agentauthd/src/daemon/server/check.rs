@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use agentauth_api::ErrorCode;
+use agentauth_audit::AuditError;
 use agentauth_core::gate::Operation;
+use agentauth_core::signals::Act;
 use agentauth_core::{
-    Assurance, CheckRequest, Decision, DecisionId, Effect, Remedy, Snapshot, Subject, Timestamp, decide,
+    Agent, Assurance, CheckRequest, Decision, DecisionId, Effect, Remedy, Scope, Snapshot, Subject,
+    Timestamp, decide_watched,
 };
 use agentauth_idp::Chain;
 use axum::body::Body;
@@ -59,7 +62,7 @@ pub(super) async fn check(
             _ = questions.changed() => {}
         }
         // The snapshot changes for many reasons; what changes nothing here is not written down.
-        let now_so = decided(&app, &app.state.load(), &caller, &request);
+        let (now_so, _) = decided(&app, &app.state.load(), &caller, &request, &asked, Counting::No);
         if now_so.reason == decision.reason && now_so.remedy == decision.remedy {
             continue;
         }
@@ -95,7 +98,8 @@ async fn answer(
         }
         let mut snapshot = Snapshot::clone(&app.state.load());
         spent(&decision).for_each(|id| snapshot.grants.give_back(id));
-        if decided(app, &snapshot, caller, request).allow && connection.reprove(caller).is_ok() {
+        let (again, _) = decided(app, &snapshot, caller, request, asked, Counting::No);
+        if again.allow && connection.reprove(caller).is_ok() {
             return Ok(decision);
         }
     }
@@ -109,8 +113,11 @@ fn recorded_decision(
     asked: &Asked,
 ) -> Result<Decision, Refusal> {
     let now = app.clock.now();
-    let decision = loop {
-        let decision = decided(app, &app.state.load(), caller, request);
+    let mut counting = Counting::Yes;
+    let (decision, proven, snapshot) = loop {
+        let snapshot = app.state.load();
+        let (decision, proven) = decided(app, &snapshot, caller, request, asked, counting);
+        counting = Counting::No;
         // Its launcher ended, and nobody has noticed yet.
         if decision.assurance == Assurance::Launched && app.launches.end_dead(&caller.facts) {
             continue;
@@ -118,21 +125,40 @@ fn recorded_decision(
         if let Err(why) = connection.reprove(caller) {
             tracing::warn!(pid = connection.pid(), why, "a caller changed between question and answer");
             let unproven = decision.caller_unproven(now);
-            app.audit.note_down(&record::decision(&unproven, &caller.facts, asked, now));
+            // It is on record if it can be: what it asked for is refused either way.
+            let _ = written(app, caller, &snapshot, &unproven, asked, now);
             return Err(Refusal::new(ErrorCode::CallerUnproven, why));
         }
         let uses: Vec<&str> = spent(&decision).collect();
         // Another check was quicker to take the last use: what is left now is another question.
         if uses.is_empty() || app.rights.spend(&uses) {
-            break decision;
+            break (decision, proven, snapshot);
         }
     };
-    Ok(match app.audit.append(&record::decision(&decision, &caller.facts, asked, now)) {
-        Ok(()) => decision,
-        Err(error) => {
-            tracing::error!(error = %Chain(&error), "denied: the decision cannot be recorded");
-            decision.audit_unavailable(now)
+    Ok(match written(app, caller, &snapshot, &decision, asked, now) {
+        Ok(()) => {
+            if !decision.dry_run {
+                app.watching.decided(&decision, &act(&snapshot, request, asked), proven, now);
+            }
+            decision
         }
+        Err(_) => decision.audit_unavailable(now),
+    })
+}
+
+/// Writes a decision down, after the facts that it rests on.
+fn written(
+    app: &App,
+    caller: &Caller,
+    snapshot: &Snapshot,
+    decision: &Decision,
+    asked: &Asked,
+    now: Timestamp,
+) -> Result<(), AuditError> {
+    let facts = app.grounds.of(snapshot, &decision.agents, caller.fact(app));
+    let event = record::decision(decision, &caller.facts, asked, &facts, &snapshot.catalogue, now);
+    app.audit.append_resting_on(&facts, &event).inspect_err(|error| {
+        tracing::error!(error = %Chain(error), "denied: the decision cannot be recorded");
     })
 }
 
@@ -144,13 +170,45 @@ fn spent(decision: &Decision) -> impl Iterator<Item = &str> {
     })
 }
 
-fn decided(app: &App, snapshot: &Snapshot, caller: &Caller, request: &CheckRequest) -> Decision {
+/// Whether a question counts towards what the agent usually does, or is looked at once more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Counting {
+    Yes,
+    No,
+}
+
+/// One decision, and whether it is about agents that the caller is proven to be.
+fn decided(
+    app: &App,
+    snapshot: &Snapshot,
+    caller: &Caller,
+    request: &CheckRequest,
+    asked: &Asked,
+    counting: Counting,
+) -> (Decision, bool) {
     let now = app.clock.now();
     let subject = match &request.dry_run_as {
         Some(agent) => Subject::DryRun { agent },
         None => Subject::Caller(&caller.facts),
     };
-    decide(snapshot, request, subject, new_id(now), now)
+    let act = act(snapshot, request, asked);
+    let counts = counting == Counting::Yes && request.dry_run_as.is_none();
+    let mut proven = false;
+    let mut watch = |agent: &Agent, by_name: &dyn Fn(&Scope) -> bool| {
+        proven = true;
+        if counts {
+            app.watching.asks(agent, &act, by_name, now)
+        } else {
+            app.watching.sees(agent, &act, by_name, now)
+        }
+    };
+    let decision = decide_watched(snapshot, request, subject, &mut watch, new_id(now), now);
+    (decision, proven)
+}
+
+/// What the agent does, as it is counted.
+fn act<'a>(snapshot: &'a Snapshot, request: &'a CheckRequest, asked: &Asked) -> Act<'a> {
+    Act { scopes: &request.scopes, catalogue: &snapshot.catalogue, bytes: asked.bytes, items: asked.items }
 }
 
 /// A fresh identifier, ordered by time.

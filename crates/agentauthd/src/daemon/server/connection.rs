@@ -1,7 +1,7 @@
 //! One connection: who is on its other end, and whether they still are.
 
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use agentauth_api::{ErrorCode, NONCE_HEADER};
@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::refusal::Refusal;
 use crate::daemon::app::App;
+use crate::daemon::grounds::Fact;
 use crate::daemon::{facts, record};
 
 /// The caller's side of one connection.
@@ -42,6 +43,9 @@ struct Standing {
     plain: Arc<CallerFacts>,
     /// The facts for those that do.
     greeted: Arc<CallerFacts>,
+    /// The same for the record, each once it is asked for.
+    plain_fact: OnceLock<Arc<Fact>>,
+    greeted_fact: OnceLock<Arc<Fact>>,
 }
 
 /// What can be held against the caller later, to see whether it is still the same.
@@ -59,6 +63,18 @@ enum Proof {
 pub(crate) struct Caller {
     pub(crate) facts: Arc<CallerFacts>,
     standing: Arc<Standing>,
+}
+
+impl Caller {
+    /// What is known of it, as a record names it.
+    pub(crate) fn fact(&self, app: &App) -> Arc<Fact> {
+        let kept = if Arc::ptr_eq(&self.facts, &self.standing.greeted) {
+            &self.standing.greeted_fact
+        } else {
+            &self.standing.plain_fact
+        };
+        Arc::clone(kept.get_or_init(|| app.grounds.of_caller(&self.facts)))
+    }
 }
 
 impl Connection {
@@ -316,6 +332,8 @@ impl Connection {
             script: identity.and_then(|identity| identity.process.script),
             plain: Arc::new(plain),
             greeted: Arc::new(greeted),
+            plain_fact: OnceLock::new(),
+            greeted_fact: OnceLock::new(),
         });
         *self.lock() = Some(standing.clone());
         Ok(standing)

@@ -12,6 +12,7 @@ mod hello;
 mod launch;
 mod lock;
 mod login;
+mod outcome;
 mod passkeys;
 mod refusal;
 mod rules;
@@ -162,6 +163,7 @@ impl Drop for Place {
 fn router(app: Arc<App>) -> Router {
     Router::new()
         .route(paths::CHECK, post(check::check))
+        .route(paths::OUTCOME, post(outcome::report))
         .route(paths::HELLO, get(hello::hello))
         .route(paths::STATUS, get(status::status))
         .route(paths::LOGIN, post(login::start))

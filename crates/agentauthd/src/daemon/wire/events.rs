@@ -58,6 +58,7 @@ pub(crate) fn event(snapshot: &Snapshot, happening: &Happening, now: Timestamp) 
             agent: agent.to_string(),
             grants: grants.iter().map(|given| grant(snapshot, given, now)).collect(),
         },
+        Happening::Noticed { agent, told } => api::Event::Signal(super::watching::signal(Some(agent), told)),
         Happening::Taken { agent, grants, why } => api::Event::Revocation {
             agent: agent.to_string(),
             grants: grants.clone(),

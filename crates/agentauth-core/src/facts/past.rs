@@ -1,0 +1,191 @@
+//! A decision of the past, read from its record and the facts that it names, and put to policies anew.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{AgentSet, CallerSet, FactKind, SessionSet};
+use crate::agent::Agent;
+use crate::agents::Assurance;
+use crate::catalogue::RiskClass;
+use crate::caveat::{Caveat, CaveatKinds};
+use crate::decision::Obligations;
+use crate::policy::{Policy, Question, Verdict};
+use crate::scope::Scope;
+use crate::session::Session;
+use crate::signals::Signals;
+use crate::time::Timestamp;
+
+/// Everything that policies could read of one question when it was decided.
+#[derive(Debug, Clone)]
+pub struct Past {
+    agents: Vec<Arc<Agent>>,
+    session: Arc<Session>,
+    asked: Vec<(Scope, RiskClass)>,
+    assurance: Assurance,
+    greeted: bool,
+    caveats: Vec<Caveat>,
+    signals: Signals,
+    purpose: Option<String>,
+    at: Timestamp,
+}
+
+/// What policies say to a question of the past.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// Whether they permit everything that was asked, to every agent concerned.
+    pub permitted: bool,
+    /// The policies that decided, in order, without repetition.
+    pub policies: Vec<Arc<str>>,
+    /// What an allow demands.
+    pub obligations: Obligations,
+    /// The verdict that refused, where one did.
+    pub refused: Option<Arc<Verdict>>,
+}
+
+/// Why a record cannot be put to policies.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotReplayable {
+    /// Not the record of a decision, or of another version's.
+    #[error("the record is not one of a decision that this version can read")]
+    Record(#[source] serde_json::Error),
+    /// It was decided before a policy was asked: nobody was logged in, or the caller was no agent.
+    #[error("policies had no part in it: {0}")]
+    NotAsked(&'static str),
+    /// Facts that it names are not in the log, or not as they should be.
+    #[error("the facts `{0}` that it names are not there")]
+    Facts(String),
+}
+
+/// The members of a decision's record that matter here.
+#[derive(Deserialize)]
+struct Record {
+    time: Timestamp,
+    event: String,
+    #[serde(default)]
+    actor: Actor,
+    #[serde(default)]
+    scopes: Vec<Scope>,
+    #[serde(default)]
+    risks: Vec<RiskClass>,
+    #[serde(default)]
+    purpose: Option<String>,
+    #[serde(default)]
+    signals: Signals,
+    #[serde(default)]
+    facts: Vec<String>,
+    #[serde(default)]
+    dry_run: bool,
+    #[serde(default)]
+    details: Details,
+}
+
+#[derive(Deserialize, Default)]
+struct Actor {
+    #[serde(default)]
+    assurance: Assurance,
+    #[serde(default)]
+    agents: Vec<String>,
+}
+
+#[derive(Deserialize, Default)]
+struct Details {
+    #[serde(default)]
+    caveats: Vec<Caveat>,
+}
+
+impl Past {
+    /// Reads a decision's record, the JSON of its line. `facts`: the `details` of the `facts` record of a digest.
+    ///
+    /// # Errors
+    /// See [`NotReplayable`].
+    pub fn read<'f>(
+        record: &Value,
+        facts: impl Fn(&str) -> Option<&'f Map<String, Value>>,
+    ) -> Result<Self, NotReplayable> {
+        let record = Record::deserialize(record).map_err(NotReplayable::Record)?;
+        if record.event != "decision" || record.risks.len() != record.scopes.len() {
+            return Err(NotReplayable::NotAsked("it is no decision about scopes"));
+        }
+        let (mut agents, mut session, mut greeted) = (Vec::new(), None, record.dry_run);
+        for digest in &record.facts {
+            let missing = || NotReplayable::Facts(digest.clone());
+            let set = facts(digest).ok_or_else(missing)?;
+            let kind =
+                set.get("kind").and_then(|kind| FactKind::deserialize(kind).ok()).ok_or_else(missing)?;
+            let said = set.get("facts").ok_or_else(missing)?;
+            match kind {
+                FactKind::Agent => {
+                    agents.push(Arc::new(AgentSet::deserialize(said).map_err(|_| missing())?.agent()));
+                }
+                FactKind::Session => {
+                    session = Some(SessionSet::deserialize(said).map_err(|_| missing())?);
+                }
+                FactKind::Caller => {
+                    greeted |= CallerSet::deserialize(said).map_err(|_| missing())?.greeted;
+                }
+                FactKind::Machine | FactKind::Rules => {}
+            }
+        }
+        if agents.is_empty() || agents.len() != record.actor.agents.len() {
+            return Err(NotReplayable::NotAsked("the caller was no registered agent"));
+        }
+        let session = session.ok_or(NotReplayable::NotAsked("nobody was logged in"))?;
+        Ok(Self {
+            agents,
+            session: Arc::new(session.session()),
+            asked: record.scopes.into_iter().zip(record.risks).collect(),
+            assurance: record.actor.assurance,
+            greeted,
+            caveats: record.details.caveats,
+            signals: record.signals,
+            purpose: record.purpose,
+            at: record.time,
+        })
+    }
+
+    /// When it was asked.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// What `policy` says to it: as [`crate::decide()`] asks, about every scope for every agent, until one is refused.
+    #[must_use]
+    pub fn judge(&self, policy: &Policy) -> Replayed {
+        let mut replayed = Replayed { permitted: true, ..Replayed::default() };
+        for ((scope, risk), agent) in
+            self.asked.iter().flat_map(|asked| self.agents.iter().map(move |agent| (asked, agent)))
+        {
+            let verdict = policy.judge(&Question {
+                agent,
+                session: &self.session,
+                scope,
+                risk: *risk,
+                assurance: self.assurance,
+                greeted: self.greeted,
+                tampered: self.caveats.iter().any(Caveat::is_tampering),
+                caveats: CaveatKinds::of(&self.caveats),
+                signals: self.signals,
+                purpose: self.purpose.as_deref(),
+                now: self.at,
+            });
+            if !verdict.permitted {
+                return Replayed {
+                    policies: verdict.policies.clone(),
+                    refused: Some(verdict),
+                    ..Replayed::default()
+                };
+            }
+            for id in &verdict.policies {
+                if !replayed.policies.contains(id) {
+                    replayed.policies.push(Arc::clone(id));
+                }
+            }
+            replayed.obligations = replayed.obligations.and(verdict.obligations);
+        }
+        replayed
+    }
+}

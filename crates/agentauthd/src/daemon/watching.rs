@@ -1,0 +1,227 @@
+//! What agents do, watched while they do it: counted for each agent, held against what it usually does, and told.
+//!
+//! Counters are of an agent's name, not of its process: who starts anew begins where it stopped. After a start of the
+//! daemon they are learned from the record, beside everything else that goes on.
+
+mod allowed;
+mod learning;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use agentauth_core::signals::{Act, Counters, Limits, Noted, Told};
+use agentauth_core::{Agent, Decision, Reason, Scope, Signals, Timestamp};
+use uuid::Uuid;
+
+use super::events::{Events, Happening};
+use super::record;
+use super::recorder::Recorder;
+pub(crate) use allowed::{Allowed, Missing};
+pub(crate) use learning::learn;
+
+/// How many agents are watched one by one; beyond that all others together are.
+const AGENTS: usize = 1024;
+
+/// The watch over all agents.
+pub(crate) struct Watching {
+    limits: Limits,
+    /// Goes into all hashes of resources.
+    seed: u64,
+    agents: RwLock<HashMap<Arc<str>, Arc<Mutex<Watched>>>>,
+    /// Whoever asks and is no agent.
+    strangers: Mutex<Watched>,
+    audit: Recorder,
+    events: Arc<Events>,
+}
+
+/// One agent.
+struct Watched {
+    counters: Counters,
+    /// What it was allowed lately.
+    allowed: Allowed,
+}
+
+/// Why an outcome is not taken: the decision is none of the agent's, none that was allowed, or too long ago.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NotKnown;
+
+impl Watching {
+    /// Nothing seen yet.
+    pub(crate) fn new(limits: Limits, seed: u64, audit: Recorder, events: Arc<Events>) -> Self {
+        let strangers = Mutex::new(Watched::new(seed));
+        Self { limits, seed, agents: RwLock::default(), strangers, audit, events }
+    }
+
+    /// A proven agent asks. Returns what its decision has to see.
+    pub(crate) fn asks(
+        &self,
+        agent: &Agent,
+        act: &Act<'_>,
+        by_name: &dyn Fn(&Scope) -> bool,
+        now: Timestamp,
+    ) -> Signals {
+        let watched = self.of(&agent.name);
+        let noted = lock(&watched).counters.asks(&self.limits, act, by_name, now);
+        self.tell(Some(&agent.name), &watched, noted, now);
+        noted.signals
+    }
+
+    /// What a decision about the same would have to see, without counting it.
+    pub(crate) fn sees(
+        &self,
+        agent: &Agent,
+        act: &Act<'_>,
+        by_name: &dyn Fn(&Scope) -> bool,
+        now: Timestamp,
+    ) -> Signals {
+        let known = self.agents.read().unwrap_or_else(PoisonError::into_inner).get(&agent.name).cloned();
+        match known {
+            Some(watched) => lock(&watched).counters.sees(&self.limits, act, by_name, now),
+            None => Signals::NONE,
+        }
+    }
+
+    /// It was decided. `proven`: whether the agents of the decision were asked about with [`Watching::asks`].
+    pub(crate) fn decided(&self, decision: &Decision, act: &Act<'_>, proven: bool, now: Timestamp) {
+        if !proven {
+            let mut strangers = lock(&self.strangers);
+            let asked = strangers.counters.asks(&self.limits, act, |_| true, now);
+            let denied = strangers.counters.denied(&self.limits, act, true, now);
+            drop(strangers);
+            let noted = Noted { raised: asked.raised.and(denied.raised), ..denied };
+            return self.tell(None, &self.strangers, noted, now);
+        }
+        for (place, name) in decision.agents.iter().enumerate() {
+            let watched = self.of_name(name);
+            let mut agent = lock(&watched);
+            if decision.allow {
+                agent.counters.allowed(&self.limits, act, now);
+                // Whose own the decision is may say what became of it.
+                if place == 0
+                    && let Some(id) = number(decision.id.as_str())
+                {
+                    agent.allowed.add(id, decision.high_risk, act.bytes, act.items, now);
+                }
+            } else {
+                let noted = agent.counters.denied(&self.limits, act, is_by_rule(decision.reason), now);
+                drop(agent);
+                self.tell(Some(name), &watched, noted, now);
+            }
+        }
+    }
+
+    /// Whether this agent was allowed this not too long ago; then whether it has said before what became of it.
+    pub(crate) fn knows(&self, agent: &str, decision: &str, now: Timestamp) -> Result<bool, NotKnown> {
+        let known = self.agents.read().unwrap_or_else(PoisonError::into_inner).get(agent).cloned();
+        let (known, id) = known.zip(number(decision)).ok_or(NotKnown)?;
+        lock(&known).allowed.told(id, now).ok_or(NotKnown)
+    }
+
+    /// The agent has said what became of it, and that is on record.
+    pub(crate) fn became(&self, agent: &str, decision: &str, bytes: u64, items: u64, now: Timestamp) {
+        let (watched, Some(id)) = (self.of_name(agent), number(decision)) else { return };
+        let mut seen = lock(&watched);
+        let (bytes, items) = seen.allowed.tell(id, bytes, items);
+        let noted = seen.counters.reported(&self.limits, bytes, items, now);
+        drop(seen);
+        self.tell(Some(agent), &watched, noted, now);
+    }
+
+    /// Every signal that is up, with the agent that it is about; `None` for those who are no agents.
+    pub(crate) fn up(&self, now: Timestamp) -> Vec<(Option<Arc<str>>, Told)> {
+        let mut up: Vec<_> = self
+            .each()
+            .into_iter()
+            .flat_map(|(name, watched)| {
+                lock(&watched)
+                    .counters
+                    .told(now)
+                    .map(move |told| (Some(name.clone()), told))
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+        up.extend(lock(&self.strangers).counters.told(now).map(|told| (None, told)));
+        up.sort_by(|(one, _), (other, _)| one.cmp(other));
+        up
+    }
+
+    /// Risky actions that were allowed a while ago, and of which nobody said what became of them.
+    pub(crate) fn missing(&self, now: Timestamp) -> Vec<(Arc<str>, Missing)> {
+        let of = |(name, watched): (Arc<str>, Arc<Mutex<Watched>>)| {
+            lock(&watched)
+                .allowed
+                .missing(now)
+                .map(move |missing| (name.clone(), missing))
+                .collect::<Vec<_>>()
+        };
+        let mut missing: Vec<_> = self.each().into_iter().flat_map(of).collect();
+        missing.sort_by_key(|(_, missing)| missing.at);
+        missing
+    }
+
+    fn each(&self) -> Vec<(Arc<str>, Arc<Mutex<Watched>>)> {
+        let agents = self.agents.read().unwrap_or_else(PoisonError::into_inner);
+        agents.iter().map(|(name, watched)| (Arc::clone(name), Arc::clone(watched))).collect()
+    }
+
+    fn of(&self, name: &Arc<str>) -> Arc<Mutex<Watched>> {
+        self.known(name).unwrap_or_else(|| self.begin(Arc::clone(name)))
+    }
+
+    fn of_name(&self, name: &str) -> Arc<Mutex<Watched>> {
+        self.known(name).unwrap_or_else(|| self.begin(name.into()))
+    }
+
+    fn known(&self, name: &str) -> Option<Arc<Mutex<Watched>>> {
+        self.agents.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    fn begin(&self, name: Arc<str>) -> Arc<Mutex<Watched>> {
+        let mut agents = self.agents.write().unwrap_or_else(PoisonError::into_inner);
+        // So many are registered by nobody; those beyond share one place, and are noticed the sooner.
+        let name = if agents.len() < AGENTS || agents.contains_key(&name) { name } else { "".into() };
+        Arc::clone(agents.entry(name).or_insert_with(|| Arc::new(Mutex::new(Watched::new(self.seed)))))
+    }
+
+    /// Writes down what was raised, and tells those who follow. Before the decision that saw it is written.
+    fn tell(&self, agent: Option<&str>, watched: &Mutex<Watched>, noted: Noted, now: Timestamp) {
+        if noted.raised.is_empty() {
+            return;
+        }
+        let told: Vec<Told> = lock(watched).counters.told(now).collect();
+        for told in told.into_iter().filter(|told| noted.raised.contains(told.signal)) {
+            tracing::warn!(agent, signal = %told.signal, seen = told.seen, limit = told.limit, "a signal is up");
+            self.audit.note_down(&record::signal(agent, &told, now));
+            let agent: Arc<str> = agent.unwrap_or_default().into();
+            self.events.tell(|| Happening::Noticed { agent, told });
+        }
+    }
+}
+
+impl Watched {
+    fn new(seed: u64) -> Self {
+        Self { counters: Counters::new(seed), allowed: Allowed::default() }
+    }
+}
+
+/// Whether it was denied for what was asked, and not for what is missing around it.
+fn is_by_rule(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::NotInManifest
+            | Reason::PolicyForbids
+            | Reason::RoleRequired
+            | Reason::ConsentRequired
+            | Reason::ConsentDenied
+            | Reason::GrantExpired
+    )
+}
+
+/// A decision's id as a number.
+fn number(id: &str) -> Option<u128> {
+    id.strip_prefix("dec_").and_then(|id| Uuid::try_parse(id).ok()).map(|id| id.as_u128())
+}
+
+fn lock(watched: &Mutex<Watched>) -> MutexGuard<'_, Watched> {
+    watched.lock().unwrap_or_else(PoisonError::into_inner)
+}
