@@ -1,5 +1,8 @@
 //! The published schema of manifests, held against the published examples. The parser is held against the same ones, by
 //! `crates/agentauth-core/tests/manifest_examples.rs`.
+//!
+//! And the schema of exported events, held against an event of every kind; that these are what is exported shows
+//! `crates/agentauth-audit/tests/export.rs`.
 #![cfg(test)]
 
 use std::fs;
@@ -91,5 +94,65 @@ fn scopes_are_judged_as_the_vectors_say() {
     }
     for beyond in list(&vectors["refused_beyond_the_schema"]) {
         assert!(scope.is_valid(&beyond), "{beyond} is refused: it belongs to `refused`");
+    }
+}
+
+fn exported(name: &str) -> String {
+    let path =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../crates/agentauth-audit/tests/ocsf").join(name);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn events() -> (jsonschema::Validator, Vec<Value>) {
+    let schema = serde_json::from_str(&exported("event.schema.json")).unwrap();
+    assert!(jsonschema::meta::is_valid(&schema));
+    let events = exported("examples.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    (jsonschema::validator_for(&schema).unwrap(), events)
+}
+
+#[test]
+fn every_exported_event_has_what_its_class_demands() {
+    let (validator, events) = events();
+    assert!(events.len() > 60, "{}", events.len());
+    let mut wrong = Vec::new();
+    for event in &events {
+        for error in validator.iter_errors(event) {
+            wrong.push(format!("{} {}: {error}", event["metadata"]["event_code"], error.instance_path()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn an_event_that_lacks_something_or_has_too_much_is_found() {
+    let (validator, events) = events();
+    for event in &events {
+        for required in
+            ["metadata", "time", "severity_id", "class_uid", "activity_id", "category_uid", "type_uid"]
+        {
+            let mut event = event.clone();
+            event.as_object_mut().unwrap().remove(required);
+            assert!(!validator.is_valid(&event), "{required}");
+        }
+        let mut more = event.clone();
+        more["actr"] = json!({});
+        assert!(!validator.is_valid(&more));
+    }
+    let demanded = [
+        (6003, vec!["actor", "api", "src_endpoint"]),
+        (3002, vec!["user", "service"]),
+        (3004, vec!["entity"]),
+        (3005, vec!["user"]),
+        (2004, vec!["finding_info"]),
+        (5019, vec!["device"]),
+        (6002, vec!["app"]),
+    ];
+    for (class, members) in demanded {
+        let event = events.iter().find(|event| event["class_uid"] == class).unwrap();
+        for member in members {
+            let mut event = event.clone();
+            event.as_object_mut().unwrap().remove(member);
+            assert!(!validator.is_valid(&event), "{class} {member}");
+        }
     }
 }
