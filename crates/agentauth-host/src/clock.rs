@@ -28,6 +28,13 @@ pub fn end_of_day(now: Timestamp) -> Timestamp {
     end_of_day_in(now, jiff::tz::TimeZone::system())
 }
 
+/// When the day `YYYY-MM-DD` begins where this machine is; nothing for a text that is no day.
+#[must_use]
+pub fn start_of_date(text: &str) -> Option<Timestamp> {
+    let date = text.parse::<jiff::civil::Date>().ok()?;
+    date.to_zoned(jiff::tz::TimeZone::system()).ok().map(|midnight| midnight.timestamp())
+}
+
 /// When the day `YYYY-MM-DD` ends where this machine is; nothing for a text that is no day.
 #[must_use]
 pub fn end_of_date(text: &str) -> Option<Timestamp> {

@@ -145,9 +145,9 @@ fn of(kind: Kind) -> Vec<Event<'static>> {
         }],
         Kind::ServiceStart => vec![event(kind, json!({"version": "1.2.3", "device": "device:uuid:1"}))],
         Kind::PolicyLoaded => vec![event(kind, json!({"sources": ["base.cedar"], "policies": 2}))],
-        Kind::SinkState => ["up", "down"]
-            .map(|reason| Event { reason: Some(reason.into()), ..event(kind, json!({"sink": "syslog"})) })
-            .to_vec(),
+        Kind::SinkState => {
+            ["up", "down"].map(|state| event(kind, json!({"sink": "syslog", "state": state}))).to_vec()
+        }
         Kind::SessionOver | Kind::RefreshFailed | Kind::ServiceStop | Kind::AuditGap => {
             vec![Event { message: Some("the provider ended the login".into()), ..event(kind, Value::Null) }]
         }

@@ -1,10 +1,11 @@
 //! The command line: one file per subcommand, one list of them.
 //!
-//! Architecture invariant: every subcommand but `run` and `doctor` is a client of the socket. None of the others touches the
-//! keychain, the state directory or the network.
+//! Architecture invariant: every subcommand but `run`, `doctor` and `audit` is a client of the socket. None of the others
+//! touches the keychain, the state directory or the network; `audit` reads the files of the record, and nothing else.
 
 mod agent;
 mod apply;
+mod audit;
 mod check;
 mod completions;
 mod config;
@@ -126,6 +127,8 @@ enum Command {
     Exec(exec::Exec),
     /// Look at the configuration, and apply it.
     Config(config::ConfigCommand),
+    /// Look at the record: what was asked, decided and done.
+    Audit(audit::AuditCommand),
     /// Look after the policies.
     Policy(policy::PolicyCommand),
     /// Say what is wrong with this installation, why it matters and what to do.
@@ -243,6 +246,9 @@ async fn carry_out(cli: Cli, environment: &Environment) -> Result<Exit, Failure>
         let (loaded, faults) = survey(environment, &flags);
         return command.run(environment, loaded.as_ref(), &faults).await;
     }
+    if let Command::Audit(command) = cli.command {
+        return command.run(environment, &flags);
+    }
     let loaded = match load(environment, &flags) {
         Ok(loaded) => loaded,
         Err(faults) => {
@@ -275,9 +281,11 @@ async fn carry_out(cli: Cli, environment: &Environment) -> Result<Exit, Failure>
         Command::Config(command) => command.run(&context).await,
         Command::Policy(command) => command.run(&context).await,
         // Answered above.
-        Command::Completions(_) | Command::Doctor(_) | Command::Man(_) | Command::TakeOver(_) => {
-            Ok(Exit::Done)
-        }
+        Command::Audit(_)
+        | Command::Completions(_)
+        | Command::Doctor(_)
+        | Command::Man(_)
+        | Command::TakeOver(_) => Ok(Exit::Done),
     }
 }
 

@@ -169,9 +169,9 @@ impl Shape {
                 guards(true)
             }
             Kind::ConfigurationRefused | Kind::Lock | Kind::Quarantine => guards(false),
-            Kind::SinkState => guards(event.reason.as_ref().is_some_and(|reason| {
-                matches!(reason.as_str(), "up" | "reachable" | "recovered" | "connected")
-            })),
+            Kind::SinkState => {
+                guards(event.details.get("state").and_then(|state| state.as_str()) == Some("up"))
+            }
 
             Kind::ServiceStart => (ApplicationLifecycle, START),
             Kind::ServiceStop => (ApplicationLifecycle, STOP),
