@@ -23,6 +23,7 @@ pub mod provider;
 pub mod raw;
 pub mod rights;
 pub mod shop;
+pub mod terminal;
 pub mod trials;
 pub mod wait;
 pub mod world;

@@ -9,6 +9,7 @@ use descope_emulator::{Fault, FaultAction, Secret, SecretKind};
 use e2e::cli::Running;
 use e2e::provider::TOKEN_ENDPOINT;
 use e2e::raw::Raw;
+use e2e::terminal::Terminal;
 use e2e::{ALICE, AgentSpec, BOB, LoginRun, Provider, Store, World, WorldOptions, binaries, process, wait};
 use rustix::process::geteuid;
 use serde_json::{Value, json};
@@ -285,6 +286,72 @@ fn no_secret_is_to_be_seen_at_the_other_doors() {
     let mut secrets = world.provider.issued();
     assert!(secrets.iter().any(|secret| secret.kind == SecretKind::DeviceCode), "a device code was issued");
     // A confirmation's nonce is the digest of what was confirmed: the record keeps it, for whoever checks the proof.
+    let confirmed: Vec<Value> =
+        world.audit().into_iter().map(|record| record["details"]["request_digest"].clone()).collect();
+    secrets.retain(|secret| secret.kind != SecretKind::Nonce || !confirmed.contains(&json!(secret.value)));
+    let found = places.find(&secrets);
+    assert!(found.is_empty(), "{} places show secrets: {found:#?}", found.len());
+}
+
+#[test]
+fn no_secret_is_to_be_seen_by_those_who_watch() {
+    let (mut world, agent, programs) = plain_world();
+    let mut places = Places::default();
+    // What is logged is changed while the daemon runs, from little to everything.
+    assert_eq!(world.cli(&["log", "info"]).code, Some(0));
+    let watcher = programs.path().join("watcher");
+    std::fs::copy(binaries::program("probe-agent"), &watcher).unwrap();
+    let asks = |world: &World, program: &Path, arguments: &[&str]| {
+        let mut command = as_plain(program);
+        command.arg("--socket").arg(world.socket()).args(arguments);
+        e2e::cli::run(command)
+    };
+    let mut json = Running::start(world.command(&["status", "--watch", "--json"]));
+    let mut text = Running::start(world.command(&["status", "--watch"]));
+    let mut events = {
+        let mut command = as_plain(&watcher);
+        command.arg("--socket").arg(world.socket()).arg("--follow");
+        Running::start(command)
+    };
+    let mut top = Terminal::start(&world.command(&["top"]), "COMMAND");
+    world.login(ALICE);
+    places.add("the change of the log", world.cli(&["log", "trace", "--json"]).all());
+
+    // A session that is renewed, and a provider that fails, while everybody looks.
+    world.provider.patch(json!({"lifetimes": {"session": 4}}));
+    let refreshes = |world: &World| world.provider.families().last().unwrap().refreshes;
+    let before = refreshes(&world);
+    world.provider.inject(on_refresh(FaultAction::html(502)).once());
+    asks(&world, &agent, &[PAY]);
+    // The login's session lasts for long, so that the new one is asked for by hand.
+    assert_eq!(world.cli(&["lock"]).code, Some(0));
+    finish(&world, LoginRun::begin(world.command(&["unlock", "--reauth", "--no-browser"])), &mut places, 0);
+    wait::until_true("a refresh", || refreshes(&world) > before);
+    asks(&world, &agent, &[PAY, "admin.manage"]);
+    let page = asks(&world, &watcher, &["--request", "GET", "/metrics"]);
+    assert!(page.stdout.contains("agentauthd_decisions_total"), "{page:?}");
+    places.add("the metrics", page.all());
+    places.add("the metrics, for an agent", asks(&world, &agent, &["--request", "GET", "/metrics"]).all());
+    top.until("decision", |screen| screen.iter().any(|line| line.contains(PAY)));
+    wait::until_true("the watching", || json.so_far().stdout.lines().count() > 2);
+    places.add("logout", world.cli(&["logout"]).all());
+    top.until("logout", |screen| screen.iter().any(|line| line.contains("nobody is logged in")));
+    places.add("the dashboard", top.shown());
+    top.press("q");
+    places.add("the dashboard, to its end", top.finish().all());
+    world.stop_daemon();
+    for (name, running) in
+        [("status --watch --json", &mut json), ("status --watch", &mut text), ("events", &mut events)]
+    {
+        let shown = running.so_far().all();
+        assert!(!shown.is_empty(), "{name}");
+        places.add(name, shown);
+    }
+    places.add_files(&world.state_dir());
+    places.add("the log", world.daemon_output());
+    assert!(world.daemon_output().contains("TRACE"), "the log came to trace level");
+    let mut secrets = world.provider.issued();
+    assert!(secrets.iter().any(|secret| secret.kind == SecretKind::RefreshJwt));
     let confirmed: Vec<Value> =
         world.audit().into_iter().map(|record| record["details"]["request_digest"].clone()).collect();
     secrets.retain(|secret| secret.kind != SecretKind::Nonce || !confirmed.contains(&json!(secret.value)));

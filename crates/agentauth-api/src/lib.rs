@@ -8,6 +8,7 @@ pub mod check;
 pub mod consent;
 pub mod events;
 pub mod launch;
+pub mod log;
 pub mod login;
 pub mod outcome;
 pub mod passkey;
@@ -24,6 +25,7 @@ pub use consent::{
 };
 pub use events::{ConsentEvent, Event};
 pub use launch::{Confinement, FileAccess, LaunchRequest, LaunchResponse, LaunchSettings};
+pub use log::{LogRequest, LogResponse};
 pub use login::{
     Account, LockResponse, LoginMethod, LoginProgress, LoginRequest, LoginStarted, LoginWay, LogoutRequest,
     LogoutResponse, Party, UnlockRequest, UnlockResponse,
@@ -72,6 +74,8 @@ pub mod paths {
     pub const LAUNCHES: &str = "/v1/launches";
     /// `POST`: pause everything; `DELETE`: let it go on.
     pub const LOCK: &str = "/v1/lock";
+    /// `GET`: what the daemon logs; `PUT`: change it for a time.
+    pub const LOG: &str = "/v1/log";
     /// `GET`: the registered agents; `POST`: register one; `GET` and `DELETE {AGENTS}/{name}`: one of them.
     pub const AGENTS: &str = "/v1/agents";
     /// `GET`: the grants; `POST`: give a mandate; `DELETE {GRANTS}/{id}`: take one away.
@@ -88,6 +92,8 @@ pub mod paths {
     pub const PASSKEYS: &str = "/v1/passkeys";
     /// `DELETE`: log out.
     pub const SESSION: &str = "/v1/session";
+    /// `GET`: numbers for monitoring, in Prometheus' text format.
+    pub const METRICS: &str = "/metrics";
     /// `GET`: the process is up.
     pub const HEALTHZ: &str = "/healthz";
     /// `GET`: decisions can be made.

@@ -6,10 +6,10 @@ use std::time::Duration;
 use agentauth_api::{
     AgentList, AgentView, ApplyRequest, ApplyResponse, CheckRequest, CheckResponse, ConsentAnswer,
     ConsentAnswered, ConsentList, ErrorCode, GiveRequest, GiveResponse, GrantList, HOST, Health, Hello,
-    LaunchRequest, LaunchResponse, LockResponse, LoginProgress, LoginRequest, LoginStarted, LogoutRequest,
-    LogoutResponse, NONCE_HEADER, OutcomeRequest, OutcomeResponse, PROTOCOL, PasskeyAdding, PasskeyList,
-    PasskeyRemoved, PasskeyRequest, Problem, RegisterRequest, RegisterResponse, RemoveRequest,
-    RemoveResponse, RevokeResponse, Status, UnlockRequest, UnlockResponse, paths,
+    LaunchRequest, LaunchResponse, LockResponse, LogRequest, LogResponse, LoginProgress, LoginRequest,
+    LoginStarted, LogoutRequest, LogoutResponse, NONCE_HEADER, OutcomeRequest, OutcomeResponse, PROTOCOL,
+    PasskeyAdding, PasskeyList, PasskeyRemoved, PasskeyRequest, Problem, RegisterRequest, RegisterResponse,
+    RemoveRequest, RemoveResponse, RevokeResponse, Status, UnlockRequest, UnlockResponse, paths,
 };
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -180,6 +180,22 @@ impl Client {
     pub async fn unlock(&mut self, request: &UnlockRequest) -> Result<UnlockResponse, ClientError> {
         // The daemon may have to fetch the provider's discovery document first.
         self.ask(Method::DELETE, paths::LOCK, Some(request), LONGEST_WAIT).await
+    }
+
+    /// What the daemon logs.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn log(&mut self) -> Result<LogResponse, ClientError> {
+        self.ask(Method::GET, paths::LOG, None::<&()>, Duration::ZERO).await
+    }
+
+    /// Changes it for a time, or ends such a change.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn set_log(&mut self, request: &LogRequest) -> Result<LogResponse, ClientError> {
+        self.ask(Method::PUT, paths::LOG, Some(request), Duration::ZERO).await
     }
 
     /// The registered agents, as far as this process may see them.

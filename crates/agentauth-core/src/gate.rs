@@ -112,6 +112,8 @@ pub enum Operation {
     Events(Reach),
     /// Numbers for monitoring.
     Metrics,
+    /// See what is logged, or change it for a time.
+    Log,
 }
 
 /// Who asks, as far as the kernel and the rules of recognition tell.
@@ -319,6 +321,7 @@ impl Operation {
             | Self::ReadAudit
             | Self::Events(Reach::All)
             | Self::Metrics
+            | Self::Log
             | Self::Launch(Launching::Administered) => Need::AnyPerson,
             Self::DryRun => Need::Terminal,
             Self::NarrowAgent | Self::RemoveAgent | Self::Approve(Widening::Expiring) => Need::Prompt,
@@ -374,6 +377,7 @@ impl fmt::Display for Operation {
             Self::ReadAudit => "reading the audit log",
             Self::Events(_) => "following events",
             Self::Metrics => "reading metrics",
+            Self::Log => "changing what is logged",
         })
     }
 }

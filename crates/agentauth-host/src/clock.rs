@@ -22,6 +22,12 @@ impl MachineClock for SystemClock {
     }
 }
 
+/// The time of day where this machine is: `14:03:59`.
+#[must_use]
+pub fn time_of_day(at: Timestamp) -> String {
+    at.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S").to_string()
+}
+
 /// When the day of `now` ends where this machine is: the first instant of the next one.
 #[must_use]
 pub fn end_of_day(now: Timestamp) -> Timestamp {

@@ -19,3 +19,6 @@ pub mod notify;
 pub mod place;
 pub mod ports;
 pub mod service;
+#[cfg(target_os = "linux")]
+pub mod terminal;
+pub mod usage;

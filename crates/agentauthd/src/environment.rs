@@ -129,6 +129,7 @@ pub const VARIABLES: &[Variable] = &[
     read("AGENTAUTHD_LAUNCH_SOCKETS", "`launch.sockets`, separated by spaces or commas"),
     read("AGENTAUTHD_LOG_FILTER", "`log.filter`"),
     read("AGENTAUTHD_LOG_FORMAT", "`log.format`"),
+    read("AGENTAUTHD_METRICS_SCRAPERS", "`metrics.scrapers`, separated by spaces or commas"),
     read("AGENTAUTHD_POLICIES_DIR", "`paths.policies_dir`"),
     read("AGENTAUTHD_STATE_DIR", "`paths.state_dir`"),
     read("AGENTAUTHD_SOCKET", "`paths.socket`"),

@@ -381,12 +381,14 @@ fn ctrl_c_ends_waiting_and_watching_politely() {
 
 #[test]
 fn watch_outlives_a_daemon_that_goes_away() {
-    let daemon =
-        Daemon::start(
-            |_, before| {
-                if before == 1 { problem("shutting_down", 503) } else { (200, status("active")) }
-            },
-        );
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let daemon = Daemon::start(move |request, _| match request {
+        "GET /v1/status" if asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 1 => {
+            problem("shutting_down", 503)
+        }
+        "GET /v1/status" => (200, status("active")),
+        _ => problem("not_found", 404),
+    });
     let mut watch = daemon.spawn(&["status", "--watch", "--json"]);
     let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
     let mut next = || serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap();

@@ -160,8 +160,13 @@ fn check_all(raw: &mut Raw, nonce: Option<&str>, scopes: &[String]) -> std::io::
 }
 
 fn print_answer(answer: &Answer) {
-    let mut line = answer.json();
-    line["http_status"] = answer.status.into();
-    println!("{line}");
+    match serde_json::from_slice::<Value>(&answer.body) {
+        Ok(mut line) => {
+            line["http_status"] = answer.status.into();
+            println!("{line}");
+        }
+        // Some answers are no JSON.
+        Err(_) => print!("{}", String::from_utf8_lossy(&answer.body)),
+    }
     std::io::stdout().flush().unwrap();
 }

@@ -63,6 +63,7 @@ const TABLE: &[(Operation, &str)] = &[
     (Operation::Metrics, "-+++--"),
     (Operation::ListPasskeys, "-+++--"),
     (Operation::RemovePasskey, "-+++--"),
+    (Operation::Log, "-+++--"),
 ];
 
 #[test]
@@ -135,9 +136,10 @@ fn the_table_names_every_operation_once() {
         Operation::Metrics => 43,
         Operation::ListPasskeys => 44,
         Operation::RemovePasskey => 45,
+        Operation::Log => 46,
     };
     let numbers: Vec<usize> = TABLE.iter().map(|(operation, _)| number(operation)).collect();
-    assert_eq!(numbers, (0..46).collect::<Vec<_>>());
+    assert_eq!(numbers, (0..47).collect::<Vec<_>>());
 }
 
 #[test]

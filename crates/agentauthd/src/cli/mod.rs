@@ -1,7 +1,8 @@
 //! The command line: one file per subcommand, one list of them.
 //!
 //! Architecture invariant: every subcommand but `run`, `doctor` and `audit` is a client of the socket. None of the others
-//! touches the keychain, the state directory or the network; `audit` reads the files of the record, and nothing else.
+//! touches the keychain, the state directory or the network; `audit`, and `top`
+//! beside it, read the files of the record, and nothing else.
 
 mod agent;
 mod apply;
@@ -19,6 +20,7 @@ mod glance;
 mod grants;
 mod hints;
 mod lock;
+mod log;
 mod login;
 mod logout;
 mod man;
@@ -30,6 +32,7 @@ mod qr;
 mod run;
 mod setup;
 mod status;
+mod top;
 mod whoami;
 mod words;
 
@@ -105,6 +108,10 @@ enum Command {
     Unlock(lock::Unlock),
     /// A glance at everything: login, keys, policy, record, agents, problems.
     Status(status::StatusCommand),
+    /// Watch decisions as they come, agents and the session.
+    Top(top::Top),
+    /// Show or change what the daemon logs while it runs.
+    Log(log::Log),
     /// Who is logged in. Exits with 1 if nobody is.
     Whoami(whoami::Whoami),
     /// May this be done? Exits with 0 for allow, 2 for deny.
@@ -268,6 +275,8 @@ async fn carry_out(cli: Cli, environment: &Environment) -> Result<Exit, Failure>
         Command::Lock(command) => command.run(&context).await,
         Command::Unlock(command) => command.run(&context).await,
         Command::Status(command) => command.run(&context).await,
+        Command::Log(command) => command.run(&context).await,
+        Command::Top(command) => command.run(&context).await,
         Command::Whoami(command) => command.run(&context).await,
         Command::Check(command) => command.run(&context).await,
         Command::Agent(command) => command.run(&context).await,

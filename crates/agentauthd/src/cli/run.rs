@@ -4,11 +4,11 @@ use std::io::IsTerminal;
 
 use clap::Args;
 use secrecy::SecretString;
-use tracing_subscriber::EnvFilter;
 
 use super::{Context, Exit, Failure};
-use crate::config::{Config, Flags, Log, LogFormat, StoreKind, overlaps};
+use crate::config::{Config, Flags, StoreKind, overlaps};
 use crate::daemon::{self, Start};
+use crate::log;
 
 /// Run the daemon in the foreground until it is told to stop (SIGTERM or Ctrl-C). The log goes to standard error.
 #[derive(Debug, Args)]
@@ -34,7 +34,9 @@ impl Run {
     }
 
     pub(super) async fn run(self, context: Context<'_>) -> Result<Exit, Failure> {
-        start_log(&context.loaded.config.log)?;
+        let log = log::start(&context.loaded.config.log).map_err(|error| {
+            Failure::caused("could not start the log; correct `log.filter` in the configuration", error)
+        })?;
         let mut notes = context.loaded.notes.clone();
         notes.extend(overlaps(context.environment, &context.loaded));
         for note in &notes {
@@ -45,7 +47,8 @@ impl Run {
             context.environment.needless_credentials().iter().map(|&name| name.to_owned()).collect();
         let Context { loaded, environment, flags } = context;
         let environment = environment.clone();
-        daemon::run(Start { loaded, environment, flags, notes, needless_credentials, passphrase }).await?;
+        daemon::run(Start { loaded, environment, flags, notes, needless_credentials, passphrase, log })
+            .await?;
         Ok(Exit::Done)
     }
 }
@@ -64,20 +67,4 @@ fn ask_for_passphrase(config: &Config) -> Result<Option<SecretString>, Failure> 
         .map_err(|error| {
             Failure::caused("could not ask for the passphrase; set `secrets.passphrase_file`", error)
         })
-}
-
-fn start_log(log: &Log) -> Result<(), Failure> {
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-        Failure::caused("could not start the log; correct `log.filter` in the configuration", error)
-    };
-    let filter = EnvFilter::builder().parse(&log.filter).map_err(|error| failed(error.into()))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    match log.format {
-        LogFormat::Json => builder.json().try_init(),
-        LogFormat::Text => builder.with_target(false).try_init(),
-    }
-    .map_err(failed)
 }

@@ -1,18 +1,19 @@
-//! `agentauthd status`: a glance at everything of one profile, or a line for each; once or over and over.
+//! `agentauthd status`: a glance at everything of one profile, or a line for each; once, or again whenever it has changed.
 
 use std::io::IsTerminal;
 use std::time::Duration;
 
 use agentauth_api::Status;
-use agentauth_client::{Client, ClientError};
+use agentauth_client::{Client, ClientError, Events};
 use clap::Args;
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::overview::{self, Overview};
 use super::{Context, Exit, Failure, glance, output};
 use crate::config::Flags;
 use crate::environment::Environment;
 
-/// How often `--watch` looks.
+/// How often `--watch` looks where nothing is told.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// A glance at everything: login, provider, keys, secret store, policy, record, agents, problems. Where there are more
@@ -22,10 +23,10 @@ const EVERY: Duration = Duration::from_secs(1);
 /// fault, or its daemon gave no usable answer), else with 3 if no daemon runs, else with 0.
 #[derive(Debug, Args)]
 pub(super) struct StatusCommand {
-    /// Print it as JSON; with `--watch`, one object a line.
+    /// Print it as JSON; with `--watch`, one object a line for each change.
     #[arg(long)]
     json: bool,
-    /// Look again every second, until Ctrl-C.
+    /// Go on until Ctrl-C: on a terminal what is shown is kept up to date, elsewhere each change is added below.
     #[arg(long)]
     watch: bool,
     /// A line for each profile, even if there is only one; with `--json`, an object with an array `profiles`.
@@ -77,20 +78,24 @@ impl StatusCommand {
             return Ok(overview.exit());
         }
         let redraws = !self.json && std::io::stdout().is_terminal();
+        let mut pulse = Pulse::new();
         watched(async || {
+            pulse.beat.tick().await;
             let overview = Overview::look(environment).await;
+            let line = serde_json::to_string(&overview).map_err(|error| Failure::Output(error.into()))?;
             if self.json {
-                let line = serde_json::to_string(&overview).map_err(|error| Failure::Output(error.into()))?;
-                return Ok(line + "\n");
+                return Ok(Picture { text: line.clone() + "\n", shows: line });
             }
-            Ok(redrawn(overview.render(super::now()), redraws))
+            Ok(drawn(overview.render(super::now()), line, redraws))
         })
         .await
     }
 
     async fn watch(&self, client: &mut Client, context: &Context<'_>) -> Result<Exit, Failure> {
         let redraws = !self.json && std::io::stdout().is_terminal();
+        let mut pulse = Pulse::new();
         watched(async || {
+            pulse.wait(client).await;
             let seen = client.status().await;
             self.picture(&seen, context, redraws)
         })
@@ -103,30 +108,39 @@ impl StatusCommand {
         seen: &Result<Status, ClientError>,
         context: &Context<'_>,
         redraws: bool,
-    ) -> Result<String, Failure> {
+    ) -> Result<Picture, Failure> {
+        let line = match seen {
+            Ok(status) => serde_json::to_string(status),
+            Err(error) => serde_json::to_string(&serde_json::json!({ "error": error.to_string() })),
+        };
+        let line = line.map_err(|error| Failure::Output(error.into()))?;
         if self.json {
-            let line = match seen {
-                Ok(status) => serde_json::to_string(status),
-                Err(error) => serde_json::to_string(&serde_json::json!({ "error": error.to_string() })),
-            };
-            return line.map(|line| line + "\n").map_err(|error| Failure::Output(error.into()));
+            return Ok(Picture { text: line.clone() + "\n", shows: line });
         }
         let text = match seen {
             Ok(status) => glance::render(status, context.now()),
             Err(error) => format!("{}\n", glance::unreachable(error)),
         };
-        Ok(redrawn(text, redraws))
+        Ok(drawn(text, line, redraws))
     }
 }
 
-/// Shows one picture after the other, until Ctrl-C.
-async fn watched(mut picture: impl AsyncFnMut() -> Result<String, Failure>) -> Result<Exit, Failure> {
-    let mut beat = tokio::time::interval(EVERY);
-    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+/// What is shown, and what tells whether it is something else than before.
+struct Picture {
+    text: String,
+    shows: String,
+}
+
+/// Shows one picture after the other where something has changed, until Ctrl-C.
+async fn watched(mut picture: impl AsyncFnMut() -> Result<Picture, Failure>) -> Result<Exit, Failure> {
     let watching = async {
+        let mut shown = None;
         loop {
-            beat.tick().await;
-            output::raw(&picture().await?)?;
+            let Picture { text, shows } = picture().await?;
+            if shown.as_ref() != Some(&shows) {
+                output::raw(&text)?;
+                shown = Some(shows);
+            }
         }
     };
     tokio::select! {
@@ -135,11 +149,48 @@ async fn watched(mut picture: impl AsyncFnMut() -> Result<String, Failure>) -> R
     }
 }
 
-/// A picture over the one before, or below it.
-fn redrawn(text: String, redraws: bool) -> String {
+/// A picture over the one before, or below it. On a terminal every word of it counts, as times go by; below each other only
+/// what is so.
+fn drawn(text: String, what: String, redraws: bool) -> Picture {
     if !redraws {
-        return text + "\n";
+        return Picture { text: text + "\n", shows: what };
     }
     // Home, each line cleared to its end, then the rest of the screen: no flicker.
-    format!("\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n"))
+    Picture { text: format!("\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n")), shows: text }
+}
+
+/// When to look again: as soon as the daemon tells that something happened, and every second.
+struct Pulse {
+    beat: Interval,
+    events: Option<Events>,
+    /// Whether it was looked at before.
+    began: bool,
+}
+
+impl Pulse {
+    fn new() -> Self {
+        let mut beat = interval(EVERY);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { beat, events: None, began: false }
+    }
+
+    async fn wait(&mut self, client: &Client) {
+        if self.began && self.events.is_none() {
+            // A daemon that is away tells nothing; it is looked for at every beat.
+            self.events = client.events().await.ok();
+        }
+        self.began = true;
+        if let Some(events) = &mut self.events {
+            tokio::select! {
+                told = events.next() => {
+                    if matches!(told, Ok(Some(_))) {
+                        return;
+                    }
+                    self.events = None;
+                }
+                _ = self.beat.tick() => return,
+            }
+        }
+        self.beat.tick().await;
+    }
 }

@@ -77,6 +77,8 @@ pub struct Config {
     pub signals: Limits,
     /// The daemon's log, on standard error.
     pub log: Log,
+    /// Who may read the metrics.
+    pub metrics: Metrics,
     /// Where things are.
     pub paths: Paths,
 }
@@ -393,6 +395,13 @@ impl LogFormat {
             Self::Text => "text",
         }
     }
+}
+
+/// Who may read the metrics, beside the person's own processes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metrics {
+    /// The names of registered agents.
+    pub scrapers: Vec<String>,
 }
 
 /// Where things are. Absolute.

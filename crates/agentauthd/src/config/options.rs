@@ -1,6 +1,7 @@
 //! The one list of options: name, variables, bounds, and where each goes in [`Config`].
 
 mod audit;
+mod observe;
 mod signals;
 mod sinks;
 
@@ -39,7 +40,7 @@ pub(super) fn option(key: &str) -> Option<&'static OptionSpec> {
 
 /// Every option.
 pub(super) fn all() -> impl Iterator<Item = &'static OptionSpec> {
-    [OPTIONS, sinks::OPTIONS, audit::OPTIONS, signals::OPTIONS].into_iter().flatten()
+    [OPTIONS, sinks::OPTIONS, audit::OPTIONS, signals::OPTIONS, observe::OPTIONS].into_iter().flatten()
 }
 
 /// What is no section in a file of its own, in the order of `config/agentauthd.toml`.

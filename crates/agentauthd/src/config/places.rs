@@ -13,7 +13,7 @@ use agentauth_ipc::location::{self, Location, LocationError};
 
 use super::{
     Audit, Checks, Config, Consent, DEFAULT_PROFILE, Grants, HideSockets, Launch, Log, LogFormat, Login,
-    Passkeys, Paths, Provider, ProviderKind, RefreshRoute, Secrets, Session, Sinks, StoreKind,
+    Metrics, Passkeys, Paths, Provider, ProviderKind, RefreshRoute, Secrets, Session, Sinks, StoreKind,
 };
 use crate::environment::Environment;
 
@@ -148,6 +148,7 @@ pub(super) fn defaults(environment: &Environment, profile: &str) -> Option<Confi
         },
         signals: Limits::default(),
         log: Log { filter: "info".to_owned(), format: LogFormat::Text },
+        metrics: Metrics::default(),
         paths: Paths {
             policies_dir: config_dir.join("policies"),
             config_dir,

@@ -19,6 +19,7 @@ use super::launches::Launches;
 use super::limits::Usage;
 use super::logins::Logins;
 use super::manager::Manager;
+use super::metrics::Metrics;
 use super::passkeys::Passkeys;
 use super::pause::Pause;
 use super::recorder::Recorder;
@@ -27,6 +28,7 @@ use super::sinks::Sinks;
 use super::state::State;
 use super::watching::Watching;
 use crate::config;
+use crate::log::Control;
 
 /// The daemon, as its requests see it.
 pub(crate) struct App {
@@ -57,6 +59,11 @@ pub(crate) struct App {
     pub(crate) manager: Manager,
     pub(crate) recogniser: Recogniser,
     pub(crate) usage: Mutex<Usage>,
+    /// Changes what is logged.
+    pub(crate) log: Control,
+    pub(crate) metrics: Arc<Metrics>,
+    /// The registered agents that may read the metrics.
+    pub(crate) scrapers: Vec<String>,
     /// Told when the daemon stops: then nobody is kept waiting.
     pub(crate) stop: CancellationToken,
     /// Absent where no project is configured: then nobody can log in, and every check is denied.

@@ -37,6 +37,7 @@ use super::limits::{Limits, Usage};
 use super::load::{self, LoadError, OwnPolicies, Places};
 use super::logins::{self, Logins};
 use super::manager::Manager;
+use super::metrics::Metrics;
 use super::passkeys::{self, Passkeys, RootsError};
 use super::pause::Pause;
 use super::record;
@@ -142,7 +143,7 @@ pub enum RunError {
 
 /// Makes every part. Blocking, and short: the keychain and the network are left to the keeper.
 pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembled, RunError> {
-    let Start { loaded, environment, flags, notes, needless_credentials, passphrase } = start;
+    let Start { loaded, environment, flags, notes, needless_credentials, passphrase, log } = start;
     let config = &loaded.config;
     let hardening = harden::all();
     for step in &hardening {
@@ -267,6 +268,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         jitter,
     })?;
     let events = Events::new();
+    let metrics = Arc::new(Metrics::default());
     let rights = Arc::new(Rights {
         state: state.clone(),
         db: db.clone(),
@@ -293,6 +295,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
                 db: db.clone(),
                 rights: rights.clone(),
                 passkeys: passkeys.clone(),
+                metrics: metrics.clone(),
             };
             let (side, keeper) = provider_side(config, provider, passphrase, common, stop.clone())?;
             (Some(side), Some(keeper))
@@ -360,6 +363,9 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
             connections: config.checks.max_connections.min(room_for_connections()),
             connections_per_process: config.checks.max_connections_per_process,
         })),
+        log,
+        metrics,
+        scrapers: config.metrics.scrapers.clone(),
         provider,
     };
     let past = (config.signals.enabled && before > 0).then(|| (state_directory.join("audit"), before));
@@ -376,6 +382,7 @@ struct Common {
     db: Arc<StateDb>,
     rights: Arc<Rights>,
     passkeys: Arc<Passkeys>,
+    metrics: Arc<Metrics>,
 }
 
 fn provider_side(
@@ -385,7 +392,7 @@ fn provider_side(
     common: Common,
     stop: CancellationToken,
 ) -> Result<(ProviderSide, Keeper), RunError> {
-    let Common { profile, device, audit, state, clock, db, rights, passkeys } = common;
+    let Common { profile, device, audit, state, clock, db, rights, passkeys, metrics } = common;
     let state_directory = &config.paths.state_dir;
     let store = secret_store(config, given)?;
     let store_kind = store.describe();
@@ -412,6 +419,7 @@ fn provider_side(
             },
             jitter,
             settle: Arc::new(move || rights.settle()),
+            metrics,
         },
         stop,
     );

@@ -98,6 +98,11 @@ impl Events {
         }
     }
 
+    /// How many streams are followed.
+    pub(crate) fn followed(&self) -> usize {
+        self.followers.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
+    }
+
     /// Lets the process follow from now on; nothing where it, or all together, have too many streams.
     pub(crate) fn follow(self: &Arc<Self>, pid: u32) -> Option<Follower> {
         let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);

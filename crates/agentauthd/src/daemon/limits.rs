@@ -58,6 +58,11 @@ impl Usage {
         Self { limits, connections: 0, processes: HashMap::new() }
     }
 
+    /// How many connections are open.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections
+    }
+
     /// Takes a place for a new connection.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ mod limits;
 mod load;
 mod logins;
 mod manager;
+mod metrics;
 mod news;
 mod notices;
 mod page;
@@ -45,6 +46,7 @@ pub use sinks::SinkSetupError;
 
 use crate::config::{Flags, Loaded};
 use crate::environment::Environment;
+use crate::log::Control;
 
 /// How long a refresh under way may take once the daemon is stopping: it may have rotated the login.
 const KEEPER_GRACE: Duration = Duration::from_secs(40);
@@ -63,6 +65,8 @@ pub struct Start {
     pub needless_credentials: Vec<String>,
     /// The passphrase of the encrypted file, where the person was asked for it.
     pub passphrase: Option<SecretString>,
+    /// What changes what is logged.
+    pub(crate) log: Control,
 }
 
 /// Runs the daemon until it is told to stop (`SIGTERM`, `SIGINT`), and lets what is under way finish.

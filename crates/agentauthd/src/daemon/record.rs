@@ -349,6 +349,20 @@ pub(crate) fn operation_refused<'a>(caller: &'a CallerFacts, what: &'a str, now:
     }
 }
 
+/// What is logged was changed: by somebody, or because the time for which somebody had changed it is over.
+pub(crate) fn log_filter_changed<'a>(
+    caller: Option<&'a CallerFacts>,
+    filter: &'a str,
+    until: Option<Timestamp>,
+    now: Timestamp,
+) -> Event<'a> {
+    Event {
+        actor: caller.map(asker),
+        details: details(json!({ "filter": filter, "until": until })),
+        ..Event::new(Kind::LogFilterChanged, now)
+    }
+}
+
 /// Who asked for an operation that is no decision.
 fn asker(caller: &CallerFacts) -> Actor<'_> {
     let executable = caller.process.executable.as_ref();

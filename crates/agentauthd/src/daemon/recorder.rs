@@ -1,5 +1,6 @@
 //! The audit log as the daemon uses it: remembers whether the last record could be written, for `status`.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use agentauth_audit::{AuditError, AuditLog, Event};
@@ -17,12 +18,19 @@ pub(crate) struct Recorder {
     fault: Arc<Mutex<Option<String>>>,
     news: Arc<News>,
     filed: Arc<Mutex<Filed>>,
+    failures: Arc<AtomicU64>,
 }
 
 impl Recorder {
     /// Over an open log.
     pub(crate) fn new(log: AuditLog) -> Self {
-        Self { log: Arc::new(log), fault: Arc::default(), news: Arc::default(), filed: Arc::default() }
+        Self {
+            log: Arc::new(log),
+            fault: Arc::default(),
+            news: Arc::default(),
+            filed: Arc::default(),
+            failures: Arc::default(),
+        }
     }
 
     /// Appends one record: handed to the kernel when this returns.
@@ -80,6 +88,11 @@ impl Recorder {
         &self.news
     }
 
+    /// How often something could not be written, or brought to disk.
+    pub(crate) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
     /// The log itself.
     pub(crate) fn log(&self) -> &AuditLog {
         &self.log
@@ -106,6 +119,9 @@ impl Recorder {
     }
 
     fn note(&self, outcome: Result<(), AuditError>) -> Result<(), AuditError> {
+        if outcome.is_err() {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
         *self.lock() = outcome.as_ref().err().map(|error| Chain(error).to_string());
         outcome
     }

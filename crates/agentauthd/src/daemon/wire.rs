@@ -2,6 +2,7 @@
 
 mod consent;
 mod events;
+mod log;
 mod passkey;
 mod rights;
 mod rules;
@@ -34,6 +35,7 @@ use super::server::Refusal;
 use crate::config::{self, addressed};
 pub(crate) use consent::{Answering, consent_answer, consent_answered, consent_confirming, consent_list};
 pub(crate) use events::{SessionSeen, event, lagged_event, session_event, session_seen};
+pub(crate) use log::{log_ask, logged};
 pub(crate) use passkey::{passkey_adding, passkey_name, passkey_removed, passkeys_known};
 pub(crate) use rights::{
     Giving, Wish, agent, agents_known, given, giving, grants_known, registered, removal_by_login, removed,

@@ -32,6 +32,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::metrics::Metrics;
 use super::recorder::Recorder;
 use super::rights::RightsError;
 use super::state::State;
@@ -69,6 +70,7 @@ pub(crate) struct Parts {
     pub(crate) jitter: fn() -> f64,
     /// Writes down, before an account is pinned, what the person's own files say as applied. Blocking.
     pub(crate) settle: Arc<dyn Fn() -> Result<(), RightsError> + Send + Sync>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// What `status` tells of the keeper's work.

@@ -14,6 +14,7 @@ use secrecy::ExposeSecret as _;
 
 use super::upkeep::{STORE_RETRY, Stored};
 use super::{Held, Keeper, LOCK_PATIENCE};
+use crate::daemon::metrics::RefreshOutcome;
 use crate::daemon::record;
 
 /// How soon a rotated token that the store refused is offered to it again.
@@ -100,6 +101,7 @@ impl Keeper {
             self.history.rotates = true;
         }
         if !self.store_rotated().await {
+            self.parts.metrics.refreshed(RefreshOutcome::Unusable);
             self.next = Some(self.parts.clock.now() + STORE_AGAIN);
             return;
         }
@@ -154,6 +156,7 @@ impl Keeper {
             Ok(verified) => verified,
             Err(error) => {
                 tracing::error!(error = %Chain(&error), "the provider's session token is refused");
+                self.parts.metrics.refreshed(RefreshOutcome::Unusable);
                 // Keys that are not to be had say nothing against the session in force; it stays until it ends.
                 if !error.is_transient() {
                     self.set_unverified(Some(stored.user), &error.to_string());
@@ -174,6 +177,7 @@ impl Keeper {
         // Recorded before it takes effect: the new token may give rights that the old one did not.
         if let Err(error) = self.parts.audit.append(&record::refresh(&session, now)) {
             tracing::error!(error = %Chain(&error), "no session: the refresh cannot be recorded");
+            self.parts.metrics.refreshed(RefreshOutcome::Unusable);
             self.set_unverified(Some(session.user.clone()), &error.to_string());
             return self.try_later(&error.to_string(), STORE_AGAIN);
         }
@@ -185,6 +189,7 @@ impl Keeper {
             };
             login.id_token = refreshed.id_token.or_else(|| login.id_token.take());
         }
+        self.parts.metrics.refreshed(RefreshOutcome::Renewed);
         self.view.send_modify(|view| view.problem = None);
         self.put_in_force(session, refreshed.next_refresh_seconds).await;
     }
@@ -215,6 +220,10 @@ impl Keeper {
         self.parts.audit.note_down(&record::refresh_failed(&what, now));
         let after = after_failure(&self.history, &failure, now, (self.parts.jitter)());
         self.history = self.history.failed(&failure);
+        self.parts.metrics.refreshed(match failure {
+            RefreshFailure::Over { .. } | RefreshFailure::Config { .. } => RefreshOutcome::Refused,
+            RefreshFailure::Unknown { .. } => RefreshOutcome::Unanswered,
+        });
         self.put_history(self.history.ambiguous, None).await;
         match after {
             AfterFailure::RetryAt(at) => {

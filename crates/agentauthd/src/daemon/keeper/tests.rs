@@ -143,6 +143,7 @@ impl House {
                 limits,
                 jitter: || 0.0,
                 settle: Arc::new(|| Ok(())),
+                metrics: Arc::default(),
             },
             stop.clone(),
         );

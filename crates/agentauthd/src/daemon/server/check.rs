@@ -10,6 +10,7 @@ use agentauth_core::{
     Agent, Assurance, CheckRequest, Decision, DecisionId, Effect, Remedy, Scope, Snapshot, Subject,
     Timestamp, decide_watched,
 };
+use agentauth_host::clock::monotonic;
 use agentauth_idp::Chain;
 use axum::body::Body;
 use axum::extract::State;
@@ -21,6 +22,7 @@ use uuid::{ContextV7, Uuid};
 use super::body;
 use super::connection::{Caller, Connection};
 use super::refusal::Refusal;
+use super::span;
 use crate::daemon::app::App;
 use crate::daemon::record::{self, Asked};
 use crate::daemon::wire::{self, Question};
@@ -33,7 +35,9 @@ pub(super) async fn check(
     body: Body,
 ) -> Result<Json<impl Serialize>, Refusal> {
     let trace = headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let Question { request, asked, wait } = wire::question(body::json(body).await?, trace)?;
+    let question = body::json(body).await?;
+    let begun = monotonic();
+    let Question { request, asked, wait } = wire::question(question, trace)?;
     let caller = if request.dry_run_as.is_some() {
         connection.may(&app, &headers, Operation::DryRun).await?
     } else {
@@ -41,6 +45,8 @@ pub(super) async fn check(
     };
     let (mut changes, mut questions) = (app.state.watch(), app.consents.watch());
     let mut decision = answer(&app, &connection, &caller, &request, &asked).await?;
+    app.metrics.checked(monotonic().duration_since(begun));
+    span::decided(&decision);
     let mut waiting = app.consents.open(&decision, &request, &caller.facts);
     if decision.remedy == Some(Remedy::Wait)
         && let Some(provider) = &app.provider
@@ -68,6 +74,7 @@ pub(super) async fn check(
         }
         decision = answer(&app, &connection, &caller, &request, &asked).await?;
         waiting = app.consents.open(&decision, &request, &caller.facts);
+        span::decided(&decision);
     }
     waiting.retain(|id| app.consents.get(id).is_some());
     Ok(Json(wire::check_response(&app.about.profile, decision, asked, &waiting)))
@@ -84,12 +91,15 @@ async fn answer(
     loop {
         let decision = recorded_decision(app, connection, caller, request, asked)?;
         if !decision.allow || !decision.high_risk {
+            app.metrics.decided(&decision);
             return Ok(decision);
         }
         let now = app.clock.now();
         if let Err(error) = app.audit.to_disk().await {
             tracing::error!(error = %Chain(&error), "denied: the decision cannot be brought to disk");
-            return Ok(decision.audit_unavailable(now));
+            let unavailable = decision.audit_unavailable(now);
+            app.metrics.decided(&unavailable);
+            return Ok(unavailable);
         }
         // The disk took its time; what was true before it may not be any more. Then it is decided, recorded and brought
         // to disk once more: no other way leads out with so risky an allow.
@@ -100,6 +110,7 @@ async fn answer(
         spent(&decision).for_each(|id| snapshot.grants.give_back(id));
         let (again, _) = decided(app, &snapshot, caller, request, asked, Counting::No);
         if again.allow && connection.reprove(caller).is_ok() {
+            app.metrics.decided(&decision);
             return Ok(decision);
         }
     }
@@ -125,6 +136,7 @@ fn recorded_decision(
         if let Err(why) = connection.reprove(caller) {
             tracing::warn!(pid = connection.pid(), why, "a caller changed between question and answer");
             let unproven = decision.caller_unproven(now);
+            app.metrics.decided(&unproven);
             // It is on record if it can be: what it asked for is refused either way.
             let _ = written(app, caller, &snapshot, &unproven, asked, now);
             return Err(Refusal::new(ErrorCode::CallerUnproven, why));

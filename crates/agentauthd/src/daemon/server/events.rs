@@ -142,6 +142,7 @@ impl Stream {
 
     /// Tells a reader that is too slow that this was all; one that does not read that either is left.
     async fn fall_behind(&self) {
+        self.app.metrics.streams_lagged.add();
         let telling = self.sender.send(wire::lagged_event().into());
         if tokio::time::timeout(PATIENCE, telling).await.is_err() {
             self.connection.give_up();

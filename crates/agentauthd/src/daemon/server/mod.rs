@@ -11,12 +11,15 @@ mod health;
 mod hello;
 mod launch;
 mod lock;
+mod log;
 mod login;
+mod metrics;
 mod outcome;
 mod passkeys;
 mod refusal;
 mod rules;
 mod session;
+mod span;
 mod status;
 
 use std::convert::Infallible;
@@ -38,6 +41,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
+use tracing::Instrument as _;
 
 use super::app::App;
 use super::limits::TooMany;
@@ -72,10 +76,14 @@ pub(crate) async fn serve(app: Arc<App>, listener: Listener, stop: CancellationT
                     Ok(place) => {
                         connections.spawn(serve_one(place, router.clone(), stream, peer, stop.clone()));
                     }
-                    Err(error) => tracing::warn!(pid, %error, "connection refused"),
+                    Err(error) => {
+                        app.metrics.connections_refused.add();
+                        tracing::warn!(pid, %error, "connection refused");
+                    }
                 }
             }
             Err(error) => {
+                app.metrics.connections_refused.add();
                 tracing::warn!(error = %Chain(&error), "connection refused");
                 if matches!(error, AcceptError::Socket { .. }) {
                     tokio::time::sleep(EXHAUSTED).await;
@@ -124,14 +132,17 @@ async fn answer(
     router: Router,
     mut request: http::Request<Incoming>,
 ) -> Result<Response, Infallible> {
+    app.metrics.requests.add();
     let id = request.headers().get(REQUEST_ID_HEADER).filter(|id| id.len() <= 128).cloned();
+    let span = span::of(&connection, &request, id.as_ref());
     let mut response = match admit(&app, &connection, request.headers()) {
         Ok(()) => {
             request.extensions_mut().insert(connection);
-            router.oneshot(request.map(Body::new)).await?
+            router.oneshot(request.map(Body::new)).instrument(span.clone()).await?
         }
         Err(refusal) => refusal.into_response(),
     };
+    span::answered(&span, response.status());
     response = refusal::addressed(&app.about.profile, response);
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -182,6 +193,8 @@ fn router(app: Arc<App>) -> Router {
         .route(paths::RULES, post(rules::apply))
         .route(paths::LOCK, post(lock::lock).delete(lock::unlock))
         .route(paths::SESSION, delete(session::logout))
+        .route(paths::LOG, get(log::show).put(log::change))
+        .route(paths::METRICS, get(metrics::metrics))
         .route(paths::HEALTHZ, get(health::healthz))
         .route(paths::READYZ, get(health::readyz))
         .fallback(async || Refusal::new(ErrorCode::NotFound, "there is no such path; see docs/api.md"))
@@ -198,6 +211,7 @@ fn admit(app: &App, connection: &Connection, headers: &HeaderMap) -> Result<(), 
         return Err(Refusal::new(ErrorCode::RequestInvalid, "`Host` must be `agentauthd` or `localhost`"));
     }
     if !lock(&app.usage).request(connection.pid(), app.clock.now()) {
+        app.metrics.rate_limited.add();
         return Err(Refusal::new(
             ErrorCode::RateLimited,
             "this process asks too often: slow down, then ask again",

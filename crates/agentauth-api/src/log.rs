@@ -1,0 +1,28 @@
+//! `/v1/log`: what the daemon logs while it runs.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The body of `PUT /v1/log`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogRequest {
+    /// What is to be logged, as in the configuration's `log.filter`; absent, what the configuration says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// For how long, in seconds: 10 minutes unless given, a day at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u64>,
+}
+
+/// What is logged now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogResponse {
+    /// The filter in force.
+    pub filter: String,
+    /// The filter of the configuration.
+    pub configured: String,
+    /// When that comes back; absent where it is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
