@@ -130,3 +130,46 @@ impl Recorder {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use agentauth_audit::{Kind, Trail};
+    use agentauth_core::{CallerFacts, Timestamp};
+    use agentauth_host::machine::Machine;
+
+    use super::*;
+    use crate::daemon::grounds::Grounds;
+
+    /// The kinds of records, each with what it rests on and which facts it is.
+    fn written(directory: &std::path::Path) -> Vec<(Kind, usize)> {
+        let entries = Trail::new(directory).entries().unwrap().map(|entry| entry.unwrap().event);
+        entries.map(|event| (event.kind, event.facts.len())).collect()
+    }
+
+    #[test]
+    fn facts_are_written_once_for_each_file_before_what_rests_on_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let recorder = Recorder::new(AuditLog::open(directory.path(), now).unwrap());
+        let machine = Machine { host: None, os: "os".to_owned(), address: None };
+        let fact = Grounds::new("device", &machine).of_caller(&CallerFacts::default());
+        let decide = || {
+            let digest: &str = fact.set().digest();
+            let event = Event { facts: vec![digest.into()], ..Event::new(Kind::Decision, now) };
+            recorder.append_resting_on(std::slice::from_ref(&fact), &event).unwrap();
+        };
+        recorder.append(&Event::new(Kind::ServiceStart, now)).unwrap();
+        decide();
+        decide();
+        recorder.log().rotate(now).unwrap().unwrap();
+        decide();
+        let one = [(Kind::Facts, 0), (Kind::Decision, 1)];
+        let expected: Vec<_> = [(Kind::ServiceStart, 0)]
+            .into_iter()
+            .chain(one)
+            .chain([(Kind::Decision, 1), (Kind::ChainContinued, 0)])
+            .chain(one)
+            .collect();
+        assert_eq!(written(directory.path()), expected);
+    }
+}
