@@ -21,6 +21,7 @@ pub mod peers;
 pub mod process;
 pub mod provider;
 pub mod raw;
+pub mod receiver;
 pub mod rights;
 pub mod shop;
 pub mod terminal;
