@@ -3,12 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::Appended;
 use crate::files::{Closed, Form, Stub, closed_files, open_path};
 use crate::place::Standing;
 use crate::read::{Entry, Next, Reader, VerifyError};
 use crate::source::Source;
+use crate::{Appended, Kind};
 
+/// How many records that are not wanted are passed over in one go.
+const PASSED_OVER: usize = 16 * 1024;
 /// How often the files are looked for anew when one of them changes its form at that moment.
 const ATTEMPTS: usize = 8;
 
@@ -40,10 +42,18 @@ impl Trail {
     /// # Errors
     /// [`VerifyError::Unreadable`].
     pub fn entries_after(&self, seq: u64) -> Result<Entries, VerifyError> {
-        let mut entries =
-            Entries { directory: self.directory.clone(), after: seq, last: None, current: None, over: false };
-        entries.begin()?;
-        Ok(entries)
+        Entries::begin_at(&self.directory, seq, None, false)
+    }
+
+    /// The same for those who hand records on and judge none: a line that does not prove itself is passed over, and its
+    /// number is missing; behind a flaw it goes on. Where only one `kind` is wanted, the others are passed over without a
+    /// look at what they say. Then [`Entries`] says now and then that there is nothing more although there is:
+    /// [`Entries::newest`] tells how far it has come.
+    ///
+    /// # Errors
+    /// [`VerifyError::Unreadable`].
+    pub fn copies_after(&self, seq: u64, kind: Option<Kind>) -> Result<Entries, VerifyError> {
+        Entries::begin_at(&self.directory, seq, kind, true)
     }
 
     /// The files that nothing is written to any more, oldest first.
@@ -73,6 +83,10 @@ pub struct Entries {
     last: Option<Appended>,
     current: Option<Current>,
     over: bool,
+    /// The only kind that is wanted.
+    kind: Option<Kind>,
+    /// Whether flaws are passed over.
+    lenient: bool,
 }
 
 /// The file that is being read.
@@ -84,6 +98,24 @@ struct Current {
 }
 
 impl Entries {
+    fn begin_at(
+        directory: &Path,
+        after: u64,
+        kind: Option<Kind>,
+        lenient: bool,
+    ) -> Result<Entries, VerifyError> {
+        let directory = directory.to_owned();
+        let mut entries = Entries { directory, after, last: None, current: None, over: false, kind, lenient };
+        entries.begin()?;
+        Ok(entries)
+    }
+
+    /// The last record that was read or passed over.
+    #[must_use]
+    pub fn newest(&self) -> Option<Appended> {
+        self.last
+    }
+
     /// Opens the file in which the first record that is wanted lies, or the oldest after it.
     fn begin(&mut self) -> Result<(), VerifyError> {
         let wanted = self.after.saturating_add(1);
@@ -92,6 +124,7 @@ impl Entries {
 
     /// The next record that is wanted; nothing if there is none yet.
     fn step(&mut self) -> Result<Option<Entry>, VerifyError> {
+        let mut passed_over = 0;
         loop {
             let Some(current) = &mut self.current else {
                 self.next_file()?;
@@ -100,11 +133,27 @@ impl Entries {
                 }
                 continue;
             };
-            match current.reader.next_line()? {
+            let next = match current.reader.next_line() {
+                // What is left of a line without an end is no line either.
+                Err(VerifyError::Broken { .. }) if self.lenient => continue,
+                next => next?,
+            };
+            match next {
                 Next::Line(line) => {
-                    let frame = current.reader.judge(&line)?;
+                    let frame = match current.reader.judge(&line) {
+                        Err(_) if self.lenient => match current.reader.take_up(&line) {
+                            Some(frame) => frame,
+                            None => continue,
+                        },
+                        judged => judged?,
+                    };
                     self.last = current.reader.newest();
-                    if frame.seq > self.after {
+                    if frame.seq > self.after && self.kind.is_some_and(|kind| !names(&line, kind)) {
+                        passed_over += 1;
+                        if passed_over == PASSED_OVER {
+                            return Ok(None);
+                        }
+                    } else if frame.seq > self.after {
                         return current.reader.entry(frame, line).map(Some);
                     }
                 }
@@ -167,7 +216,7 @@ impl Entries {
 
     fn open_closed(&mut self, file: &Closed) -> Result<bool, VerifyError> {
         let first = self.last.map(|last| last.seq + 1);
-        if let Some(first) = first.filter(|first| *first < file.first) {
+        if let Some(first) = first.filter(|first| *first < file.first && !self.lenient) {
             return Err(VerifyError::Missing {
                 directory: self.directory.clone(),
                 first,
@@ -222,4 +271,13 @@ impl Iterator for Entries {
         self.over = matches!(item, Some(Err(_)));
         item
     }
+}
+
+/// Whether the line is a record of this kind; its beginning is the same for all but for the lengths of two numbers.
+fn names(line: &[u8], kind: Kind) -> bool {
+    const BEFORE: &[u8] = b",\"event\":\"";
+    let beginning = line.get(..192).unwrap_or(line);
+    let Some(at) = beginning.windows(BEFORE.len()).position(|window| window == BEFORE) else { return false };
+    let rest = line.get(at + BEFORE.len()..).unwrap_or_default();
+    rest.strip_prefix(kind.as_str().as_bytes()).is_some_and(|rest| rest.starts_with(b"\""))
 }

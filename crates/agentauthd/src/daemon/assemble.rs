@@ -252,15 +252,17 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         max_confirmation_age: config.checks.max_confirmation_age,
     }));
 
+    let machine = Machine::this();
     let (sinks, feeds) = sinks::sinks(&sinks::Parts {
         config,
         environment: &environment,
         owner: owner_uid,
         origin: Origin {
+            host: machine.host.clone().unwrap_or_default(),
+            address: machine.address.map(|address| address.to_string()),
             device: Some(device.clone()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             profile: Some(config.profile.clone()),
-            ..Origin::default()
         },
         state_directory,
         recorder: audit.clone(),
@@ -324,7 +326,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
     let launches = launches::Launches::new(state.clone(), audit.clone(), clock.clone(), stop.clone());
     let filing = Filing::new(audit.clone(), clock.clone(), config.audit);
     let watching = Watching::new(config.signals.clone(), seed(), audit.clone(), events.clone());
-    let grounds = Grounds::new(&device, &Machine::this());
+    let grounds = Grounds::new(&device, &machine);
     let app = App {
         about: About {
             owner_uid,

@@ -54,8 +54,8 @@ impl Backlog {
             self.open(from)?;
         }
         let mut batch = Batch { through: from, ..Batch::default() };
-        let (mut bytes, mut looked_at) = (0, 0_usize);
-        while batch.entries.len() < limit.records && looked_at < 16 * limit.records.max(256) {
+        let mut bytes = 0;
+        while batch.entries.len() < limit.records {
             let entry = match self.ahead.take().map(Ok).or_else(|| self.entries.as_mut()?.next()) {
                 None => break,
                 Some(Ok(entry)) => entry,
@@ -71,22 +71,27 @@ impl Backlog {
                 self.let_go();
                 return Ok(Batch { through: from, foreign: true, ..Batch::default() });
             }
-            let wanted = self.wanted.is_none_or(|kind| entry.event.kind == kind);
-            let full = wanted && !batch.entries.is_empty() && bytes + entry.line.len() > limit.bytes;
+            // A line that was put there again, or never followed the one before it.
+            if entry.seq <= batch.through.seq {
+                continue;
+            }
+            let full = !batch.entries.is_empty() && bytes + entry.line.len() > limit.bytes;
             if full || entry.seq > limit.through {
                 self.ahead = Some(entry);
                 break;
             }
-            // A sink that begins takes the log from where it begins.
-            if batch.through.seq > 0 {
+            // A sink that begins takes the log from where it begins; one that wants few does not see what is missing.
+            if batch.through.seq > 0 && self.wanted.is_none() {
                 batch.missing += entry.seq.saturating_sub(batch.through.seq + 1);
             }
-            looked_at += 1;
             batch.through = Position { seq: entry.seq, hash: Some(entry.hash) };
-            if wanted {
-                bytes += entry.line.len();
-                batch.entries.push(entry);
-            }
+            bytes += entry.line.len();
+            batch.entries.push(entry);
+        }
+        // What was passed over on the way.
+        let passed = self.entries.as_ref().filter(|_| self.ahead.is_none()).and_then(Entries::newest);
+        if let Some(passed) = passed.filter(|passed| passed.seq > batch.through.seq) {
+            batch.through = Position { seq: passed.seq, hash: Some(passed.hash) };
         }
         self.at = batch.through;
         Ok(batch)
@@ -100,7 +105,7 @@ impl Backlog {
 
     fn open(&mut self, from: Position) -> Result<(), VerifyError> {
         self.ahead = None;
-        self.entries = Some(self.trail.entries_after(from.seq)?);
+        self.entries = Some(self.trail.copies_after(from.seq, self.wanted)?);
         self.at = from;
         Ok(())
     }

@@ -4,6 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use agentauth_core::Timestamp;
 
+use crate::daemon::recorder::Recorder;
+
 /// How one sink stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SinkReport {
@@ -75,5 +77,36 @@ impl Board {
     /// Nothing panics while it is held.
     fn lock(&self) -> MutexGuard<'_, Standing> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// From which record on the log is needed: the files before it may be deleted.
+pub(super) struct Shelf {
+    recorder: Recorder,
+    /// For each sink the first record that it needs.
+    first: Mutex<Vec<u64>>,
+}
+
+impl Shelf {
+    pub(super) fn new(recorder: Recorder) -> Self {
+        Self { recorder, first: Mutex::default() }
+    }
+
+    /// A place for one more sink, which needs everything until it says otherwise.
+    pub(super) fn place(&self) -> usize {
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        first.push(0);
+        first.len() - 1
+    }
+
+    /// What the sink at this place needs from now on.
+    pub(super) fn needs(&self, place: usize, seq: u64) {
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = first.get_mut(place) {
+            *slot = seq;
+        }
+        if let Some(least) = first.iter().min() {
+            self.recorder.log().keep_from(*least);
+        }
     }
 }

@@ -14,7 +14,7 @@ use agentauth_idp::Chain;
 use tokio_util::sync::CancellationToken;
 
 use super::backlog::{Backlog, Batch, Limit};
-use super::board::Board;
+use super::board::{Board, Shelf};
 use super::cursor::{CursorFile, Mark, Position};
 use super::door::{Sink, SinkError, Taken};
 use crate::daemon::record;
@@ -74,6 +74,9 @@ pub(super) struct Parts<S> {
     pub(super) trail: Trail,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) board: Board,
+    pub(super) shelf: Arc<Shelf>,
+    /// Its place there.
+    pub(super) place: usize,
     pub(super) cursor: CursorFile,
     pub(super) mark: Mark,
 }
@@ -205,7 +208,8 @@ impl<S: Sink> Feed<S> {
             },
         };
         if batch.missing > 0 {
-            if !self.dropped(batch.missing, batch.through.seq, "they are not in the log any more") {
+            if !self.dropped(batch.missing, batch.through.seq, "they are not in the log as they were written")
+            {
                 self.pending = Some(batch);
                 return Next::Pause(self.parts.terms.longest_pause);
             }
@@ -251,6 +255,7 @@ impl<S: Sink> Feed<S> {
             self.sure = front.1;
             self.unsettled.pop_front();
         }
+        self.note_behind();
         self.write_mark();
         Ok(())
     }
@@ -453,9 +458,10 @@ impl<S: Sink> Feed<S> {
         }
     }
 
-    /// Tells `status` where the sink is.
+    /// Tells `status`, and the log's retention, where the sink is.
     fn note_behind(&self) {
         self.parts.board.at(self.sent.seq);
+        self.parts.shelf.needs(self.parts.place, self.sure.seq.saturating_add(1));
     }
 }
 

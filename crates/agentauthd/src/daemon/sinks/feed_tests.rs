@@ -34,6 +34,7 @@ impl Fed {
         let (cursor, mark) = CursorFile::open(&record.cursor()).unwrap();
         let board = Board::new("test", "nowhere".to_owned(), SystemClock.now());
         let stop = CancellationToken::new();
+        let shelf = Arc::new(Shelf::new(record.recorder.clone()));
         let feed = Feed::new(Parts {
             name: "test",
             sink,
@@ -42,6 +43,8 @@ impl Fed {
             trail: record.trail(),
             clock: Arc::new(SystemClock),
             board: board.clone(),
+            place: shelf.place(),
+            shelf,
             cursor,
             mark,
         });
@@ -268,4 +271,59 @@ async fn another_log_is_handed_over_from_its_beginning() {
         fed.end().await;
         assert_eq!(far_end.records(), up_to(9));
     }
+}
+
+#[tokio::test]
+async fn a_flaw_in_the_log_hides_its_own_record_and_no_other() {
+    let mut record = Record::begin();
+    record.write(30);
+    let path = record.directory.path().join("audit/audit.jsonl");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    // One line is edited, one put there again, and one is longer than any.
+    let edited = lines[9].replace("files.read:/a", "files.read:/b");
+    let long = "x".repeat(200 * 1024);
+    let changed = [&lines[..9], &[&edited, lines[3]], &lines[10..20], &[&long], &lines[20..]].concat();
+    std::fs::write(&path, changed.join("\n") + "\n").unwrap();
+    record = record.again();
+    record.write(5);
+    let newest = record.recorder.newest();
+    let (sink, far_end) = fake(Mood::Takes);
+    let fed = Fed::begin(&record, sink, terms());
+    until("the records to arrive", || far_end.records().contains(&newest)).await;
+    until("the gap to be recorded", || fed.report(&record).dropped == 1).await;
+    fed.end().await;
+    let arrived = far_end.records();
+    let expected: Vec<_> = (1..=*arrived.last().unwrap()).filter(|seq| *seq != 10).collect();
+    assert_eq!(arrived, expected);
+}
+
+#[tokio::test]
+async fn what_a_sink_still_needs_is_kept() {
+    use agentauth_audit::Retention;
+
+    let record = Record::begin();
+    let (sink, far_end) = fake(Mood::Takes);
+    let fed = Fed::begin(&record, sink, terms());
+    record.write(10);
+    has(&far_end, 10).await;
+    far_end.mood(Mood::Fails);
+    record.write(10);
+    let log = record.recorder.log();
+    let rotate = || {
+        log.rotate(SystemClock.now()).unwrap();
+        log.carry(std::iter::empty(), log.head().seq, SystemClock.now()).unwrap();
+        record.write(1);
+    };
+    rotate();
+    rotate();
+    let nothing = Retention { age: SignedDuration::ZERO, size: 0 };
+    let deleted = || log.retain(nothing, SystemClock.now(), |_| None).unwrap().len();
+    assert_eq!(deleted(), 0, "the sink has not had them");
+    far_end.mood(Mood::Takes);
+    until("everything to arrive", || far_end.records().last() == Some(&record.recorder.newest())).await;
+    until("the files to be free", || deleted() > 0).await;
+    fed.end().await;
+    let arrived = far_end.records();
+    assert_eq!(arrived, up_to(*arrived.last().unwrap()), "over the files as over one");
 }

@@ -41,7 +41,7 @@ use url::Url;
 
 pub(crate) use board::SinkReport;
 
-use self::board::Board;
+use self::board::{Board, Shelf};
 use self::credential::Credential;
 use self::cursor::CursorFile;
 use self::door::Sink;
@@ -130,6 +130,7 @@ pub(super) fn sinks(parts: &Parts<'_>) -> Result<(Sinks, Feeds), SinkSetupError>
         parts,
         sinks: Sinks { boards: Vec::new(), recorder: parts.recorder.clone() },
         feeds: Feeds(Vec::new()),
+        shelf: Arc::new(Shelf::new(parts.recorder.clone())),
     };
     let options = &parts.config.sinks;
     #[cfg(target_os = "linux")]
@@ -202,6 +203,7 @@ struct Making<'a> {
     parts: &'a Parts<'a>,
     sinks: Sinks,
     feeds: Feeds,
+    shelf: Arc<Shelf>,
 }
 
 impl Making<'_> {
@@ -231,6 +233,8 @@ impl Making<'_> {
             trail: Trail::new(&parts.state_directory.join("audit")),
             clock: parts.clock.clone(),
             board,
+            place: self.shelf.place(),
+            shelf: self.shelf.clone(),
             cursor,
             mark,
         });
