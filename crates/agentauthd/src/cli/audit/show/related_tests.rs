@@ -1,3 +1,5 @@
+//! What belongs to a record: what it rests on, and what came of it, in a record that may be damaged.
+
 use agentauth_audit::{AuditLog, Verdict};
 use agentauth_core::Timestamp;
 use serde_json::{Value, json};
