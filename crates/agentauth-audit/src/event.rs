@@ -168,6 +168,8 @@ kinds! {
     AuditGap = "audit.gap",
     /// What stands at the beginning of a new file: the rights that all records before it gave and have not ended.
     ChainCarried = "chain.carried",
+    /// Old records were deleted, down to a stub.
+    ChainShortened = "chain.shortened",
     /// A new file goes on with the chain of the one before.
     ChainContinued = "chain.continued",
     /// The log itself: something before this record was lost or set aside.
@@ -262,6 +264,30 @@ kinds! {
     SinkState = "sink.state",
     /// What was paused goes on.
     Unlock = "unlock",
+}
+
+impl Kind {
+    /// Whether room is kept for it when the disk is full: what takes rights away, and what the record says of itself.
+    #[must_use]
+    pub fn is_reserved(self) -> bool {
+        matches!(
+            self,
+            Kind::AgentLaunchEnded
+                | Kind::AgentRemoved
+                | Kind::AuditGap
+                | Kind::ChainContinued
+                | Kind::ChainRecovered
+                | Kind::GrantExpired
+                | Kind::GrantRevoked
+                | Kind::Lock
+                | Kind::Logout
+                | Kind::PasskeyRemoved
+                | Kind::Quarantine
+                | Kind::ServiceStart
+                | Kind::ServiceStop
+                | Kind::SessionOver
+        )
+    }
 }
 
 /// Text in a record: written up to `LIMIT` bytes, then cut at a character and marked with `…`.

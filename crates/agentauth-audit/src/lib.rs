@@ -17,16 +17,20 @@
 //! ```
 //!
 //! The hash is over the stored bytes: nothing is serialised again to check it. `tests/vectors/` has a log and its
-//! hashes for other languages. A file begins with `seq` 1, or, where its forerunner was lost or set aside, with a
-//! `chain.recovered` record that goes on counting.
+//! hashes for other languages.
+//!
+//! The record is a row of files ([`Trail`]): closed ones, perhaps compressed or deleted down to a stub, and the one that is
+//! written to. A file begins with `seq` 1, with `chain.continued` where it goes on with the file before, or with
+//! `chain.recovered` where its forerunner was lost or set aside.
 //!
 //! What the chain shows: an edit, insertion or removal anywhere but at the very end. What it cannot show by itself:
-//! that the last lines are missing, or that all of it was written anew. For these keep [`AuditLog::head`] elsewhere
-//! and compare.
+//! that the last lines are missing, or that all of it was written anew. For these there are checkpoints, signed and kept
+//! elsewhere ([`SigningKey`], [`verify_trail`]).
 //!
 //! Invariants:
 //! - An append returns after the one `write(2)` of the whole line, or fails and leaves the file as it was.
-//! - Nothing that was ever in the log is deleted here; what does not fit the chain is set aside next to it.
+//! - What does not fit the chain is set aside next to it, never deleted; files are deleted only by
+//!   [`AuditLog::retain`], which leaves stubs.
 //! - Control, bidirectional and invisible characters are written as JSON escapes: a log on a terminal is only text.
 
 #![forbid(unsafe_code)]
@@ -36,6 +40,8 @@ mod chain;
 mod event;
 pub mod export;
 mod files;
+#[cfg(unix)]
+mod fold;
 mod json;
 mod keep;
 mod log;
@@ -54,6 +60,8 @@ pub use carried::carried;
 pub use chain::{Flaw, Hash, MAX_LINE};
 pub use event::{Actor, Event, Kind, Text, Verdict};
 pub use files::{Closed, Form, Stub};
+#[cfg(unix)]
+pub use fold::{Folding, Terms};
 pub use keep::{Holdings, KeepError, Retention};
 pub use log::{Appended, AuditError, AuditLog};
 pub use note::{Checkpoint, NoteError, SignedCheckpoint, SigningKey, VerifyingKey};

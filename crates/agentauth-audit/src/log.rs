@@ -165,6 +165,21 @@ impl AuditLog {
         writer.write(&self.directory, &event)
     }
 
+    /// Whether ordinary records can be written again, after one could not: mends what is to be mended. Blocking.
+    ///
+    /// # Errors
+    /// [`AuditError`]: not yet.
+    pub fn probe(&self, now: Timestamp) -> Result<(), AuditError> {
+        let mut writer = self.writer();
+        writer.ready(&self.directory, &self.path, now, true)?;
+        writer.has_room(&self.directory)
+    }
+
+    /// Whether the record of this number is known to be on disk. While something is being brought there, it is not.
+    pub fn is_on_disk(&self, seq: u64) -> bool {
+        self.on_disk.try_lock().is_ok_and(|on_disk| *on_disk >= seq)
+    }
+
     /// Brings all that was appended to disk. Blocking.
     ///
     /// # Errors

@@ -79,6 +79,27 @@ impl Place {
     }
 }
 
+/// Keeps room on the disk for `length` bytes of `file` from `start` on, without making it longer. Whether the file system
+/// knows how to.
+///
+/// # Errors
+/// [`io::ErrorKind::StorageFull`] and the like: there is no such room.
+#[cfg(target_os = "linux")]
+pub(crate) fn keep_room(file: &File, start: u64, length: u64) -> io::Result<bool> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    use rustix::io::Errno;
+    match fallocate(file, FallocateFlags::KEEP_SIZE, start, length) {
+        Ok(()) => Ok(true),
+        Err(error @ (Errno::NOSPC | Errno::DQUOT)) => Err(error.into()),
+        Err(_) => Ok(false),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn keep_room(_: &File, _: u64, _: u64) -> io::Result<bool> {
+    Ok(false)
+}
+
 /// Opens the file at `path` for appending, private and no link, making it if there is none; if `new`, only that.
 pub(crate) fn open_file(path: &Path, new: bool) -> io::Result<File> {
     let mut options = File::options();

@@ -38,6 +38,8 @@ pub struct Replay {
     pub flaw: Option<VerifyError>,
     /// The last record before it.
     pub last: Option<Appended>,
+    /// The record that was watched for, if it was among those that were read.
+    pub watched: Option<Appended>,
 }
 
 /// A file to replay.
@@ -50,23 +52,25 @@ impl Trail {
     /// Hands over, in order, the records whose line is `wanted`: those of the newest file into which everything before
     /// was carried over (`chain.carried`, handed over first) and of the files after it; without one, all that are there.
     /// The frames of all are checked; only what is wanted is read further. Records behind a flaw are handed over too, as
-    /// [`Standing::Doubtful`]: what took something away is better believed.
+    /// [`Standing::Doubtful`]: what took something away is better believed. Number and hash of the record `watch` are
+    /// told, if it is among those that are read.
     ///
     /// # Errors
     /// [`VerifyError::Unreadable`], or a line that is longer than any record, behind which nothing can be found.
     pub fn replay(
         &self,
+        watch: Option<u64>,
         wanted: impl Fn(&[u8]) -> bool,
         mut each: impl FnMut(Replayed<'_>),
     ) -> Result<Replay, VerifyError> {
         let (files, start) = self.files_and_start()?;
         // Where the files before are missing without a trace, what they took away is not known.
         let strict = start == 0 && !files.first().is_some_and(|file| self.begins(file));
-        let mut run = Run { flaw: None, last: None, wanted: &wanted, each: &mut each };
+        let mut run = Run { flaw: None, last: None, watch, watched: None, wanted: &wanted, each: &mut each };
         for (index, file) in files.iter().enumerate().skip(start) {
             run.file(self, file, index == start, strict && index == 0)?;
         }
-        Ok(Replay { flaw: run.flaw, last: run.last })
+        Ok(Replay { flaw: run.flaw, last: run.last, watched: run.watched })
     }
 
     /// The number of the first record that a replay reads; nothing if that is the open file's: all before it could be
@@ -141,6 +145,8 @@ impl Trail {
 struct Run<'a, W, E> {
     flaw: Option<VerifyError>,
     last: Option<Appended>,
+    watch: Option<u64>,
+    watched: Option<Appended>,
     wanted: &'a W,
     each: &'a mut E,
 }
@@ -173,6 +179,9 @@ impl<W: Fn(&[u8]) -> bool, E: FnMut(Replayed<'_>)> Run<'_, W, E> {
                     seq = frame.seq;
                     if self.flaw.is_none() {
                         self.last = reader.newest();
+                    }
+                    if self.watch == Some(seq) {
+                        self.watched = Some(Appended { seq, hash: frame.hash });
                     }
                 }
                 Err(flaw) => _ = self.flaw.get_or_insert(flaw),

@@ -9,12 +9,17 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::chain::{Hash, MAX_LINE, begin_line, finish_line};
-use crate::place::{Identity, Place, Standing, make_private_directory, open_file, sync_directory};
+use crate::place::{Identity, Place, Standing, keep_room, make_private_directory, open_file, sync_directory};
 use crate::tail::Tail;
 use crate::{Appended, AuditError, Event, Kind, json};
 
 /// How many records go by between two looks at the whole path.
 const THOROUGHLY: u64 = 64;
+
+/// Room on the disk behind the end of the file that only records of reserved kinds may take, in bytes.
+const RESERVE: u64 = 256 * 1024;
+/// How much more room is taken at once, in bytes.
+const STEP: u64 = 1024 * 1024;
 
 /// The file that is written to, and what is known of it.
 #[derive(Debug)]
@@ -42,6 +47,8 @@ pub(crate) struct Open {
     identity: Identity,
     /// The length of what was written and is good.
     pub(crate) length: u64,
+    /// Up to which length there is room on the disk; as far as it goes where the file system cannot keep any.
+    room: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +135,8 @@ impl Writer {
         let Some(open) = &mut self.open else {
             return Err(AuditError::unavailable(directory, "write to it", io::ErrorKind::NotFound.into()));
         };
+        open.make_room(self.buffer.len(), event.kind.is_reserved())
+            .map_err(|cause| AuditError::unavailable(directory, "find room for it", cause))?;
         let written = match (&*open.file).write(&self.buffer) {
             Ok(count) if count == self.buffer.len() => {
                 open.length += count as u64;
@@ -146,6 +155,15 @@ impl Writer {
         Err(AuditError::unavailable(directory, "write to it", written))
     }
 
+    /// Whether there is room for ordinary records.
+    pub(crate) fn has_room(&mut self, directory: &Path) -> Result<(), AuditError> {
+        let Some(open) = &mut self.open else {
+            return Err(AuditError::unavailable(directory, "write to it", io::ErrorKind::NotFound.into()));
+        };
+        open.make_room(MAX_LINE, false)
+            .map_err(|cause| AuditError::unavailable(directory, "find room for it", cause))
+    }
+
     /// Goes on in `file`, which is empty and at no place of the log yet: its first record is `event`, and `put` brings it
     /// to its place, and what was written to before out of it. If that fails, all is as before.
     pub(crate) fn go_on_in(
@@ -160,7 +178,11 @@ impl Writer {
         (&file).write_all(&self.buffer).map_err(unavailable("write to a new file"))?;
         let open = Open::new(file, directory, self.buffer.len() as u64).map_err(unavailable("look at it"))?;
         put()?;
-        self.behind.extend(self.open.replace(open).map(|before| before.file));
+        if let Some(before) = self.open.replace(open) {
+            // The room that was kept behind its end is not needed any more; if it stays, it goes with the file.
+            _ = before.file.set_len(before.length);
+            self.behind.push(before.file);
+        }
         self.begins(next, event.time);
         self.head = next;
         Ok(next)
@@ -179,6 +201,8 @@ impl Writer {
         now: Timestamp,
     ) -> Result<(), AuditError> {
         match (trouble, &self.open) {
+            // It was out of reach, and is there again as it was left.
+            (Trouble::Vanished | Trouble::Replaced, Some(open)) if open.is_at(path) => {}
             (Trouble::Unfinished, Some(open)) => {
                 open.file
                     .set_len(open.length)
@@ -276,7 +300,33 @@ impl Writer {
 impl Open {
     pub(crate) fn new(file: File, directory: &Path, length: u64) -> io::Result<Open> {
         let identity = Standing::of(&file.metadata()?).identity;
-        Ok(Open { file: Arc::new(file), place: Place::open(directory)?, identity, length })
+        Ok(Open { file: Arc::new(file), place: Place::open(directory)?, identity, length, room: 0 })
+    }
+
+    /// Whether this very file, as it was left, is at `path`.
+    fn is_at(&self, path: &Path) -> bool {
+        Standing::at(path).is_ok_and(|there| (there.identity, there.length) == (self.identity, self.length))
+    }
+
+    /// Sees to it that there is room for a line, and behind it still for what is `reserved`, which may take that.
+    fn make_room(&mut self, line: usize, reserved: bool) -> io::Result<()> {
+        let end = self.length + line as u64;
+        if end + RESERVE <= self.room {
+            return Ok(());
+        }
+        match keep_room(&self.file, self.length, RESERVE + STEP + line as u64) {
+            Ok(true) => self.room = end + RESERVE + STEP,
+            Ok(false) => self.room = u64::MAX,
+            // The write itself says whether it fits.
+            Err(_) if reserved => {}
+            // Less than a whole step may be left.
+            Err(error) => {
+                if !keep_room(&self.file, self.length, RESERVE + line as u64).map_err(|_| error)? {
+                    self.room = u64::MAX;
+                }
+            }
+        }
+        Ok(())
     }
 }
 

@@ -93,6 +93,7 @@ fn replayed(trail: &Trail) -> (Vec<String>, Option<VerifyError>) {
     let mut seen = Vec::new();
     let replay = trail
         .replay(
+            None,
             |line| line.windows(10).any(|part| part == b"\"decision\""),
             |record| {
                 let entries = record.event.details.get("entries").and_then(Value::as_array);

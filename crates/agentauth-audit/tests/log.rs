@@ -298,6 +298,20 @@ fn a_file_that_vanished_is_begun_anew_within_the_chain() {
 }
 
 #[test]
+fn a_file_that_comes_back_as_it_was_left_is_gone_on_with() {
+    let room = Room::new();
+    let log = room.open();
+    log.append(&decision(1)).unwrap();
+    let away = room.dir.path().join("away");
+    fs::rename(room.log(), &away).unwrap();
+    assert!(unavailable(&log.append(&decision(2))));
+    fs::rename(&away, room.log()).unwrap();
+    log.append(&decision(3)).unwrap();
+    assert_eq!(room.kinds(), ["decision", "decision"]);
+    assert_eq!(room.names(), ["audit.jsonl"]);
+}
+
+#[test]
 fn a_directory_that_vanished_is_made_again() {
     let room = Room::new();
     let log = room.open();

@@ -54,6 +54,8 @@ pub enum Entry<'a> {
     },
     /// The person was seen.
     Seen(Timestamp),
+    /// What the record said after some point is lost: nothing that was given before counts any more.
+    Lost,
 }
 
 /// What stands after all records.
@@ -111,6 +113,10 @@ impl Ledger {
                 if let Some(known) = self.passkeys.get_mut(id) {
                     *known = sign_count.max(*known);
                 }
+            }
+            Entry::Lost => {
+                let ended = std::mem::take(&mut self.ended);
+                *self = Self { ended, ..Self::default() };
             }
             Entry::Seen(at) => self.seen = self.seen.max(Some(at)),
             Entry::Given(_) | Entry::Used(_) | Entry::PasskeyAdded(_) => {}
@@ -279,6 +285,21 @@ mod tests {
             ledger.apply(Entry::Seen(Timestamp::from_second(second).unwrap()));
             assert_eq!(ledger.seen(), Timestamp::from_second(last).ok());
         }
+    }
+
+    #[test]
+    fn where_the_record_is_lost_nothing_given_before_counts_and_what_ended_stays_ended() {
+        let (one, other) = (grant("files.read:/a"), grant("files.read:/b"));
+        let mut ledger = Ledger::default();
+        for entry in [Entry::Given(&one.id), Entry::Given(&other.id), Entry::Revoked(&other.id), Entry::Lost]
+        {
+            ledger.apply(entry);
+        }
+        assert_eq!(ledger.admit(one.clone()), None);
+        for id in [&one.id, &other.id] {
+            ledger.apply(Entry::Given(id));
+        }
+        assert_eq!((ledger.admit(one.clone()), ledger.admit(other)), (Some(one), None));
     }
 
     #[test]

@@ -64,6 +64,9 @@ impl SecretName {
     /// The kind under which the logins are filed that still have to be ended at the provider.
     pub const FAREWELLS: &'static str = "farewells";
 
+    /// The kind under which the key is filed that signs checkpoints of the record.
+    pub const CHECKPOINT_KEY: &'static str = "checkpoint_key";
+
     /// A name from a profile and a kind (`[a-z0-9][a-z0-9_]*`, at most 64 bytes; no hyphen, so that
     /// `<profile>-<kind>` reads back in one way only).
     ///
@@ -72,6 +75,11 @@ impl SecretName {
     pub fn new(profile: ProfileName, kind: &str) -> Result<SecretName, NameError> {
         check("kind", kind, |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')?;
         Ok(SecretName { profile, kind: kind.to_owned() })
+    }
+
+    /// The name of the key that signs checkpoints of `profile`'s record.
+    pub fn checkpoint_key(profile: ProfileName) -> SecretName {
+        SecretName { profile, kind: Self::CHECKPOINT_KEY.to_owned() }
     }
 
     /// The name of `profile`'s refresh token.

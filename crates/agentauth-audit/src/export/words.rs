@@ -17,6 +17,7 @@ pub fn headline(kind: Kind) -> &'static str {
         Kind::ChainCarried => "What stands was carried over",
         Kind::ChainContinued => "Record goes on in a new file",
         Kind::ChainRecovered => "Record was recovered",
+        Kind::ChainShortened => "Old records were deleted",
         Kind::Checkpoint => "Checkpoint of the record",
         Kind::CheckpointKey => "Key of checkpoints changed",
         Kind::ConfigurationLoaded => "Configuration took effect",

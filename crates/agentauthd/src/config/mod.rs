@@ -364,6 +364,14 @@ pub struct Audit {
     pub keep_for: SignedDuration,
     /// How much room closed files may take, in bytes.
     pub keep_size: u64,
+    /// How many equal denials within a window are recorded in full; those that follow are counted.
+    pub fold_after: u32,
+    /// How long such a window is.
+    pub fold_window: SignedDuration,
+    /// After how many records a checkpoint is signed.
+    pub checkpoint_records: u64,
+    /// After how long one is signed, if there is anything new.
+    pub checkpoint_interval: SignedDuration,
 }
 
 /// The daemon's log, on standard error.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock};
 
 use agentauth_audit::export::Origin;
-use agentauth_audit::{AuditError, AuditLog};
+use agentauth_audit::{AuditError, AuditLog, Terms};
 use agentauth_core::consent::Declined;
 use agentauth_core::recognise::{FileIdentity, Recogniser, Terminals};
 use agentauth_core::session::{SessionLimits, SessionState};
@@ -20,7 +20,7 @@ use agentauth_idp::{
 };
 use agentauth_ipc::{HashCache, IdentifyError, ListenError, Listener, ProcIdentifier, listen};
 use agentauth_store::{
-    ClaimError, LateAgeFile, Memory, ProfileName, RightsChange, SecretStore, StateDb, StateError,
+    ClaimError, LateAgeFile, Memory, ProfileName, RightsChange, SecretName, SecretStore, StateDb, StateError,
 };
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
@@ -29,9 +29,10 @@ use super::Start;
 use super::app::{About, App, ProviderSide};
 use super::consents::{self, Consents};
 use super::events::Events;
-use super::filing::Filing;
+use super::filing::{self, Filing};
 use super::grounds::Grounds;
 use super::keeper::{self, Keeper};
+use super::kept;
 use super::launches;
 use super::limits::{Limits, Usage};
 use super::load::{self, LoadError, OwnPolicies, Places};
@@ -173,9 +174,16 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
     let listener = listener(config, owner_uid)?;
     let audit = Recorder::new(AuditLog::open(&state_directory.join("audit"), now)?);
     let before = audit.newest();
-    let mut rights = rights::standings(&db, &profile, audit.directory())?;
+    let mut rights = rights::standings(&db, &profile, state_directory)?;
+    if let Some(unmet) = &rights.unmet {
+        tracing::error!(why = unmet.why, "the audit log does not fit what was kept of it");
+        audit.append(&record::record_cut(unmet, now))?;
+        audit.to_disk_here()?;
+        kept::set_aside(state_directory, unmet.last).map_err(unusable)?;
+    }
     let wished = Wished::read(&loaded, owner_uid);
     let own_rules = wished.against(std::mem::take(&mut rights.rules));
+    let last_run = std::mem::take(&mut rights.last_run);
     let applied = match own_rules.basis {
         Basis::Files => None,
         Basis::Applied | Basis::Lost => Some(load_applied(&environment, &flags, &own_rules.rules.settings)?),
@@ -216,7 +224,8 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
     }
     let loaded = load::load(catalogue, &Places::of(config), own, rights)?;
     let policy_sources: Vec<String> = loaded.policy_texts.iter().map(|(name, _)| name.clone()).collect();
-    audit.append(&record::service_start(&device, now))?;
+    audit.begin_folding(Terms { in_full: config.audit.fold_after, window: config.audit.fold_window })?;
+    audit.append(&record::service_start(&device, &last_run, now))?;
     audit.append(&record::policy_loaded(&policy_sources, loaded.policy.len(), now))?;
     for (name, path) in &loaded.agent_files {
         if let Some(agent) = loaded.agents.get(name) {
@@ -285,8 +294,9 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         owner: owner_uid,
         turn: tokio::sync::Mutex::default(),
     });
-    let (provider, keeper) = match provider {
+    let (provider, keeper, store) = match provider {
         Some(provider) => {
+            let store = secret_store(config, passphrase)?;
             let provider = Provider::new(provider)?;
             let common = Common {
                 profile: profile.clone(),
@@ -298,11 +308,12 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
                 rights: rights.clone(),
                 passkeys: passkeys.clone(),
                 metrics: metrics.clone(),
+                store: store.clone(),
             };
-            let (side, keeper) = provider_side(config, provider, passphrase, common, stop.clone())?;
-            (Some(side), Some(keeper))
+            let (side, keeper) = provider_side(config, provider, common, stop.clone())?;
+            (Some(side), Some(keeper), Some(store))
         }
-        None => (None, None),
+        None => (None, None, None),
     };
     let pause = Arc::new(Pause {
         state: state.clone(),
@@ -324,7 +335,15 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         evidence: state_directory.join("evidence"),
     }));
     let launches = launches::Launches::new(state.clone(), audit.clone(), clock.clone(), stop.clone());
-    let filing = Filing::new(audit.clone(), clock.clone(), config.audit);
+    let filing = Filing::new(filing::Parts {
+        audit: audit.clone(),
+        clock: clock.clone(),
+        options: config.audit,
+        state_directory: state_directory.clone(),
+        origin: format!("agentauthd/{device}"),
+        store,
+        key_name: SecretName::checkpoint_key(profile.clone()),
+    });
     let watching = Watching::new(config.signals.clone(), seed(), audit.clone(), events.clone());
     let grounds = Grounds::new(&device, &machine);
     let app = App {
@@ -385,18 +404,17 @@ struct Common {
     rights: Arc<Rights>,
     passkeys: Arc<Passkeys>,
     metrics: Arc<Metrics>,
+    store: Arc<dyn SecretStore>,
 }
 
 fn provider_side(
     config: &Config,
     provider: Provider,
-    given: Option<SecretString>,
     common: Common,
     stop: CancellationToken,
 ) -> Result<(ProviderSide, Keeper), RunError> {
-    let Common { profile, device, audit, state, clock, db, rights, passkeys, metrics } = common;
+    let Common { profile, device, audit, state, clock, db, rights, passkeys, metrics, store } = common;
     let state_directory = &config.paths.state_dir;
-    let store = secret_store(config, given)?;
     let store_kind = store.describe();
     let keys = Arc::new(provider.keys(Some(state_directory.join("jwks.json")), clock.now()));
     let settings = provider.config();

@@ -1,123 +1,276 @@
-//! The files of the record, looked after beside everything else: closed in time, carried over, compressed, and in the end
-//! deleted but for a stub.
+//! The record, looked after beside everything else: its files are closed in time, carried over, compressed, and in the end
+//! deleted but for a stub; checkpoints are signed; and when nothing could be written, it is seen when that is over.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentauth_audit::{Holdings, KeepError, Replay, Retention, Trail, VerifyError};
-use agentauth_core::Clock;
+use agentauth_audit::{Holdings, KeepError, Retention, SigningKey, Trail, VerifyError};
+use agentauth_core::{Clock, Timestamp};
 use agentauth_idp::Chain;
+use agentauth_store::{SecretName, SecretStore};
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 use super::recorder::Recorder;
-use super::rights;
+use super::{kept, record, rights};
 use crate::config;
 
-/// How often the open file is looked at.
+/// How often it is looked whether something is due.
 const EVERY: Duration = Duration::from_secs(5);
-/// How many looks go by between two rounds in which everything is looked at, if nothing was closed.
+/// How many looks go by between two rounds in which all files are looked at, if none was closed.
 const SELDOM: u32 = 720;
 /// How often a ledger is read anew because a line was just being written.
 const ATTEMPTS: usize = 5;
 
-/// Looks after the files.
+/// What it is made of.
+pub(crate) struct Parts {
+    pub(crate) audit: Recorder,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) options: config::Audit,
+    /// Where the newest checkpoint is kept too.
+    pub(crate) state_directory: PathBuf,
+    /// The log's name in checkpoints.
+    pub(crate) origin: String,
+    /// Where the key is that signs them; without one, nothing is signed.
+    pub(crate) store: Option<Arc<dyn SecretStore>>,
+    /// What the key is filed under.
+    pub(crate) key_name: SecretName,
+}
+
+/// Looks after the record.
 pub(crate) struct Filing {
-    audit: Recorder,
-    clock: Arc<dyn Clock>,
-    options: config::Audit,
+    parts: Arc<Parts>,
+    signing: Signing,
+}
+
+/// What is known of checkpoints.
+#[derive(Default)]
+struct Signing {
+    key: Option<Arc<SigningKey>>,
+    /// Why there is no key.
+    problem: Option<String>,
+    /// The file into which the key was written last, by its first record.
+    named_in: u64,
+    /// The newest checkpoint's record.
+    newest: u64,
+    at: Option<Timestamp>,
 }
 
 /// How the files stand, for `status`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Filed {
     pub(crate) holdings: Holdings,
-    /// Why files are not carried over, compressed or deleted as they should be.
-    pub(crate) problem: Option<String>,
+    /// What is not as it should be.
+    pub(crate) problems: Vec<String>,
 }
 
 impl Filing {
-    pub(crate) fn new(audit: Recorder, clock: Arc<dyn Clock>, options: config::Audit) -> Filing {
-        Filing { audit, clock, options }
+    pub(crate) fn new(parts: Parts) -> Filing {
+        Filing { parts: Arc::new(parts), signing: Signing::default() }
     }
 
-    /// Runs until the daemon stops.
-    pub(crate) async fn run(self, stop: CancellationToken) {
-        let filing = Arc::new(self);
+    /// Runs until the daemon stops; gives itself back for [`Filing::last_checkpoint`].
+    pub(crate) async fn run(mut self, stop: CancellationToken) -> Filing {
         let mut looks = 0;
         loop {
-            let due = filing.is_due();
-            if due || looks == 0 {
-                let round = filing.clone();
-                if let Err(error) = tokio::task::spawn_blocking(move || round.round(due)).await {
-                    tracing::error!(%error, "looking after the audit log's files broke down");
-                }
-            }
+            self.look(looks == 0).await;
             looks = (looks + 1) % SELDOM;
+            let audit = &self.parts.audit;
+            let records = self.parts.options.checkpoint_records;
+            let many = async {
+                match self.signing.key {
+                    Some(_) => audit.news().beyond(self.signing.newest + records, || audit.newest()).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 biased;
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => return self,
                 () = tokio::time::sleep(EVERY) => {}
+                () = many => {}
             }
         }
     }
 
+    async fn look(&mut self, thoroughly: bool) {
+        let parts = self.parts.clone();
+        parts.audit.probe(parts.clock.now());
+        parts.audit.unfold(parts.clock.now(), false);
+        if self.signing.key.is_none() {
+            self.find_key().await;
+        }
+        let due = parts.is_due();
+        if due || thoroughly {
+            let (parts, key) = (parts.clone(), self.signing.key.clone());
+            let problem = self.signing.problem.clone();
+            off_thread(move || parts.round(due, key.as_deref(), problem)).await;
+        }
+        if self.is_checkpoint_due() || (due && self.signing.key.is_some()) {
+            self.checkpoint().await;
+        }
+    }
+
+    fn is_checkpoint_due(&self) -> bool {
+        let (newest, now) = (self.parts.audit.newest(), self.parts.clock.now());
+        let (signing, options) = (&self.signing, self.parts.options);
+        let old = signing.at.is_none_or(|at| now.duration_since(at) >= options.checkpoint_interval);
+        signing.key.is_some()
+            && newest > signing.newest
+            && (old || newest - signing.newest >= options.checkpoint_records)
+    }
+
+    /// Signs what is there, once it is on disk: with the daemon's last record in it, a cut shows at the next start.
+    pub(crate) async fn last_checkpoint(mut self) {
+        if self.signing.key.is_some() && self.parts.audit.newest() > self.signing.newest {
+            self.checkpoint().await;
+        }
+    }
+
+    async fn checkpoint(&mut self) {
+        let Some(key) = self.signing.key.clone() else { return };
+        let (parts, named_in) = (self.parts.clone(), self.signing.named_in);
+        let signed = off_thread(move || parts.checkpoint(&key, named_in)).await;
+        match signed {
+            Some(Ok((newest, named_in))) => {
+                let at = Some(self.parts.clock.now());
+                self.signing = Signing { newest, named_in, at, key: self.signing.key.take(), problem: None };
+            }
+            Some(Err(why)) => {
+                tracing::warn!(why, "no checkpoint of the audit log could be signed");
+                self.signing.at = Some(self.parts.clock.now());
+            }
+            None => {}
+        }
+    }
+
+    /// Takes the key from the store, or makes one.
+    async fn find_key(&mut self) {
+        let Some(store) = &self.parts.store else { return };
+        match key(&**store, &self.parts.key_name, &self.parts.origin).await {
+            Ok(key) => self.signing.key = Some(Arc::new(key)),
+            Err(why) => {
+                if self.signing.problem.as_ref() != Some(&why) {
+                    tracing::warn!(why, "checkpoints of the audit log are not signed");
+                }
+                self.signing.problem = Some(why);
+            }
+        }
+    }
+}
+
+/// The key as the store has it; a new one, if it has none.
+async fn key(store: &dyn SecretStore, name: &SecretName, origin: &str) -> Result<SigningKey, String> {
+    let failed = |error: &dyn std::error::Error| Chain(error).to_string();
+    let stored = match store.get(name).await.map_err(|error| failed(&error))? {
+        Some(stored) => stored,
+        None => {
+            let mut seed = Zeroizing::new([0; 32]);
+            getrandom::fill(&mut *seed).map_err(|error| error.to_string())?;
+            let text = SecretString::from(hex::encode(*seed));
+            store.set(name, &text).await.map_err(|error| failed(&error))?;
+            text
+        }
+    };
+    let mut seed = Zeroizing::new([0; 32]);
+    hex::decode_to_slice(stored.expose_secret(), &mut *seed)
+        .map_err(|_| "the key in the secret store is none; remove it, and another is made".to_owned())?;
+    SigningKey::from_seed(origin, &seed).map_err(|error| failed(&error))
+}
+
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .inspect_err(|error| tracing::error!(%error, "looking after the audit log broke down"))
+        .ok()
+}
+
+impl Parts {
     fn is_due(&self) -> bool {
         self.audit.log().is_due(self.options.rotate_size, self.options.rotate_after, self.clock.now())
     }
 
-    /// Does what there is to do. Blocking.
-    fn round(&self, close: bool) {
-        let problem = self.close_and_carry(close).err().or_else(|| self.keep().err());
-        if let Some(problem) = &problem {
+    /// Does with the files what there is to do. Blocking.
+    fn round(&self, close: bool, key: Option<&SigningKey>, problem: Option<String>) {
+        let filing = self.close_and_carry(close).and_then(|()| self.keep(key));
+        if let Err(problem) = &filing {
             tracing::warn!(problem, "the audit log's files are not looked after as they should be");
         }
         let holdings = self.audit.log().holdings().unwrap_or_default();
-        self.audit.filed(Filed { holdings, problem });
+        let unsigned = problem.map(|why| format!("checkpoints of the record are not signed: {why}"));
+        let problems = filing.err().into_iter().chain(unsigned).collect();
+        self.audit.filed(Filed { holdings, problems });
     }
 
     fn close_and_carry(&self, close: bool) -> Result<(), String> {
         let log = self.audit.log();
-        if close
-            && let Some(closed) = log.rotate(self.clock.now()).map_err(|error| Chain(&error).to_string())?
-        {
+        if close && let Some(closed) = log.rotate(self.clock.now()).map_err(|error| chain(&error))? {
             tracing::info!(file = closed.name(), "a file of the audit log is full, and the next one begun");
         }
-        if log.is_carried().map_err(|error| Chain(&error).to_string())? {
+        if log.is_carried().map_err(|error| chain(&error))? {
             return Ok(());
         }
         let trail = Trail::new(log.directory());
         for _ in 0..ATTEMPTS {
-            match rights::ledger(&trail).map_err(|error| Chain(&error).to_string())? {
-                (ledger, Replay { flaw: None, last: Some(last) }) => {
-                    let entries = rights::carried(&ledger);
-                    return log
-                        .carry(entries, last.seq, self.clock.now())
-                        .map_err(|error| Chain(&error).to_string());
+            let told = rights::ledger(&trail, None).map_err(|error| chain(&error))?;
+            match (told.replay.flaw, told.replay.last) {
+                (None, Some(last)) => {
+                    let entries = rights::carried(&told.ledger);
+                    return log.carry(entries, last.seq, self.clock.now()).map_err(|error| chain(&error));
                 }
+                (None, None) => return Ok(()),
                 // Somebody is writing that line right now.
-                (_, Replay { flaw: Some(flaw), .. }) if is_torn(&flaw) => {}
-                (_, Replay { flaw: Some(flaw), .. }) => {
+                (Some(flaw), _) if is_torn(&flaw) => {}
+                (Some(flaw), _) => {
                     return Err(format!(
                         "what stands cannot be carried over into a new file: {}",
                         Chain(&flaw)
                     ));
                 }
-                (_, Replay { flaw: None, last: None }) => return Ok(()),
             }
         }
         Err("what stands cannot be carried over into a new file: its last line is not finished".to_owned())
     }
 
-    fn keep(&self) -> Result<(), String> {
+    fn keep(&self, key: Option<&SigningKey>) -> Result<(), String> {
         let log = self.audit.log();
-        let failed = |error: KeepError| Chain(&error).to_string();
+        let failed = |error: KeepError| chain(&error);
         while self.options.compress && log.compress_one().map_err(failed)? {}
         let retention = Retention { age: self.options.keep_for, size: self.options.keep_size };
-        for stub in log.retain(retention, self.clock.now(), |_| None).map_err(failed)? {
+        let now = self.clock.now();
+        for stub in log.retain(retention, now, |last| key.map(|key| key.sign(last))).map_err(failed)? {
             tracing::info!(first = stub.first, last = stub.last, "old records of the audit log were deleted");
+            self.audit.note_down(&record::shortened(&stub, now));
         }
         Ok(())
     }
+
+    /// Writes a checkpoint, and keeps it in the second place once it is on disk. Returns its number, and the file in which
+    /// the key is named. Blocking.
+    fn checkpoint(&self, key: &SigningKey, named_in: u64) -> Result<(u64, u64), String> {
+        let (log, now) = (self.audit.log(), self.clock.now());
+        let file = log.first();
+        if named_in != file {
+            kept::publish(&self.state_directory, key.public()).map_err(|error| error.to_string())?;
+            self.audit.append(&record::checkpoint_key(key.public(), now)).map_err(|error| chain(&error))?;
+        }
+        let mut note = String::new();
+        let signed = log
+            .append_signed(now, |head| {
+                note = key.sign(head);
+                note.clone()
+            })
+            .map_err(|error| chain(&error))?;
+        self.audit.news().tell();
+        log.sync_to(signed.seq).map_err(|error| chain(&error))?;
+        kept::keep(&self.state_directory, &note).map_err(|error| error.to_string())?;
+        Ok((signed.seq, file))
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    Chain(error).to_string()
 }
 
 fn is_torn(flaw: &VerifyError) -> bool {

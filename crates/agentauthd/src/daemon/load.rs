@@ -147,8 +147,7 @@ pub fn survey_rules(loaded: &config::Loaded, owner: u32) -> RulesReport {
         }
         let profile = config.profile.parse().map_err(|error| Chain(&error).to_string())?;
         let db = StateDb::open(&database).map_err(|error| Chain(&error).to_string())?;
-        let audit = config.paths.state_dir.join("audit");
-        standings(&db, &profile, &audit).map_err(|error| Chain(&error).to_string())
+        standings(&db, &profile, &config.paths.state_dir).map_err(|error| Chain(&error).to_string())
     };
     let standings =
         read().unwrap_or_else(|problem| Standings { problems: vec![problem], ..Standings::default() });

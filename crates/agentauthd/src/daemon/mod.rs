@@ -9,6 +9,7 @@ mod facts;
 mod filing;
 mod grounds;
 mod keeper;
+mod kept;
 mod launches;
 mod limits;
 mod load;
@@ -130,15 +131,20 @@ pub async fn run(start: Start) -> Result<(), RunError> {
     {
         tracing::error!("the keeper did not finish in time; a rotated login may be lost");
     }
-    for task in [paging, noticing, Some(filing)].into_iter().flatten() {
+    for task in [paging, noticing].into_iter().flatten() {
         if let Err(error) = task.await {
             tracing::error!(%error, "a part of the daemon ended badly");
         }
     }
+    app.audit.unfold(app.clock.now(), true);
     app.audit.note_down(&record::service_stop(why, app.clock.now()));
     feeding.finish().await;
     if let Err(error) = app.audit.to_disk().await {
         tracing::error!(error = %agentauth_idp::Chain(&error), "the audit log could not be brought to disk");
+    }
+    match filing.await {
+        Ok(filing) => filing.last_checkpoint().await,
+        Err(error) => tracing::error!(%error, "what looks after the audit log ended badly"),
     }
     end.map(drop).map_err(RunError::Broken)
 }

@@ -6,7 +6,7 @@ mod sink;
 
 use std::sync::Arc;
 
-use agentauth_audit::{Actor, Event, Kind, Verdict};
+use agentauth_audit::{Actor, Event, Kind, Stub, Verdict, VerifyingKey};
 use agentauth_core::agent::Registration;
 use agentauth_core::caller::CallerFacts;
 use agentauth_core::decision::Decision;
@@ -21,8 +21,10 @@ use serde_json::{Map, Value, json};
 
 use super::grounds::Fact;
 use super::keeper::LoginMethod;
+use super::kept::Unmet;
 use super::launches::Ready;
 use super::presence::Sign;
+use super::rights::LastRun;
 pub(crate) use consent::{consent_answered, consent_asked, consent_ended};
 pub(crate) use passkey::{passkey_added, passkey_refused, passkey_removed, passkey_used};
 pub(crate) use sink::{sink_down, sink_dropped, sink_up};
@@ -502,11 +504,51 @@ pub(crate) fn policy_loaded<'a>(sources: &[String], count: usize, now: Timestamp
 }
 
 /// The daemon serves.
-pub(crate) fn service_start<'a>(device: &str, now: Timestamp) -> Event<'a> {
+pub(crate) fn service_start<'a>(device: &str, last_run: &LastRun, now: Timestamp) -> Event<'a> {
+    let ended = match last_run {
+        LastRun::None => json!({ "last_run": "none" }),
+        LastRun::Stopped(why) => json!({ "last_run": "stopped", "last_stop": why }),
+        LastRun::Crashed => json!({ "last_run": "crashed" }),
+    };
+    let mut details = details(json!({ "version": env!("CARGO_PKG_VERSION"), "device": device }));
+    details.extend(self::details(ended));
+    Event { details, ..Event::new(Kind::ServiceStart, now) }
+}
+
+/// The reason of a gap in the record that its second place shows: what was given before it counts no more.
+pub(crate) const RECORD_CUT: &str = "record_cut";
+
+/// The record does not go together with what was kept of it elsewhere.
+pub(crate) fn record_cut(unmet: &Unmet, now: Timestamp) -> Event<'_> {
+    let kept = unmet.kept.map(|kept| json!({ "seq": kept.seq, "hash": kept.hash }));
     Event {
-        details: details(json!({ "version": env!("CARGO_PKG_VERSION"), "device": device })),
-        ..Event::new(Kind::ServiceStart, now)
+        reason: Some(RECORD_CUT.into()),
+        message: Some(unmet.why.as_str().into()),
+        details: details(json!({ "last": unmet.last, "kept": kept })),
+        ..Event::new(Kind::AuditGap, now)
     }
+}
+
+/// Events could not be recorded for a while.
+pub(crate) fn unrecorded<'a>(lost: u64, since: Timestamp, why: &'a str, now: Timestamp) -> Event<'a> {
+    Event {
+        reason: Some("unrecorded".into()),
+        message: Some(why.into()),
+        details: details(json!({ "events": lost, "since": since })),
+        ..Event::new(Kind::AuditGap, now)
+    }
+}
+
+/// From here on checkpoints are signed by this key.
+pub(crate) fn checkpoint_key<'a>(key: &VerifyingKey, now: Timestamp) -> Event<'a> {
+    Event { details: details(json!({ "key": key.to_string() })), ..Event::new(Kind::CheckpointKey, now) }
+}
+
+/// Old records were deleted.
+pub(crate) fn shortened<'a>(stub: &Stub, now: Timestamp) -> Event<'a> {
+    let details =
+        details(json!({ "first": stub.first, "last": stub.last, "hash": stub.hash, "to": stub.to }));
+    Event { details, ..Event::new(Kind::ChainShortened, now) }
 }
 
 /// The daemon stops.

@@ -1,9 +1,12 @@
 //! The audit log as the daemon uses it: remembers whether the last record could be written, for `status`.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::hash::{BuildHasher as _, Hash, Hasher, RandomState};
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use agentauth_audit::{AuditError, AuditLog, Event};
+use agentauth_audit::{AuditError, AuditLog, Event, Folding, Terms};
+use agentauth_core::Timestamp;
 use agentauth_idp::Chain;
 
 use super::filing::Filed;
@@ -16,9 +19,39 @@ use super::record;
 pub(crate) struct Recorder {
     log: Arc<AuditLog>,
     fault: Arc<Mutex<Option<String>>>,
+    /// What could not be recorded, until that is.
+    gap: Arc<Mutex<Option<Gap>>>,
+    /// Whether there is such a thing: looked at with each record.
+    gapped: Arc<AtomicBool>,
+    /// Counts equal denials in a row; nothing where that cannot be.
+    folding: Arc<Mutex<Option<Folding>>>,
+    /// Makes it unknowable which denials are counted together.
+    secret: RandomState,
+    /// Taken by who brings records to disk; who waits for it is served with everybody else who does.
+    turn: Arc<tokio::sync::Mutex<()>>,
     news: Arc<News>,
     filed: Arc<Mutex<Filed>>,
     failures: Arc<AtomicU64>,
+}
+
+/// What makes two denials equal: who asked, for what, and why not.
+struct Alike<'a>(&'a Event<'a>);
+
+impl Hash for Alike<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Event { actor, scopes, reason, policies, user, .. } = self.0;
+        if let Some(actor) = actor {
+            (actor.pid, &actor.executable, &actor.sha256, &actor.assurance, &actor.agents).hash(state);
+        }
+        (scopes, reason, policies, user).hash(state);
+    }
+}
+
+/// What could not be recorded.
+struct Gap {
+    events: u64,
+    since: Timestamp,
+    why: String,
 }
 
 impl Recorder {
@@ -27,6 +60,11 @@ impl Recorder {
         Self {
             log: Arc::new(log),
             fault: Arc::default(),
+            gap: Arc::default(),
+            gapped: Arc::default(),
+            folding: Arc::default(),
+            secret: RandomState::new(),
+            turn: Arc::default(),
             news: Arc::default(),
             filed: Arc::default(),
             failures: Arc::default(),
@@ -35,9 +73,7 @@ impl Recorder {
 
     /// Appends one record: handed to the kernel when this returns.
     pub(crate) fn append(&self, event: &Event<'_>) -> Result<(), AuditError> {
-        let appended = self.log.append(event).map(drop);
-        self.news.tell();
-        self.note(appended)
+        self.appended(event, self.log.append(event).map(drop))
     }
 
     /// Appends a record that names these facts, after those of them that the file does not have yet.
@@ -53,8 +89,96 @@ impl Recorder {
             writing.map(|fact| record::facts(fact.set(), event.time))
         };
         let appended = self.log.append_after(before, event).map(drop);
+        self.appended(event, appended)
+    }
+
+    fn appended(&self, event: &Event<'_>, appended: Result<(), AuditError>) -> Result<(), AuditError> {
         self.news.tell();
+        match &appended {
+            Err(error) => self.missed(event.time, error),
+            // What room is kept for says nothing about other records.
+            Ok(()) if event.kind.is_reserved() => return appended,
+            Ok(()) => self.mind_the_gap(event.time),
+        }
         self.note(appended)
+    }
+
+    /// Begins to count equal denials, and records those that the process before had counted.
+    pub(crate) fn begin_folding(&self, terms: Terms) -> Result<(), AuditError> {
+        let opened = Folding::open(self.log.directory(), terms).and_then(|(mut folding, left)| {
+            for event in &left {
+                self.append(event).map_err(io::Error::other)?;
+            }
+            folding.clear().map(|()| folding)
+        });
+        match opened {
+            Ok(folding) => *self.folding() = Some(folding),
+            // Then every one is recorded in full.
+            Err(error) => tracing::warn!(%error, "equal denials cannot be counted together"),
+        }
+        Ok(())
+    }
+
+    /// Records a denial that gives rise to nothing, or counts it with its like.
+    pub(crate) fn denied(&self, facts: &[Arc<Fact>], event: &Event<'_>) -> Result<(), AuditError> {
+        // While nothing can be recorded, that is what the answer says.
+        if !self.gapped.load(Ordering::Relaxed) {
+            let key = self.secret.hash_one(Alike(event));
+            let mut folding = self.folding();
+            if folding.as_mut().is_some_and(|folding| folding.fold(key, event)) {
+                return Ok(());
+            }
+        }
+        self.append_resting_on(facts, event)
+    }
+
+    /// Records what was counted: in windows that are over, or all of it.
+    pub(crate) fn unfold(&self, now: Timestamp, all: bool) {
+        let mut folding = self.folding();
+        let Some(folding) = &mut *folding else { return };
+        for (key, event) in folding.due(now, all) {
+            match self.append(&event) {
+                Ok(()) => folding.free(key),
+                Err(error) => {
+                    tracing::warn!(error = %Chain(&error), "counted denials cannot be recorded yet");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn folding(&self) -> std::sync::MutexGuard<'_, Option<Folding>> {
+        self.folding.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// While nothing could be recorded: looks whether it can be again.
+    pub(crate) fn probe(&self, now: Timestamp) {
+        if self.fault().is_some() && self.note(self.log.probe(now)).is_ok() {
+            self.mind_the_gap(now);
+        }
+    }
+
+    fn missed(&self, now: Timestamp, error: &AuditError) {
+        let mut gap = self.gap.lock().unwrap_or_else(PoisonError::into_inner);
+        let gap = gap.get_or_insert_with(|| Gap { events: 0, since: now, why: Chain(error).to_string() });
+        gap.events += 1;
+        self.gapped.store(true, Ordering::Relaxed);
+    }
+
+    /// Records what could not be recorded, once it can be.
+    fn mind_the_gap(&self, now: Timestamp) {
+        if !self.gapped.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut gap = self.gap.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(told) = &*gap else { return };
+        let event = record::unrecorded(told.events, told.since, &told.why, now);
+        if self.log.append(&event).is_ok() {
+            tracing::warn!(events = told.events, why = told.why, "the audit log can be written again");
+            *gap = None;
+            self.gapped.store(false, Ordering::Relaxed);
+            self.news.tell();
+        }
     }
 
     /// Appends one record that nothing depends on; a failure is logged and shown by `status`.
@@ -64,8 +188,13 @@ impl Recorder {
         }
     }
 
-    /// Brings everything appended so far to disk, off the thread.
+    /// Brings everything appended so far to disk, off the thread. Who asks at the same time shares one way there.
     pub(crate) async fn to_disk(&self) -> Result<(), AuditError> {
+        let newest = self.newest();
+        let _turn = self.turn.lock().await;
+        if self.log.is_on_disk(newest) {
+            return Ok(());
+        }
         let recorder = self.clone();
         match tokio::task::spawn_blocking(move || recorder.to_disk_here()).await {
             Ok(outcome) => outcome,
@@ -96,11 +225,6 @@ impl Recorder {
     /// The log itself.
     pub(crate) fn log(&self) -> &AuditLog {
         &self.log
-    }
-
-    /// Its directory.
-    pub(crate) fn directory(&self) -> &std::path::Path {
-        self.log.directory()
     }
 
     /// Notes how the files stand.

@@ -473,6 +473,6 @@ fn problems(
     if let Some(detail) = &audit.detail {
         problems.push(format!("nothing can be recorded, so nothing is allowed: {detail}"));
     }
-    problems.extend(app.audit.files().problem);
+    problems.extend(app.audit.files().problems);
     problems
 }

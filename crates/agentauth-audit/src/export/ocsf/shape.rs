@@ -134,7 +134,11 @@ impl Shape {
             (DeviceConfigStateChange, LOG)
         };
         let (class, activity) = match event.kind {
-            Kind::ChainCarried | Kind::ChainContinued | Kind::Checkpoint | Kind::Facts => return None,
+            Kind::ChainCarried
+            | Kind::ChainContinued
+            | Kind::ChainShortened
+            | Kind::Checkpoint
+            | Kind::Facts => return None,
 
             Kind::Decision | Kind::DecisionsFolded | Kind::Outcome => (ApiActivity, done_by(event)),
             Kind::OperationRefused => (ApiActivity, other("Refused Operation")),

@@ -53,4 +53,42 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
         },
         show: |config| text(&value::size_text(config.audit.keep_size)),
     },
+    OptionSpec {
+        key: "audit.fold_after",
+        variables: &["AGENTAUTHD_AUDIT_FOLD_AFTER"],
+        shape: Shape::Integer,
+        set: |config, value| {
+            value::number(value, 1, 1_000_000).map(|parsed| config.audit.fold_after = parsed)
+        },
+        show: |config| Value::Integer(config.audit.fold_after.into()),
+    },
+    OptionSpec {
+        key: "audit.fold_window",
+        variables: &["AGENTAUTHD_AUDIT_FOLD_WINDOW"],
+        shape: Shape::Text,
+        set: |config, value| {
+            value::duration(value, SignedDuration::from_secs(1), SignedDuration::from_hours(1))
+                .map(|parsed| config.audit.fold_window = parsed)
+        },
+        show: |config| span(config.audit.fold_window),
+    },
+    OptionSpec {
+        key: "audit.checkpoint_records",
+        variables: &["AGENTAUTHD_AUDIT_CHECKPOINT_RECORDS"],
+        shape: Shape::Integer,
+        set: |config, value| {
+            value::number(value, 10, 1_000_000).map(|parsed| config.audit.checkpoint_records = parsed)
+        },
+        show: |config| Value::Integer(i64::try_from(config.audit.checkpoint_records).unwrap_or(i64::MAX)),
+    },
+    OptionSpec {
+        key: "audit.checkpoint_interval",
+        variables: &["AGENTAUTHD_AUDIT_CHECKPOINT_INTERVAL"],
+        shape: Shape::Text,
+        set: |config, value| {
+            value::duration(value, SignedDuration::from_secs(1), DAY)
+                .map(|parsed| config.audit.checkpoint_interval = parsed)
+        },
+        show: |config| span(config.audit.checkpoint_interval),
+    },
 ];

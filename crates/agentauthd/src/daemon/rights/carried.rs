@@ -27,7 +27,7 @@ fn written(entry: Entry<'_>) -> Option<Value> {
         Entry::PasskeyUsed { id, sign_count } => json!(["counter", id, sign_count]),
         Entry::Seen(at) => json!(["seen", at]),
         // A ledger has none of these: it holds what has become of them.
-        Entry::Removed { .. } | Entry::Used(_) | Entry::PasskeyRemoved(_) => return None,
+        Entry::Removed { .. } | Entry::Used(_) | Entry::PasskeyRemoved(_) | Entry::Lost => return None,
     })
 }
 

@@ -34,7 +34,7 @@ use super::state::State;
 pub(crate) use carried::entries as carried;
 pub(crate) use draft::Drafted;
 pub(crate) use own::{Basis, InForce, Sources, Wished};
-pub(crate) use replay::{Standings, ledger, standings};
+pub(crate) use replay::{LastRun, Standings, ledger, standings};
 
 /// At most this many grants are named in one record.
 const GRANTS_PER_RECORD: usize = 256;

@@ -16,6 +16,8 @@ use memchr::memmem;
 
 use super::carried;
 use super::own::Recorded;
+use crate::daemon::kept::{self, Kept, Unmet};
+use crate::daemon::record::RECORD_CUT;
 
 /// What a person has registered and granted.
 #[derive(Default)]
@@ -32,24 +34,63 @@ pub(crate) struct Standings {
     pub(crate) problems: Vec<String>,
     /// What was applied of the person's own rules.
     pub(crate) rules: Recorded,
+    /// How the last run of the daemon ended.
+    pub(crate) last_run: LastRun,
+    /// What does not fit between the record and what was kept of it elsewhere: then nothing counts that was given.
+    pub(crate) unmet: Option<Unmet>,
 }
 
-/// Reads what the database holds for `profile` and the record in the directory `audit` bears out. Blocking; takes as long as reading
+/// How the last run of the daemon ended, as the record has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum LastRun {
+    /// There was none.
+    #[default]
+    None,
+    /// It was stopped, and for what reason.
+    Stopped(String),
+    /// Without a word: it crashed, or was killed, or the machine was.
+    Crashed,
+}
+
+/// What the record says.
+pub(crate) struct Told {
+    pub(crate) ledger: Ledger,
+    pub(crate) replay: Replay,
+    last_run: LastRun,
+    checkpoints: u64,
+}
+
+/// Reads what the database holds for `profile` and the record below `state_directory` bears out. Blocking; takes as long as reading
 /// the record does.
 ///
 /// # Errors
 /// [`StateError`]. A row that does not count, or a record that cannot be read, is no error: it gives nothing.
-pub(crate) fn standings(db: &StateDb, profile: &ProfileName, audit: &Path) -> Result<Standings, StateError> {
+pub(crate) fn standings(
+    db: &StateDb,
+    profile: &ProfileName,
+    state_directory: &Path,
+) -> Result<Standings, StateError> {
     let (registrations, grants) = (db.registrations(profile)?, db.grants(profile)?);
     let mut found = Standings::default();
     let (own_rules, owned) = (db.own_rules(profile)?, db.pin(profile)?.is_some());
     let passkeys = db.passkeys(profile)?;
-    let ledger = match ledger(&Trail::new(audit)) {
-        Ok((ledger, Replay { flaw: None, .. })) => ledger,
-        Ok((ledger, Replay { flaw: Some(flaw), .. })) => {
-            found
-                .problems
-                .push(format!("what was registered and granted after this does not count: {}", Chain(&flaw)));
+    let (trail, kept) = (Trail::new(&state_directory.join("audit")), kept::read(state_directory));
+    let watch = if let Kept::Record(record) = &kept { Some(record.seq) } else { None };
+    let ledger = match ledger(&trail, watch) {
+        Ok(Told { ledger, replay, last_run, checkpoints }) => {
+            found.last_run = last_run;
+            found.unmet = kept::held_against(&kept, &trail, replay.last, replay.watched, checkpoints);
+            if let Some(unmet) = &found.unmet {
+                found.problems.push(format!("nothing that was registered or granted counts: {}", unmet.why));
+                found.rules = Recorded::Lost(None);
+                return Ok(found);
+            }
+            if let Some(flaw) = &replay.flaw {
+                found.problems.push(format!(
+                    "what was registered and granted after this does not count: {}",
+                    Chain(flaw)
+                ));
+            }
             ledger
         }
         Err(error) => {
@@ -118,11 +159,14 @@ fn recorded(digest: Option<&str>, row: Option<&str>, owned: bool) -> Recorded {
 }
 
 /// What stands after the last record, and which that is.
-pub(crate) fn ledger(trail: &Trail) -> Result<(Ledger, Replay), VerifyError> {
+pub(crate) fn ledger(trail: &Trail, watch: Option<u64>) -> Result<Told, VerifyError> {
     let mut ledger = Ledger::default();
+    let (mut last_run, mut checkpoints) = (None, 0);
     let rights: Vec<_> = [
         Kind::AgentRegistered,
         Kind::AgentRemoved,
+        Kind::AuditGap,
+        Kind::Checkpoint,
         Kind::ConsentAnswered,
         Kind::GrantAdded,
         Kind::GrantRevoked,
@@ -131,6 +175,8 @@ pub(crate) fn ledger(trail: &Trail) -> Result<(Ledger, Replay), VerifyError> {
         Kind::PasskeyAdded,
         Kind::PasskeyRemoved,
         Kind::PasskeyUsed,
+        Kind::ServiceStart,
+        Kind::ServiceStop,
     ]
     .iter()
     .map(|kind| format!("\"event\":\"{}\"", kind.as_str()))
@@ -143,8 +189,18 @@ pub(crate) fn ledger(trail: &Trail) -> Result<(Ledger, Replay), VerifyError> {
         let head = line.get(..256).unwrap_or(line);
         rights.iter().any(|kind| kind.find(head).is_some()) || counted.find(line).is_some()
     };
-    let replay = trail.replay(wanted, |record| apply(&mut ledger, record.event, record.standing))?;
-    Ok((ledger, replay))
+    let replay = trail.replay(watch, wanted, |record| match record.event.kind {
+        Kind::Checkpoint => checkpoints += 1,
+        Kind::ServiceStart => last_run = Some(LastRun::Crashed),
+        Kind::ServiceStop => {
+            let why = record.event.message.as_ref().map_or("", agentauth_audit::Text::as_str);
+            last_run = Some(LastRun::Stopped(why.to_owned()));
+        }
+        _ => apply(&mut ledger, record.event, record.standing),
+    })?;
+    // A run whose start is in an older file had not ended when this one was begun.
+    let before = if replay.last.is_some() { LastRun::Crashed } else { LastRun::None };
+    Ok(Told { ledger, replay, last_run: last_run.unwrap_or(before), checkpoints })
 }
 
 /// What one record means. Behind a flaw only what takes away is believed.
@@ -157,6 +213,9 @@ fn apply(ledger: &mut Ledger, event: &Event<'_>, standing: Standing) {
             if let (Some(agent), Some(registration)) = (text("agent"), text("registration")) {
                 ledger.apply(Entry::Registered { agent, registration });
             }
+        }
+        Kind::AuditGap if event.reason.as_ref().is_some_and(|reason| reason.as_str() == RECORD_CUT) => {
+            ledger.apply(Entry::Lost);
         }
         Kind::ChainCarried if proven => carried::apply(ledger, event),
         Kind::AgentRemoved => {

@@ -169,7 +169,11 @@ fn written(
 ) -> Result<(), AuditError> {
     let facts = app.grounds.of(snapshot, &decision.agents, caller.fact(app));
     let event = record::decision(decision, &caller.facts, asked, &facts, &snapshot.catalogue, now);
-    app.audit.append_resting_on(&facts, &event).inspect_err(|error| {
+    // What nothing comes of may be counted with its like.
+    let idle = !decision.allow && !decision.high_risk && !decision.dry_run && decision.effects.is_empty();
+    let written =
+        if idle { app.audit.denied(&facts, &event) } else { app.audit.append_resting_on(&facts, &event) };
+    written.inspect_err(|error| {
         tracing::error!(error = %Chain(error), "denied: the decision cannot be recorded");
     })
 }
