@@ -61,7 +61,7 @@ fn who_follows_the_record_sees_a_decision_as_it_comes() {
     let mut lines =
         Running::start(world.command(&["audit", "tail", "-n", "1", "--follow", "--event", "decision"]));
     let mut objects =
-        Running::start(world.command(&["audit", "tail", "-n", "0", "-f", "--json", "--decision", "deny"]));
+        Running::start(world.command(&["audit", "tail", "-n", "1", "-f", "--json", "--decision", "deny"]));
     wait::until_true("what was there", || lines.so_far().stdout.contains(&before));
     let allowed = id(&world.check(READ));
     let denied = id(&world.check("files.write:/x"));

@@ -260,11 +260,11 @@ fn end(text: &str) -> Result<End, String> {
     if let Some(days) = text.strip_suffix('d').and_then(|days| days.parse::<u16>().ok()) {
         return Ok(End::After(SignedDuration::from_hours(24 * i64::from(days))));
     }
-    if let Some(end) = agentauth_host::clock::end_of_date(text) {
+    // A time first: with an offset it would pass for its whole day.
+    if let Some(end) = text.parse().ok().or_else(|| agentauth_host::clock::end_of_date(text)) {
         return Ok(End::At(end));
     }
-    let at = text.parse::<Timestamp>().map(End::At);
-    at.or_else(|_| text.parse::<SignedDuration>().map(End::After))
+    text.parse::<SignedDuration>().map(End::After)
         .map_err(|_| "write a date such as `2027-01-31`, a time such as `2027-01-31T06:00:00Z`, or a length such as `90d`".to_owned())
 }
 
@@ -277,6 +277,8 @@ mod tests {
         assert_eq!(end("90d"), Ok(End::After(SignedDuration::from_hours(90 * 24))));
         assert_eq!(end("12h"), Ok(End::After(SignedDuration::from_hours(12))));
         assert_eq!(end("2027-01-31T06:00:00Z"), Ok(End::At("2027-01-31T06:00:00Z".parse().unwrap())));
+        let offset = end("2027-01-31T06:00:00+01:00");
+        assert_eq!(offset, Ok(End::At("2027-01-31T05:00:00Z".parse().unwrap())), "not the end of that day");
         assert!(matches!(end("2027-01-31"), Ok(End::At(_))));
         for bad in ["", "d", "soon", "2027-13-01", "-d"] {
             assert!(end(bad).is_err(), "{bad}");
