@@ -7,7 +7,7 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::{
             fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _},
-            net::UnixListener as StdListener,
+            net::UnixListener,
         },
     },
     path::{Path, PathBuf},
@@ -18,7 +18,7 @@ use rustix::{
     io::Errno,
     net::{AddressFamily, SocketAddrUnix, SocketType, sockopt},
 };
-use tokio::net::UnixListener;
+use tokio::io::{Interest, unix::AsyncFd};
 
 use crate::{
     directory::{self, DirectoryError},
@@ -51,7 +51,7 @@ pub fn listen(path: &Path, owner_uid: u32) -> Result<Listener, ListenError> {
     clear(path)?;
     let socket = bind(path).map_err(|source| ListenError::Bind { path: path.to_owned(), source })?;
     let file = SocketFile::of(path, lock)?;
-    let mut listener = Listener::wrap(StdListener::from(socket), path.to_owned(), owner_uid)?;
+    let mut listener = Listener::wrap(UnixListener::from(socket), path.to_owned(), owner_uid)?;
     listener.file = Some(file);
     Ok(listener)
 }
@@ -59,7 +59,7 @@ pub fn listen(path: &Path, owner_uid: u32) -> Result<Listener, ListenError> {
 /// A listening socket and the rule about who gets in.
 #[derive(Debug)]
 pub struct Listener {
-    inner: UnixListener,
+    inner: AsyncFd<UnixListener>,
     path: PathBuf,
     owner_uid: u32,
     /// Present when the socket is ours to remove; not when a service manager handed it over.
@@ -72,7 +72,7 @@ impl Listener {
     ///
     /// # Errors
     /// See [`ListenError`].
-    pub fn from_activated(listener: StdListener, owner_uid: u32) -> Result<Self, ListenError> {
+    pub fn from_activated(listener: UnixListener, owner_uid: u32) -> Result<Self, ListenError> {
         let inspect = |source: io::Error| ListenError::Inspect { path: PathBuf::new(), source };
         let kind = sockopt::socket_type(&listener).map_err(|errno| inspect(errno.into()))?;
         #[cfg(target_os = "linux")]
@@ -122,7 +122,8 @@ impl Listener {
     /// # Errors
     /// [`AcceptError`]; all but [`AcceptError::Socket`] concern one caller only, who has been turned away: go on.
     pub async fn accept(&self) -> Result<(CredStream, Peer), AcceptError> {
-        let (stream, _) = self.inner.accept().await.map_err(|source| AcceptError::Socket { source })?;
+        let accepted = self.inner.async_io(Interest::READABLE, |listener| listener.accept()).await;
+        let (stream, _) = accepted.map_err(|source| AcceptError::Socket { source })?;
         let peer = Peer::of(&stream)?;
         if !may_enter(peer.uid(), self.owner_uid) {
             return Err(AcceptError::Foreign { uid: peer.uid(), pid: peer.pid() });
@@ -131,18 +132,22 @@ impl Listener {
         Ok((stream, peer))
     }
 
-    fn wrap(listener: StdListener, path: PathBuf, owner_uid: u32) -> Result<Self, ListenError> {
+    fn wrap(listener: UnixListener, path: PathBuf, owner_uid: u32) -> Result<Self, ListenError> {
         let failed = |source| ListenError::Bind { path: path.clone(), source };
         watch_writers(&listener).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
-        let inner = UnixListener::from_std(listener).map_err(failed)?;
+        #[allow(
+            deprecated,
+            reason = "a `UnixListener` keeps what the newer function, which is unsafe, asks for"
+        )]
+        let inner = AsyncFd::with_interest(listener, Interest::READABLE).map_err(failed)?;
         Ok(Self { inner, path, owner_uid, file: None })
     }
 }
 
 impl AsFd for Listener {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.inner.as_fd()
+        self.inner.get_ref().as_fd()
     }
 }
 

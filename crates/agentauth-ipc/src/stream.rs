@@ -7,7 +7,10 @@
 
 use std::{
     fmt, io,
-    os::fd::AsRawFd as _,
+    os::{
+        fd::{AsFd as _, AsRawFd as _, OwnedFd},
+        unix::net::UnixStream,
+    },
     pin::Pin,
     sync::{
         Arc,
@@ -17,10 +20,8 @@ use std::{
 };
 
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixCredentials, recvmsg, setsockopt, sockopt};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
-    net::UnixStream,
-};
+use rustix::net::Shutdown;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, unix::AsyncFd};
 
 /// Most bytes that one read takes.
 const LARGEST_READ: usize = 16 * 1024;
@@ -28,7 +29,11 @@ const LARGEST_READ: usize = 16 * 1024;
 /// A connected socket that reads only what one process wrote.
 #[derive(Debug)]
 pub struct CredStream {
-    inner: UnixStream,
+    /// Watched for what there is to read, only: each time that the other side takes an answer out, there is room to write
+    /// again, and to be told so would cost one waking more for each request.
+    inner: AsyncFd<UnixStream>,
+    /// The same socket, watched for room to write; only while there was none.
+    full: Option<AsyncFd<OwnedFd>>,
     writer: u32,
     poison: Poison,
     /// Room for one `SCM_CREDENTIALS` and not a byte more.
@@ -38,16 +43,22 @@ pub struct CredStream {
 }
 
 impl CredStream {
-    /// Watches `stream`, all of whose bytes must be written by the process `writer` (the connecting pid, as
+    /// Watches `stream` (made nonblocking), all of whose bytes must be written by the process `writer` (the connecting pid, as
     /// `SO_PEERCRED` gave it). The listener must have had [`watch_writers`] before the connection was accepted.
     ///
     /// # Errors
-    /// When the socket option cannot be set.
+    /// When the socket option cannot be set, or the socket not be watched.
     pub fn new(stream: UnixStream, writer: u32) -> io::Result<Self> {
         watch_writers(&stream)?;
+        stream.set_nonblocking(true)?;
+        #[allow(
+            deprecated,
+            reason = "a `UnixStream` keeps what the newer function, which is unsafe, asks for"
+        )]
+        let inner = AsyncFd::with_interest(stream, Interest::READABLE)?;
         let control = nix::cmsg_space!(UnixCredentials);
         let scratch = vec![0; LARGEST_READ].into_boxed_slice();
-        Ok(Self { inner: stream, writer, poison: Poison::default(), control, scratch })
+        Ok(Self { inner, full: None, writer, poison: Poison::default(), control, scratch })
     }
 
     /// The shared state, for whoever must refuse what was read before the stream was poisoned.
@@ -58,6 +69,34 @@ impl CredStream {
     /// Why the stream is dead, if it is.
     pub fn poisoned(&self) -> Option<PoisonReason> {
         self.poison.reason()
+    }
+
+    /// Writes now, or once there is room.
+    fn poll_send(
+        &mut self,
+        context: &mut Context<'_>,
+        send: impl Fn(&UnixStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            if let Some(full) = &self.full {
+                ready!(full.poll_write_ready(context))?.clear_ready();
+            }
+            match send(self.inner.get_ref()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.full.is_none() {
+                        let socket = self.inner.get_ref().as_fd().try_clone_to_owned()?;
+                        #[allow(deprecated, reason = "as above, for an `OwnedFd`")]
+                        let full = AsyncFd::with_interest(socket, Interest::WRITABLE)?;
+                        self.full = Some(full);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                outcome => {
+                    self.full = None;
+                    return Poll::Ready(outcome);
+                }
+            }
+        }
     }
 }
 
@@ -79,11 +118,13 @@ impl AsyncRead for CredStream {
             return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
         };
         loop {
-            ready!(this.inner.poll_read_ready(context))?;
+            let mut guard = ready!(this.inner.poll_read_ready(context))?;
             // A short read is not taken for an empty socket: the bytes of another writer may stand behind it without
             // a further wake-up. Readiness ends only with the kernel's own "would block".
-            let outcome =
-                this.inner.try_io(Interest::READABLE, || receive(&this.inner, room, &mut this.control));
+            let Ok(outcome) = guard.try_io(|socket| receive(socket.get_ref(), room, &mut this.control))
+            else {
+                continue;
+            };
             match outcome {
                 Ok(Received { bytes: 0, .. }) => return Poll::Ready(Ok(())),
                 Ok(Received { bytes, writer: Ok(writer) }) if writer == this.writer => {
@@ -96,7 +137,6 @@ impl AsyncRead for CredStream {
                     tracing::warn!(expected = this.writer, ?writer, %reason, "connection poisoned");
                     return Poll::Ready(Err(reason.into()));
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
@@ -105,32 +145,29 @@ impl AsyncRead for CredStream {
 }
 
 impl AsyncWrite for CredStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(context, bytes)
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.get_mut().poll_send(context, |mut socket| io::Write::write(&mut socket, bytes))
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(context, slices)
+        self.get_mut().poll_send(context, |mut socket| io::Write::write_vectored(&mut socket, slices))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
+        true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(context)
+    /// Nothing is held back.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(context)
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(rustix::net::shutdown(self.inner.get_ref(), Shutdown::Write)?))
     }
 }
 
@@ -233,9 +270,29 @@ mod tests {
 
     use super::*;
 
-    fn pair(writer: u32) -> (CredStream, UnixStream) {
+    fn pair(writer: u32) -> (CredStream, tokio::net::UnixStream) {
         let (near, far) = UnixStream::pair().unwrap();
-        (CredStream::new(near, writer).unwrap(), far)
+        far.set_nonblocking(true).unwrap();
+        (CredStream::new(near, writer).unwrap(), tokio::net::UnixStream::from_std(far).unwrap())
+    }
+
+    #[tokio::test]
+    async fn an_answer_waits_for_room_and_arrives_whole() {
+        let (mut stream, mut far) = pair(std::process::id());
+        let sent: Vec<u8> = (0..2_000_000u32).map(|n| (n % 251) as u8).collect();
+        let expected = sent.clone();
+        let writer = tokio::spawn(async move {
+            stream.write_all(&sent).await.unwrap();
+            assert!(stream.full.is_none(), "room is waited for only where there is none");
+            stream.shutdown().await.unwrap();
+            stream
+        });
+        // The writer is stuck before anything is read: the kernel's buffer is far smaller.
+        tokio::task::yield_now().await;
+        let mut got = Vec::new();
+        far.read_to_end(&mut got).await.unwrap();
+        assert_eq!(got, expected);
+        drop(writer.await.unwrap());
     }
 
     #[tokio::test]
