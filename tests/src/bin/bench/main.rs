@@ -19,6 +19,7 @@ mod identity;
 mod latency;
 mod link;
 mod machine;
+mod record;
 mod scale;
 mod start;
 mod table;
@@ -80,6 +81,7 @@ fn run(effort: Effort) -> ExitCode {
         parts.push((placement.words(), latency::rows(&bench, effort, placement)));
         if placement == Placement::OneCore {
             parts.push((identity::TITLE, identity::rows(effort)));
+            parts.push((record::TITLE, record::rows(&bench, effort)));
             parts.push((scale::TITLE, scale::rows(&bench, effort)));
         }
     }
