@@ -478,6 +478,13 @@ async fn what_another_provider_is_owed_is_sent_to_no_other() {
     let directory = Arc::new(tempfile::tempdir().unwrap());
     let house = House::open_with(emulator.clone(), store.clone(), directory).await;
     until("our own farewell to be said", || control.live_families().is_empty()).await;
+    // What the provider has ended is struck off a moment later.
+    let struck_off = async {
+        while store.get(&name).await.unwrap().is_some_and(|left| left.expose_secret().contains(&ours)) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), struck_off).await.expect("our own is struck off");
     house.stop.cancel();
     house.done.await.unwrap();
     assert!(!control.issued().iter().any(|secret| secret.value.contains(FOREIGN)), "it was sent");
