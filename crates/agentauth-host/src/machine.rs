@@ -1,6 +1,8 @@
 //! Which machine this is, for the record.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::net::IpAddr;
+#[cfg(unix)]
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 /// The machine as the record names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,17 +37,26 @@ fn system_text(name: &str) -> Option<String> {
 }
 
 /// The source address of the route to addresses that are reserved for documentation (RFC 5737, RFC 3849). A datagram
-/// socket that is connected has looked up its route, and has sent nothing.
+/// socket that is connected has looked up its route, and has sent nothing; and it is bound to nothing but that.
+#[cfg(unix)]
 fn address() -> Option<IpAddr> {
-    let routes: [(IpAddr, IpAddr); 2] = [
-        (Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 1).into()),
-        (Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into()),
+    use rustix::net::{AddressFamily, SocketType, connect, socket};
+
+    let routes: [(AddressFamily, IpAddr); 2] = [
+        (AddressFamily::INET, Ipv4Addr::new(192, 0, 2, 1).into()),
+        (AddressFamily::INET6, Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into()),
     ];
-    routes.into_iter().find_map(|(any, far)| {
-        let socket = UdpSocket::bind((any, 0)).ok()?;
-        socket.connect((far, 9)).ok()?;
-        Some(socket.local_addr().ok()?.ip()).filter(|address| !address.is_unspecified())
+    routes.into_iter().find_map(|(family, far)| {
+        let socket = socket(family, SocketType::DGRAM, None).ok()?;
+        connect(&socket, &SocketAddr::new(far, 9)).ok()?;
+        let address = UdpSocket::from(socket).local_addr().ok()?.ip();
+        Some(address).filter(|address| !address.is_unspecified())
     })
+}
+
+#[cfg(not(unix))]
+fn address() -> Option<IpAddr> {
+    None
 }
 
 #[cfg(test)]

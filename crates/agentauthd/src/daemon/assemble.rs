@@ -225,7 +225,10 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
     let loaded = load::load(catalogue, &Places::of(config), own, rights)?;
     let policy_sources: Vec<String> = loaded.policy_texts.iter().map(|(name, _)| name.clone()).collect();
     audit.begin_folding(Terms { in_full: config.audit.fold_after, window: config.audit.fold_window })?;
-    audit.append(&record::service_start(&device, &last_run, now))?;
+    let machine = Machine::this();
+    let about =
+        record::Start { profile: &config.profile, device: &device, machine: &machine, last_run: &last_run };
+    audit.append(&record::service_start(&about, now))?;
     audit.append(&record::policy_loaded(&policy_sources, loaded.policy.len(), now))?;
     for (name, path) in &loaded.agent_files {
         if let Some(agent) = loaded.agents.get(name) {
@@ -261,7 +264,6 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         max_confirmation_age: config.checks.max_confirmation_age,
     }));
 
-    let machine = Machine::this();
     let (sinks, feeds) = sinks::sinks(&sinks::Parts {
         config,
         environment: &environment,

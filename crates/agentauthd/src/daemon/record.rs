@@ -17,6 +17,7 @@ use agentauth_core::signals::Told;
 use agentauth_core::text::display_safe_within;
 use agentauth_core::widening::{Confirmed, Means};
 use agentauth_core::{Catalogue, FactSet, Timestamp};
+use agentauth_host::machine::Machine;
 use serde_json::{Map, Value, json};
 
 use super::grounds::Fact;
@@ -503,14 +504,28 @@ pub(crate) fn policy_loaded<'a>(sources: &[String], count: usize, now: Timestamp
     }
 }
 
+/// What a start says of itself, for all records up to the next one.
+pub(crate) struct Start<'a> {
+    pub(crate) profile: &'a str,
+    pub(crate) device: &'a str,
+    pub(crate) machine: &'a Machine,
+    pub(crate) last_run: &'a LastRun,
+}
+
 /// The daemon serves.
-pub(crate) fn service_start<'a>(device: &str, last_run: &LastRun, now: Timestamp) -> Event<'a> {
-    let ended = match last_run {
+pub(crate) fn service_start<'a>(start: &Start<'_>, now: Timestamp) -> Event<'a> {
+    let ended = match start.last_run {
         LastRun::None => json!({ "last_run": "none" }),
         LastRun::Stopped(why) => json!({ "last_run": "stopped", "last_stop": why }),
         LastRun::Crashed => json!({ "last_run": "crashed" }),
     };
-    let mut details = details(json!({ "version": env!("CARGO_PKG_VERSION"), "device": device }));
+    let mut details = details(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "profile": start.profile,
+        "device": start.device,
+        "host": start.machine.host,
+        "address": start.machine.address,
+    }));
     details.extend(self::details(ended));
     Event { details, ..Event::new(Kind::ServiceStart, now) }
 }
