@@ -91,7 +91,7 @@ fn the_newest_records_are_shown_and_filters_count_before_the_number() {
     }
     world.check("files.write:/x");
     world.stop_daemon();
-    let newest = world.cli(&["audit", "tail", "-n", "1", "--json"]);
+    let newest = world.cli(&["audit", "tail", "-n", "1", "--json", "--event", "service"]);
     assert_eq!(newest.json()["event"], "service.stop", "no daemon is needed");
     let decisions = world.cli(&["audit", "tail", "-n", "3", "--json", "--event", "decision"]).json_lines();
     assert_eq!(decisions.len(), 3);
