@@ -266,6 +266,13 @@ fn a_changed_byte_is_found_on_any_machine() {
     assert_eq!(export.json_lines().len(), place - 1, "what stands before the damage");
     assert!(export.stderr.contains("audit verify"), "{export:?}");
 
+    let newest = elsewhere(&["audit", "tail", "-n", "1", "--json", "--dir", directory]);
+    assert_eq!(
+        (newest.code, newest.json()),
+        (Some(1), records.last().unwrap().clone()),
+        "what follows is not hidden"
+    );
+
     let nothing = elsewhere(&["audit", "verify", "--dir", "/nonexistent"]);
     assert_eq!(nothing.code, Some(1), "{nothing:?}");
     assert!(nothing.stderr.contains("there is no record in `/nonexistent`"), "{nothing:?}");

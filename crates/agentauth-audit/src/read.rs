@@ -4,8 +4,6 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
 use crate::chain::{Flaw, Frame, Hash, MAX_LINE};
 use crate::{Appended, Event, Kind};
 
@@ -33,6 +31,8 @@ pub struct Reader<R> {
     last: Option<Appended>,
     /// Whether the first record may go on with a file that is not read.
     midway: bool,
+    /// Whether whatever comes next is believed to follow.
+    forgiving: bool,
     lines: u64,
     done: bool,
 }
@@ -62,7 +62,15 @@ impl Reader<BufReader<File>> {
 impl<R: BufRead> Reader<R> {
     /// Reads from `source`; `name` is only for error texts.
     pub fn new(source: R, name: &Path) -> Reader<R> {
-        Reader { source, path: name.to_owned(), last: None, midway: false, lines: 0, done: false }
+        Reader {
+            source,
+            path: name.to_owned(),
+            last: None,
+            midway: false,
+            forgiving: false,
+            lines: 0,
+            done: false,
+        }
     }
 
     /// Of a file that goes on with others: after `last`, where that is known.
@@ -73,6 +81,11 @@ impl<R: BufRead> Reader<R> {
     /// The last record that was read.
     pub(crate) fn newest(&self) -> Option<Appended> {
         self.last
+    }
+
+    /// Lets what comes next follow the record that was found wanting.
+    pub(crate) fn forgive(&mut self) {
+        self.forgiving = true;
     }
 
     pub(crate) fn source(&mut self) -> &mut R {
@@ -102,6 +115,7 @@ impl<R: BufRead> Reader<R> {
         let frame = Frame::parse(line).map_err(|flaw| self.broken(flaw, None))?;
         let at = |flaw| Err(self.broken(flaw, Some(frame.seq)));
         match self.last {
+            _ if self.forgiving => {}
             // A file that was begun anew says so, and what is missing before it.
             Some(last)
                 if self.lines == 1
@@ -115,6 +129,7 @@ impl<R: BufRead> Reader<R> {
             None => return at(Flaw::Beginning),
             Some(_) => {}
         }
+        self.forgiving = false;
         self.last = Some(Appended { seq: frame.seq, hash: frame.hash });
         Ok(frame)
     }
@@ -178,13 +193,8 @@ impl<R: BufRead> Iterator for Reader<R> {
 }
 
 pub(crate) fn content(line: &[u8]) -> Option<Event<'static>> {
-    /// The event's members lie beside the frame's in one object.
-    #[derive(Deserialize)]
-    struct Content {
-        #[serde(flatten)]
-        event: Event<'static>,
-    }
-    serde_json::from_slice::<Content>(line).ok().map(|content| content.event)
+    // The frame's members lie beside the event's in one object, and are passed over.
+    serde_json::from_slice(line).ok()
 }
 
 fn is(line: &[u8], kind: Kind) -> bool {

@@ -82,6 +82,7 @@ pub struct Entries {
     after: u64,
     last: Option<Appended>,
     current: Option<Current>,
+    past_damage: bool,
     over: bool,
     /// The only kind that is wanted.
     kind: Option<Kind>,
@@ -104,10 +105,27 @@ impl Entries {
         kind: Option<Kind>,
         lenient: bool,
     ) -> Result<Entries, VerifyError> {
-        let directory = directory.to_owned();
-        let mut entries = Entries { directory, after, last: None, current: None, over: false, kind, lenient };
+        let mut entries = Entries {
+            directory: directory.to_owned(),
+            after,
+            last: None,
+            current: None,
+            past_damage: false,
+            over: false,
+            kind,
+            lenient,
+        };
         entries.begin()?;
         Ok(entries)
+    }
+
+    /// Goes on after a record that is not as it was written: the error is handed over, and the next call reads on behind it,
+    /// so that one changed byte does not blind whoever looks. What follows proves itself from there on only. Where a file
+    /// cannot be read it is at its end all the same.
+    #[must_use]
+    pub fn past_damage(mut self) -> Entries {
+        self.past_damage = true;
+        self
     }
 
     /// The last record that was read or passed over.
@@ -141,11 +159,15 @@ impl Entries {
             match next {
                 Next::Line(line) => {
                     let frame = match current.reader.judge(&line) {
+                        Ok(frame) => frame,
                         Err(_) if self.lenient => match current.reader.take_up(&line) {
                             Some(frame) => frame,
                             None => continue,
                         },
-                        judged => judged?,
+                        Err(error) => {
+                            current.reader.forgive();
+                            return Err(error);
+                        }
                     };
                     self.last = current.reader.newest();
                     if frame.seq > self.after && self.kind.is_some_and(|kind| !names(&line, kind)) {
@@ -217,6 +239,9 @@ impl Entries {
     fn open_closed(&mut self, file: &Closed) -> Result<bool, VerifyError> {
         let first = self.last.map(|last| last.seq + 1);
         if let Some(first) = first.filter(|first| *first < file.first && !self.lenient) {
+            // If it is gone on after that, then with this file.
+            self.last = None;
+            self.after = self.after.max(file.first - 1);
             return Err(VerifyError::Missing {
                 directory: self.directory.clone(),
                 first,
@@ -268,7 +293,11 @@ impl Iterator for Entries {
             return None;
         }
         let item = self.step().transpose();
-        self.over = matches!(item, Some(Err(_)));
+        self.over = match &item {
+            Some(Err(VerifyError::Unreadable { .. })) => true,
+            Some(Err(_)) => !self.past_damage,
+            _ => false,
+        };
         item
     }
 }

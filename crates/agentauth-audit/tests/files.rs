@@ -187,6 +187,22 @@ fn a_missing_file_is_noticed_where_it_is_missing() {
 }
 
 #[test]
+fn who_reads_past_damage_sees_what_follows_and_every_break() {
+    let room = Room::with_files(4);
+    let first = room.file(FIRST);
+    let edited = fs::read_to_string(&first).unwrap().replace("dec_1\"", "dec_X\"");
+    fs::write(&first, edited).unwrap();
+    fs::remove_file(room.file(SECOND)).unwrap();
+    assert!(room.trail().entries().unwrap().nth(1).unwrap().is_err());
+    let mut entries = room.trail().entries().unwrap().past_damage();
+    let found: Vec<_> = entries.by_ref().map(|entry| entry.map(|entry| entry.seq).ok()).collect();
+    let wanted = [Some(1), None, Some(3), Some(4), Some(5), None].into_iter().chain((13..=26).map(Some));
+    assert_eq!(found, wanted.collect::<Vec<_>>());
+    room.open().append(&event(99)).unwrap();
+    assert_eq!(entries.next().unwrap().unwrap().seq, 27, "and goes on");
+}
+
+#[test]
 fn closed_files_are_compressed_and_say_when_they_end() {
     let room = Room::with_files(3);
     let log = room.open();

@@ -84,6 +84,9 @@ fn extension(line: &mut String, entry: &Entry, origin: &Origin) {
     let profile = event.profile.as_ref().map(|profile| profile.as_str()).or(origin.profile.as_deref());
     put("agentauthProfile", profile.unwrap_or_default());
     put("agentauthAssurance", event.actor.as_ref().map_or("", |actor| str(&actor.assurance)));
+    put("agentauthRisks", &joined(&event.risks));
+    put("agentauthSignals", &joined(&event.signals));
+    put("agentauthFacts", &joined(&event.facts));
     put("agentauthTrace", str(&event.trace));
     put("agentauthDryRun", if event.dry_run { "true" } else { "" });
     if !event.details.is_empty() {

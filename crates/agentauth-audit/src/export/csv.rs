@@ -7,7 +7,7 @@ use super::{Origin, agents};
 use crate::{Entry, Verdict};
 
 /// The columns, in order. New ones are added at the end.
-pub const COLUMNS: [&str; 24] = [
+pub const COLUMNS: [&str; 27] = [
     "seq",
     "time",
     "event",
@@ -32,6 +32,9 @@ pub const COLUMNS: [&str; 24] = [
     "host",
     "device",
     "hash",
+    "risks",
+    "signals",
+    "facts",
 ];
 
 /// The first line, with the names of the columns.
@@ -86,6 +89,9 @@ pub fn line(entry: &Entry, origin: &Origin) -> String {
         origin.host.clone(),
         origin.device.clone().unwrap_or_default(),
         entry.hash.to_string(),
+        joined(&event.risks).into_owned(),
+        joined(&event.signals).into_owned(),
+        joined(&event.facts).into_owned(),
     ])
 }
 

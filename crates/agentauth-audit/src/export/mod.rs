@@ -36,13 +36,19 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Takes over what a `service.start` record says of the place; what it does not say stays. Records that follow were
-    /// written there.
+    /// Takes over what a `service.start` record, or one of facts about the machine, says of the place; what it does not say
+    /// stays. Records that follow were written there.
     pub fn learn(&mut self, event: &Event<'_>) {
-        if event.kind != Kind::ServiceStart {
-            return;
-        }
-        let said = |name: &str| event.details.get(name).and_then(|value| value.as_str()).map(str::to_owned);
+        let details = &event.details;
+        let place = match event.kind {
+            Kind::ServiceStart => details,
+            Kind::Facts if details.get("kind").is_some_and(|kind| kind == "machine") => {
+                let Some(facts) = details.get("facts").and_then(|facts| facts.as_object()) else { return };
+                facts
+            }
+            _ => return,
+        };
+        let said = |name: &str| place.get(name).and_then(|value| value.as_str()).map(str::to_owned);
         if let Some(host) = said("host") {
             self.host = host;
             // The address of one host is not that of another.
@@ -138,8 +144,11 @@ mod tests {
         origin.learn(&start);
         assert_eq!((origin.host.as_str(), origin.version.as_str()), ("old", "1.2.3"));
         assert_eq!(origin.device.as_deref(), Some("device:uuid:1"));
-        start.details = json!({"host": "new"}).as_object().cloned().unwrap();
-        origin.learn(&start);
+        let mut facts = Event::new(Kind::Facts, jiff::Timestamp::UNIX_EPOCH);
+        facts.details = json!({"kind": "session", "facts": {"host": "no"}}).as_object().cloned().unwrap();
+        origin.learn(&facts);
+        facts.details = json!({"kind": "machine", "facts": {"host": "new"}}).as_object().cloned().unwrap();
+        origin.learn(&facts);
         assert_eq!((origin.host.as_str(), origin.address), ("new", None), "another host, another address");
         let mut other = Event::new(Kind::ServiceStop, jiff::Timestamp::UNIX_EPOCH);
         other.details = json!({"host": "third"}).as_object().cloned().unwrap();

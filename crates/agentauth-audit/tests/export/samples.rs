@@ -59,6 +59,9 @@ fn decision(verdict: Verdict, reason: &'static str) -> Event<'static> {
         decision: Some(verdict),
         reason: Some(reason.into()),
         policies: vec!["base.cedar#allow".into(), "hours".into()],
+        risks: vec!["money".into()],
+        signals: vec!["burst".into()],
+        facts: vec![DIGEST.into()],
         grants: vec!["g1".into()],
         ..asked(Kind::Decision, "payment-agent", json!({"call": "c-1", "caveats": ["interpreter"]}))
     }

@@ -182,12 +182,11 @@ pub(super) fn folded(event: &mut Map<String, Value>, record: &Event<'_>) {
     if let Some(count) = record.details.get("count").and_then(Value::as_u64) {
         event.insert("count".to_owned(), count.into());
     }
-    for (member, name) in [("start_time", "first_time"), ("end_time", "last_time")] {
-        let time = record.details.get(name).and_then(Value::as_str);
-        if let Some(time) = time.and_then(|time| time.parse::<jiff::Timestamp>().ok()) {
-            event.insert(member.to_owned(), time.as_millisecond().into());
-        }
+    let first = record.details.get("first_time").and_then(Value::as_str);
+    if let Some(first) = first.and_then(|time| time.parse::<jiff::Timestamp>().ok()) {
+        event.insert("start_time".to_owned(), first.as_millisecond().into());
     }
+    event.insert("end_time".to_owned(), record.time.as_millisecond().into());
 }
 
 /// The trace id in a `traceparent` (W3C Trace Context), if it is one.
@@ -219,6 +218,9 @@ pub(super) fn unmapped(entry: &Entry, origin: &Origin) -> Value {
     put("assurance", event.actor.as_ref().and_then(|actor| text(&actor.assurance)));
     put("grants", (!event.grants.is_empty()).then(|| texts(&event.grants)));
     put("policies", (!event.policies.is_empty()).then(|| texts(&event.policies)));
+    for (name, list) in [("risks", &event.risks), ("signals", &event.signals), ("facts", &event.facts)] {
+        put(name, (!list.is_empty()).then(|| texts(list)));
+    }
     put("dry_run", event.dry_run.then(|| true.into()));
     put("details", (!event.details.is_empty()).then(|| event.details.clone().into()));
     unmapped.into()

@@ -59,6 +59,9 @@ impl Export {
             ),
         };
         output::say(&format!("{} exported.{unexpressed}", words::count(counts.exported, "record")));
+        if written.is_err() {
+            output::say("What follows the damage was not exported.");
+        }
         written.map(|()| Exit::Done)
     }
 

@@ -14,7 +14,7 @@ mod view;
 use std::path::{Path, PathBuf};
 
 use agentauth_audit::export::Origin;
-use agentauth_audit::{Trail, VerifyError};
+use agentauth_audit::{Entries, Entry, Trail, VerifyError};
 use agentauth_core::text::display_safe_within;
 use clap::{Args, Subcommand};
 
@@ -62,6 +62,20 @@ impl AuditCommand {
     }
 }
 
+/// The next record, also behind damage, the first of which is noted.
+fn next(entries: &mut Entries, damage: &mut Option<VerifyError>) -> Result<Option<Entry>, VerifyError> {
+    loop {
+        match entries.next() {
+            None => return Ok(None),
+            Some(Ok(entry)) => return Ok(Some(entry)),
+            Some(Err(error @ VerifyError::Unreadable { .. })) => return Err(error),
+            Some(Err(error)) => {
+                damage.get_or_insert(error);
+            }
+        }
+    }
+}
+
 /// The record that is read.
 #[derive(Debug)]
 struct Record {
@@ -104,7 +118,7 @@ impl Record {
                 self.shown()
             ),
             _ => format!(
-                "the record in `{}` is damaged, and nothing after the damage is shown; `agentauthd audit verify` says what \
+                "the record in `{}` is damaged; `agentauthd audit verify` says what \
                  was done to it",
                 self.shown()
             ),
@@ -118,6 +132,11 @@ impl Record {
             "there is no record in `{}`; name its directory with `--dir`, or run `agentauthd run` first",
             self.shown()
         ))
+    }
+
+    /// What to tell where there is damage in what was read: the first of it, or nothing. What follows was read too.
+    fn told(&self, damage: Option<VerifyError>) -> Result<Exit, Failure> {
+        damage.map_or(Ok(Exit::Done), |error| Err(self.failure(error)))
     }
 
     fn shown(&self) -> String {

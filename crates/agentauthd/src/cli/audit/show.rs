@@ -44,10 +44,7 @@ impl Show {
             render::render(&related, &mut out)?;
             out.flush()?;
         }
-        match damage {
-            Some(error) => Err(record.failure(error)),
-            None => Ok(Exit::Done),
-        }
+        record.told(damage)
     }
 }
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::filter::Period;
 use super::out::Out;
-use super::{Record, view};
+use super::{Record, next, view};
 use crate::cli::output::{FAINT, STRONG, WARN};
 use crate::cli::{Exit, Failure, now, output};
 
@@ -36,14 +36,10 @@ impl Stats {
         let bounds = self.period.resolve(now());
         let mut tally = Tally::default();
         let mut damage = None;
-        for entry in record.trail.entries().map_err(|error| record.failure(error))? {
-            match entry {
-                Ok(entry) if bounds.holds(&entry.event) => tally.count(&entry),
-                Ok(_) => {}
-                Err(error) => {
-                    damage = Some(error);
-                    break;
-                }
+        let mut entries = record.trail.entries().map_err(|error| record.failure(error))?.past_damage();
+        while let Some(entry) = next(&mut entries, &mut damage).map_err(|error| record.failure(error))? {
+            if bounds.holds(&entry.event) {
+                tally.count(&entry);
             }
         }
         let report = tally.report();
@@ -52,10 +48,7 @@ impl Stats {
         } else {
             render(&report)?;
         }
-        match damage {
-            Some(error) => Err(record.failure(error)),
-            None => Ok(Exit::Done),
-        }
+        record.told(damage)
     }
 }
 

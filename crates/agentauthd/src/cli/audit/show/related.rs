@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use agentauth_audit::{Entry, Event, Kind, Trail, VerifyError};
 
+use super::super::next;
+
 /// How many decisions by the same grant are kept: the newest.
 const USES: usize = 50;
 /// How often the record is read: a decision leads to its grant, the grant to its consent, the consent to its question.
@@ -66,7 +68,7 @@ pub(super) struct Related {
 }
 
 impl Related {
-    /// Looks for everything about `id`. Also says where the record is damaged: what follows that was not looked at.
+    /// Looks for everything about `id`. Also says where the record is damaged first: what follows is found all the same.
     pub(super) fn find(trail: &Trail, id: &str) -> Result<(Related, Option<VerifyError>), VerifyError> {
         let mut sought = Sought { number: id.parse().ok(), id: id.to_owned(), ..Sought::default() };
         let mut related = Related::default();
@@ -76,14 +78,8 @@ impl Related {
             related = Related::default();
             // Which policies were in force is known when the first of the records is met.
             let mut policies = None;
-            for entry in trail.entries()? {
-                let entry = match entry {
-                    Ok(entry) => entry,
-                    Err(error) => {
-                        damage = Some(error);
-                        break;
-                    }
-                };
+            let mut entries = trail.entries()?.past_damage();
+            while let Some(entry) = next(&mut entries, &mut damage)? {
                 if entry.event.kind == Kind::PolicyLoaded && related.of(Group::Subject).next().is_none() {
                     policies = Some(entry.clone());
                 }

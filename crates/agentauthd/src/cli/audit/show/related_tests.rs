@@ -83,7 +83,7 @@ fn a_decision_leads_to_all_that_it_rests_on_and_to_what_came_of_it() {
 }
 
 #[test]
-fn what_stands_before_a_damage_is_found() {
+fn what_stands_behind_a_damage_is_found_too() {
     let (room, trail) = trail();
     let path = room.path().join("audit.jsonl");
     let text = std::fs::read_to_string(&path).unwrap();
@@ -91,7 +91,7 @@ fn what_stands_before_a_damage_is_found() {
     let (related, damage) = Related::find(&trail, "d2").unwrap();
     assert!(damage.is_some());
     assert_eq!(related.of(Group::Subject).count(), 1);
-    assert_eq!(related.of(Group::Outcomes).count(), 0);
+    assert_eq!(related.of(Group::Outcomes).count(), 1);
 }
 
 #[test]
