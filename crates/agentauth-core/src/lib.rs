@@ -34,6 +34,7 @@ pub mod signals;
 pub mod snapshot;
 pub mod text;
 pub mod time;
+pub mod trace;
 pub mod widening;
 pub mod window;
 
@@ -57,4 +58,5 @@ pub use signals::{Signal, Signals};
 pub use snapshot::Snapshot;
 pub use text::display_safe;
 pub use time::{Clock, ClockReading, Jump, MachineClock, SignedDuration, Timestamp};
+pub use trace::{SpanId, TraceId, TraceParent};
 pub use window::Window;

@@ -79,6 +79,8 @@ pub struct Config {
     pub log: Log,
     /// Who may read the metrics.
     pub metrics: Metrics,
+    /// Where traces go.
+    pub traces: Traces,
     /// Where things are.
     pub paths: Paths,
 }
@@ -410,6 +412,15 @@ impl LogFormat {
 pub struct Metrics {
     /// The names of registered agents.
     pub scrapers: Vec<String>,
+}
+
+/// Where traces go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Traces {
+    /// The whole address of the collector, path included; absent, there are no traces.
+    pub url: Option<Url>,
+    /// A file with the token that it asks for.
+    pub token_file: Option<PathBuf>,
 }
 
 /// Where things are. Absolute.

@@ -14,6 +14,7 @@ use agentauth_ipc::location::{self, Location, LocationError};
 use super::{
     Audit, Checks, Config, Consent, DEFAULT_PROFILE, Grants, HideSockets, Launch, Log, LogFormat, Login,
     Metrics, Passkeys, Paths, Provider, ProviderKind, RefreshRoute, Secrets, Session, Sinks, StoreKind,
+    Traces,
 };
 use crate::environment::Environment;
 
@@ -153,6 +154,7 @@ pub(super) fn defaults(environment: &Environment, profile: &str) -> Option<Confi
         signals: Limits::default(),
         log: Log { filter: "info".to_owned(), format: LogFormat::Text },
         metrics: Metrics::default(),
+        traces: Traces::default(),
         paths: Paths {
             policies_dir: config_dir.join("policies"),
             config_dir,

@@ -26,6 +26,7 @@ use super::recorder::Recorder;
 use super::rights::Rights;
 use super::sinks::Sinks;
 use super::state::State;
+use super::traces::Traces;
 use super::watching::Watching;
 use crate::config;
 use crate::log::Control;
@@ -62,6 +63,8 @@ pub(crate) struct App {
     /// Changes what is logged.
     pub(crate) log: Control,
     pub(crate) metrics: Arc<Metrics>,
+    /// Absent where no collector of traces is configured.
+    pub(crate) traces: Option<Traces>,
     /// The registered agents that may read the metrics.
     pub(crate) scrapers: Vec<String>,
     /// Told when the daemon stops: then nobody is kept waiting.

@@ -44,8 +44,9 @@ use super::pause::Pause;
 use super::record;
 use super::recorder::Recorder;
 use super::rights::{self, Basis, Rights, Sources, Wished};
-use super::sinks::{self, Feeds, SinkSetupError};
+use super::sinks::{self, Collector, Feeds, SinkSetupError};
 use super::state::State;
+use super::traces::{self, Exporter};
 use super::watching::Watching;
 use crate::config::{self, Config, DEFAULT_PROFILE, ProviderKind, RefreshRoute, StoreKind, load_applied};
 
@@ -57,6 +58,7 @@ pub(super) struct Assembled {
     pub(super) app: Arc<App>,
     pub(super) keeper: Option<Keeper>,
     pub(super) feeds: Feeds,
+    pub(super) exporter: Option<Exporter>,
     pub(super) listener: Listener,
     pub(super) filing: Filing,
     /// Where the record is, and its last one before the start, where agents' past is learned from it.
@@ -264,7 +266,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         max_confirmation_age: config.checks.max_confirmation_age,
     }));
 
-    let (sinks, feeds) = sinks::sinks(&sinks::Parts {
+    let sink_parts = sinks::Parts {
         config,
         environment: &environment,
         owner: owner_uid,
@@ -279,9 +281,18 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         recorder: audit.clone(),
         clock: clock.clone(),
         jitter,
-    })?;
+    };
+    let (sinks, feeds) = sinks::sinks(&sink_parts)?;
     let events = Events::new();
     let metrics = Arc::new(Metrics::default());
+    let (traces, exporter) = match &config.traces.url {
+        Some(url) => {
+            let collector = Collector::new(&sink_parts, url, config.traces.token_file.as_deref())?;
+            let (traces, exporter) = traces::traces(collector, metrics.clone(), device.clone());
+            (Some(traces), Some(exporter))
+        }
+        None => (None, None),
+    };
     let rights = Arc::new(Rights {
         state: state.clone(),
         db: db.clone(),
@@ -388,11 +399,12 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         })),
         log,
         metrics,
+        traces,
         scrapers: config.metrics.scrapers.clone(),
         provider,
     };
     let past = (config.signals.enabled && before > 0).then(|| (state_directory.join("audit"), before));
-    Ok(Assembled { app: Arc::new(app), keeper, feeds, listener, filing, past })
+    Ok(Assembled { app: Arc::new(app), keeper, feeds, exporter, listener, filing, past })
 }
 
 /// What both sides of the daemon work with.

@@ -28,6 +28,7 @@ mod rights;
 mod server;
 mod sinks;
 mod state;
+mod traces;
 mod watching;
 mod wire;
 
@@ -84,6 +85,7 @@ pub async fn run(start: Start) -> Result<(), RunError> {
     let mut keeper = parts.keeper.map(|keeper| tokio::spawn(keeper.run()));
     let app = parts.app;
     let feeding = parts.feeds.start();
+    let exporting = parts.exporter.map(|exporter| tokio::spawn(exporter.run(stop.clone())));
     let mut serving = tokio::spawn(server::serve(app.clone(), parts.listener, stop.clone()));
     tracing::info!(socket, profile, "serving");
     announce(service::ready());
@@ -131,7 +133,7 @@ pub async fn run(start: Start) -> Result<(), RunError> {
     {
         tracing::error!("the keeper did not finish in time; a rotated login may be lost");
     }
-    for task in [paging, noticing].into_iter().flatten() {
+    for task in [paging, noticing, exporting].into_iter().flatten() {
         if let Err(error) = task.await {
             tracing::error!(%error, "a part of the daemon ended badly");
         }

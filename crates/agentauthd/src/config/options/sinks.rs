@@ -156,6 +156,6 @@ fn format(value: &Value) -> Result<RecordFormat, Wrong> {
     value::choice(value, &RecordFormat::ALL, RecordFormat::as_str)
 }
 
-fn address(value: &Value) -> Result<Option<url::Url>, Wrong> {
+pub(super) fn address(value: &Value) -> Result<Option<url::Url>, Wrong> {
     value::optional(value, |value| receiver(&value::text(value)?))
 }

@@ -28,6 +28,8 @@ pub(crate) struct Metrics {
     callers: [Counter; ASSURANCES.len()],
     /// Refreshes of the session, by what became of them.
     refreshes: [Counter; RefreshOutcome::ALL.len()],
+    /// Spans of traces, by what became of them.
+    spans: [Counter; SpanOutcome::ALL.len()],
     /// Requests that were answered.
     pub(crate) requests: Counter,
     /// Requests that were refused because their process asks too often.
@@ -65,10 +67,38 @@ impl Metrics {
         }
     }
 
+    /// So many spans met their end.
+    pub(crate) fn traced(&self, outcome: SpanOutcome, count: u64) {
+        if let Some(counter) = self.spans.get(outcome as usize) {
+            counter.add_many(count);
+        }
+    }
+
     /// The provider was asked for a new session.
     pub(crate) fn refreshed(&self, outcome: RefreshOutcome) {
         if let Some(counter) = self.refreshes.get(outcome as usize) {
             counter.add();
+        }
+    }
+}
+
+/// What became of a span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SpanOutcome {
+    /// The collector took it.
+    Sent,
+    /// There was no room for it, or the collector did not take it.
+    Dropped,
+}
+
+impl SpanOutcome {
+    pub(crate) const ALL: [Self; 2] = [Self::Sent, Self::Dropped];
+
+    /// The label's value.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Dropped => "dropped",
         }
     }
 }
@@ -108,6 +138,11 @@ impl Counter {
     /// One more.
     pub(crate) fn add(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So many more.
+    fn add_many(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
     }
 
     /// How many there are.
@@ -163,6 +198,9 @@ mod tests {
             assert_eq!(reason as usize, place, "{reason}");
         }
         for (place, outcome) in RefreshOutcome::ALL.into_iter().enumerate() {
+            assert_eq!(outcome as usize, place, "{outcome:?}");
+        }
+        for (place, outcome) in SpanOutcome::ALL.into_iter().enumerate() {
             assert_eq!(outcome as usize, place, "{outcome:?}");
         }
     }

@@ -5,8 +5,9 @@ use agentauth_core::{Reason, Timestamp};
 use agentauth_host::usage::usage;
 
 use super::page::{Page, Seconds};
-use super::{ASSURANCES, Counter, RefreshOutcome};
+use super::{ASSURANCES, Counter, RefreshOutcome, SpanOutcome};
 use crate::daemon::app::App;
+use crate::daemon::sinks::SinkReport;
 
 /// Everything that is measured, in Prometheus' text format. `docs/observability.md` has the same list.
 pub(crate) fn report(app: &App, connections: usize, now: Timestamp) -> String {
@@ -16,6 +17,7 @@ pub(crate) fn report(app: &App, connections: usize, now: Timestamp) -> String {
     session(&mut page, app, now);
     standing(&mut page, app, now);
     record(&mut page, app);
+    copies(&mut page, app);
     process(&mut page, app);
     page.finish()
 }
@@ -152,6 +154,43 @@ fn record(page: &mut Page, app: &App) {
         "Records that could not be written, and what could not be brought to disk.",
         app.audit.failures(),
     );
+}
+
+/// What goes elsewhere. A sink's name is the program's own.
+fn copies(page: &mut Page, app: &App) {
+    let sinks = app.sinks.reports();
+    let labels: Vec<_> = sinks.iter().map(|sink| [("sink", sink.name)]).collect();
+    let each = |value: fn(&SinkReport) -> u64| {
+        labels.iter().zip(&sinks).map(move |(labels, sink)| (&labels[..], value(sink)))
+    };
+    if !sinks.is_empty() {
+        page.gauges(
+            "agentauthd_sink_up",
+            "Whether the sink took what it was last handed.",
+            each(|sink| u64::from(sink.up)),
+        );
+        page.gauges(
+            "agentauthd_sink_waiting_records",
+            "Records that the sink has not had yet.",
+            each(|sink| sink.behind),
+        );
+        page.counters(
+            "agentauthd_sink_dropped_records_total",
+            "Records that the sink never gets, because it was away for too long.",
+            each(|sink| sink.dropped),
+        );
+    }
+    if app.traces.is_some() {
+        let labels = SpanOutcome::ALL.map(|outcome| [("outcome", outcome.as_str())]);
+        page.counters(
+            "agentauthd_trace_spans_total",
+            "Spans of traces, by what became of them. Absent where no collector is configured.",
+            labels
+                .iter()
+                .zip(&app.metrics.spans)
+                .map(|(labels, counter): (_, &Counter)| (&labels[..], counter.get())),
+        );
+    }
 }
 
 fn process(page: &mut Page, app: &App) {

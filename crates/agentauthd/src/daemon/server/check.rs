@@ -76,6 +76,10 @@ pub(super) async fn check(
         waiting = app.consents.open(&decision, &request, &caller.facts);
         span::decided(&decision);
     }
+    if let Some(traces) = &app.traces {
+        let took = monotonic().duration_since(begun);
+        traces.checked(&decision, asked.trace.as_deref(), app.clock.now(), took);
+    }
     waiting.retain(|id| app.consents.get(id).is_some());
     Ok(Json(wire::check_response(&app.about.profile, decision, asked, &waiting)))
 }

@@ -40,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 pub(crate) use board::SinkReport;
+pub(super) use otlp::attributes;
 
 use self::board::{Board, Shelf};
 use self::credential::Credential;
@@ -56,6 +57,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// The service manager's credentials with the tokens that receivers ask for.
 const OTLP_CREDENTIAL: &str = "agentauthd.sinks.otlp.token";
 const HTTP_CREDENTIAL: &str = "agentauthd.sinks.http.token";
+const TRACES_CREDENTIAL: &str = "agentauthd.traces.token";
 
 /// A sink could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -180,6 +182,31 @@ impl Parts<'_> {
         let token = Credential::new(token_file.map(Path::to_owned).or_else(managed), self.owner);
         Post::new(url.clone(), &self.config.network, token, gzip)
             .map_err(|cause| SinkSetupError::Receiver { to: shown(url), cause })
+    }
+}
+
+/// Something that takes documents in OTLP's JSON encoding, other than the record.
+pub(super) struct Collector(Post);
+
+impl Collector {
+    /// The collector at `url`. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// [`SinkSetupError::Receiver`].
+    pub(super) fn new(
+        parts: &Parts<'_>,
+        url: &Url,
+        token_file: Option<&Path>,
+    ) -> Result<Self, SinkSetupError> {
+        parts.post(url, token_file, TRACES_CREDENTIAL, false).map(Self)
+    }
+
+    /// Hands over a document.
+    ///
+    /// # Errors
+    /// In words, why it was not taken.
+    pub(super) async fn take(&self, document: Vec<u8>) -> Result<(), String> {
+        self.0.send("application/json", None, document).await.map(drop).map_err(|error| error.why)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use agentauth_audit::export::{Origin, PRODUCT, Severity, agents, sentence};
 use agentauth_audit::{Entry, Verdict};
+use agentauth_core::TraceParent;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -103,12 +104,11 @@ fn log_record(entry: &Entry) -> Value {
             ("user.id", text(&event.user)),
         ]),
     });
-    if let (Some((trace, span, flags)), Some(members)) =
-        (event.trace.as_ref().and_then(|trace| traceparent(trace.as_str())), record.as_object_mut())
-    {
-        members.insert("traceId".to_owned(), trace.into());
-        members.insert("spanId".to_owned(), span.into());
-        members.insert("flags".to_owned(), flags.into());
+    let parent = event.trace.as_ref().and_then(|trace| TraceParent::parse(trace.as_str()));
+    if let (Some(parent), Some(members)) = (parent, record.as_object_mut()) {
+        members.insert("traceId".to_owned(), parent.trace.to_string().into());
+        members.insert("spanId".to_owned(), parent.span.to_string().into());
+        members.insert("flags".to_owned(), parent.flags.into());
     }
     record
 }
@@ -118,7 +118,7 @@ fn said(text: &str) -> Option<Value> {
 }
 
 /// `KeyValue`s of what there is.
-fn attributes<const N: usize>(pairs: [(&str, Option<Value>); N]) -> Vec<Value> {
+pub(in crate::daemon) fn attributes<const N: usize>(pairs: [(&str, Option<Value>); N]) -> Vec<Value> {
     let known = pairs.into_iter().filter_map(|(key, value)| value.map(|value| (key, value)));
     known.map(|(key, value)| json!({"key": key, "value": any_value(value)})).collect()
 }
@@ -150,21 +150,6 @@ fn severity(severity: Severity) -> (u8, &'static str) {
     }
 }
 
-/// Trace, span and flags of a W3C `traceparent`; nothing of what is none.
-fn traceparent(text: &str) -> Option<(&str, &str, u8)> {
-    let mut parts = text.split('-');
-    let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let hex = |text: &str, length| {
-        text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let zero = |text: &str| text.bytes().all(|byte| byte == b'0');
-    let valid = hex(version, 2) && version != "ff" && hex(trace, 32) && hex(span, 16) && hex(flags, 2);
-    if !valid || zero(trace) || zero(span) || (version == "00" && parts.next().is_some()) {
-        return None;
-    }
-    Some((trace, span, u8::from_str_radix(flags, 16).ok()?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,22 +165,5 @@ mod tests {
         assert_eq!(taken(r#"{"partialSuccess":{"rejectedLogRecords":4}}"#), 4);
         assert_eq!(taken(r#"{"partialSuccess":{"rejectedLogRecords":"400"}}"#), 10);
         assert_eq!(taken(r#"{"partialSuccess":{"rejectedLogRecords":"-1"}}"#), 0);
-    }
-
-    #[test]
-    fn only_a_valid_traceparent_is_one() {
-        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        assert_eq!(traceparent(good), Some(("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", 1)));
-        for bad in [
-            "",
-            "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
-            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
-            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
-            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0\n",
-        ] {
-            assert_eq!(traceparent(bad), None, "{bad:?}");
-        }
     }
 }
