@@ -65,6 +65,11 @@ impl Receiver {
         Self { address, shared, _accepting: accepting }
     }
 
+    /// Its address, for any other section.
+    pub fn url(&self) -> String {
+        format!("http://{}/anything", self.address)
+    }
+
     /// The section of the configuration that leads here.
     pub fn section(&self, more: &str) -> String {
         format!("[sinks.http]\nurl = \"http://{}/records\"\ngzip = false\n{more}\n", self.address)

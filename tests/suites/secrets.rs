@@ -9,6 +9,7 @@ use descope_emulator::{Fault, FaultAction, Secret, SecretKind};
 use e2e::cli::Running;
 use e2e::provider::TOKEN_ENDPOINT;
 use e2e::raw::Raw;
+use e2e::receiver::{Mood, Receiver};
 use e2e::terminal::Terminal;
 use e2e::{ALICE, AgentSpec, BOB, LoginRun, Provider, Store, World, WorldOptions, binaries, process, wait};
 use rustix::process::geteuid;
@@ -40,6 +41,11 @@ fn as_plain(program: &Path) -> Command {
 
 /// A world of a plain user, and its agent where that user can run it.
 fn plain_world() -> (World, PathBuf, tempfile::TempDir) {
+    plain_world_with(String::new())
+}
+
+/// The same with more in its configuration.
+fn plain_world_with(more_configuration: String) -> (World, PathBuf, tempfile::TempDir) {
     let programs = tempfile::tempdir().unwrap();
     std::fs::set_permissions(programs.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let agent = programs.path().join("probe-agent");
@@ -48,6 +54,7 @@ fn plain_world() -> (World, PathBuf, tempfile::TempDir) {
         store: Store::File,
         uid: plain_uid(),
         agents: vec![AgentSpec { executable: agent.clone(), ..AgentSpec::probe() }],
+        more_configuration,
         ..WorldOptions::default()
     };
     (World::with(&Provider::start(), options), agent, programs)
@@ -295,7 +302,15 @@ fn no_secret_is_to_be_seen_at_the_other_doors() {
 
 #[test]
 fn no_secret_is_to_be_seen_by_those_who_watch() {
-    let (mut world, agent, programs) = plain_world();
+    // Everything that leaves the daemon for somewhere else ends here.
+    let (records, logs, spans) =
+        (Receiver::start(Mood::Takes), Receiver::start(Mood::Takes), Receiver::start(Mood::Takes));
+    let (mut world, agent, programs) = plain_world_with(format!(
+        "{}\n[sinks.otlp]\nurl = \"{}\"\ngzip = false\n\n[traces]\nurl = \"{}\"\n",
+        records.section(""),
+        logs.url(),
+        spans.url(),
+    ));
     let mut places = Places::default();
     // What is logged is changed while the daemon runs, from little to everything.
     assert_eq!(world.cli(&["log", "info"]).code, Some(0));
@@ -348,6 +363,19 @@ fn no_secret_is_to_be_seen_by_those_who_watch() {
         let shown = running.so_far().all();
         assert!(!shown.is_empty(), "{name}");
         places.add(name, shown);
+    }
+    for (name, receiver) in [("the HTTP sink", &records), ("the OTLP sink", &logs), ("the traces", &spans)] {
+        let lines = receiver.lines();
+        assert!(!lines.is_empty(), "{name} was sent something");
+        places.add(name, lines.join("\n"));
+    }
+    for format in ["jsonl", "ocsf", "cef", "csv"] {
+        let exported = world.cli(&["audit", "export", "--format", format]);
+        assert!(exported.code == Some(0) && exported.stdout.lines().count() > 5, "{exported:?}");
+        places.add(format!("the export as {format}"), exported.all());
+    }
+    for words in [vec!["audit", "tail"], vec!["audit", "stats"], vec!["audit", "verify"]] {
+        places.add(format!("{words:?}"), world.cli(&words).all());
     }
     places.add_files(&world.state_dir());
     places.add("the log", world.daemon_output());
