@@ -131,7 +131,7 @@ pub(crate) fn publish(state_directory: &Path, key: &VerifyingKey) -> io::Result<
     }
     let others = known.lines().filter(|other| **other != line).map(|other| format!("{other}\n"));
     let text: String = others.chain([format!("{line}\n")]).collect();
-    agentauth_store::write_atomic(&path, text.as_bytes(), 0o644)
+    agentauth_store::write_atomic(&path, text.as_bytes(), 0o600)
 }
 
 /// The keys that signed checkpoints; what is none is passed over.
