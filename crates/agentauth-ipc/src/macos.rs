@@ -170,12 +170,13 @@ pub mod stream {
     }
 
     impl CredStream {
-        /// Wraps `stream`; the writer cannot be watched here.
+        /// Wraps `stream` (made nonblocking); the writer cannot be watched here.
         ///
         /// # Errors
-        /// None here.
-        pub fn new(stream: UnixStream, _writer: u32) -> io::Result<Self> {
-            Ok(Self { inner: stream, poison: Poison::default() })
+        /// When the socket cannot be watched.
+        pub fn new(stream: std::os::unix::net::UnixStream, _writer: u32) -> io::Result<Self> {
+            stream.set_nonblocking(true)?;
+            Ok(Self { inner: UnixStream::from_std(stream)?, poison: Poison::default() })
         }
 
         /// The shared state.
