@@ -133,8 +133,10 @@ impl Keyring {
             .env("DBUS_SESSION_BUS_ADDRESS", &self.address)
             .output()
             .unwrap();
-        // Attributes are on standard error, the rest on standard output.
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+        // Attributes are on standard error, the rest on standard output. A schema the keyring adds in its own time.
+        let said =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        said.split_inclusive('\n').filter(|line| !line.starts_with("schema = ")).collect()
     }
 
     /// Puts a copy of one profile's refresh token into another's place, as somebody with `secret-tool` can.

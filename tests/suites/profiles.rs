@@ -80,11 +80,15 @@ fn three_logins_at_once_and_nothing_shared() {
         assert_eq!(status.provider.project_id.as_deref(), Some(world.provider.project_id()));
     }
 
-    // The keychain: an entry each, told apart by the profile, with that provider's token and no other's.
+    // The keychain: each profile's own login and its own key of the record, with that provider's token and no other's.
     let all = keyring.search("service", "agentauthd");
     let entries: Vec<_> = all.lines().filter_map(|line| line.strip_prefix("attribute.profile = ")).collect();
     assert_eq!(entries.iter().copied().collect::<BTreeSet<_>>(), BTreeSet::from(NAMES), "{all}");
-    assert_eq!(entries.len(), 3, "{all}");
+    assert_eq!(entries.len(), 6, "{all}");
+    for kind in ["refresh_token", "checkpoint_key"] {
+        let of_kind = all.lines().filter(|line| line.strip_prefix("attribute.kind = ") == Some(kind));
+        assert_eq!(of_kind.count(), 3, "{all}");
+    }
     for (world, name) in worlds.iter().zip(NAMES) {
         let entry = keyring.search("profile", name);
         for other in &worlds {
