@@ -122,7 +122,8 @@ fn three_logins_at_once_and_nothing_shared() {
     assert_eq!(prod.check(PAY)["decision"], "allow");
     assert_eq!(staging.status().session.phase, SessionPhase::Active);
     assert_eq!(prod.provider.live_families(ALICE.email), 1);
-    let left = keyring.search("service", "agentauthd");
+    // The key of the record stays: it is of the installation, not of a login.
+    let left = keyring.search("kind", "refresh_token");
     assert!(
         !left.contains("profile = dev")
             && left.contains("profile = prod")
