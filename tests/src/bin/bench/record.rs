@@ -36,10 +36,18 @@ pub fn rows(bench: &Bench, effort: Effort) -> Vec<Row> {
             begun.elapsed().as_nanos() as f64
         }))
     }));
+    // It takes what is sent, and never answers.
+    let receiver = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", receiver.local_addr().unwrap());
+    let copied = bench.configured(&format!("\n[sinks.http]\nurl = \"{url}\"\n"));
+    let hung = compare(&mut agent, [&daemon(&copied, READ), &target], effort.rounds, effort.requests);
     let rate = verified(&log, &entry.event, effort.requests * VERIFIED);
     vec![
         Row::new("one record, handed to the system, p50 (beside a check)", time(append))
             .ratio(append / check),
+        Row::new("check while a sink does not answer, p50 (beside one without a sink)", time(hung.first.p50))
+            .ratio(hung.ratio.p50)
+            .unless_wrong(hung.wrong),
         Row::new("a decision on the disk", format!("{} bytes", entry.line.len() + 1)),
         Row::new("verifying", format!("{}/s", size(rate))),
     ]

@@ -59,11 +59,17 @@ impl Bench {
 
     /// A world with this one agent, somebody logged in. The login is kept where persons keep it.
     pub fn plain(&self) -> World {
+        self.configured("")
+    }
+
+    /// The same with this at the end of its configuration.
+    pub fn configured(&self, more: &str) -> World {
         let scopes = [READ, PAY];
         let options = WorldOptions {
             agents: vec![self.itself(&scopes, &scopes)],
             store: if self.keyring.is_some() { Store::Keychain } else { Store::File },
             bus: self.keyring.as_ref().map(|keyring| keyring.address().to_owned()),
+            more_configuration: format!("{LIMITS}{more}"),
             ..options()
         };
         let world = World::with(&self.provider, options);
