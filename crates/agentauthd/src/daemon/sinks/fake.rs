@@ -25,6 +25,8 @@ pub(super) enum Mood {
     TakesOnly(usize),
     /// Never answers.
     Hangs,
+    /// Never answers the first time, and takes everything after that.
+    HangsOnce,
     /// Takes batches of at most so many records.
     Small(usize),
     /// Takes it, but for this many records.
@@ -85,6 +87,10 @@ impl Sink for Fake {
             Mood::Takes | Mood::Unconfirmed => 0,
             Mood::Fails => return Err(SinkError::new("told to fail")),
             Mood::Hangs => std::future::pending().await,
+            Mood::HangsOnce => {
+                self.far_end.mood(Mood::Takes);
+                std::future::pending().await
+            }
             Mood::TakesOnly(count) if batch.len() > count => {
                 numbers.truncate(count);
                 self.far_end.0.lock().unwrap().1.push(numbers);
