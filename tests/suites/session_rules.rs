@@ -300,7 +300,9 @@ fn the_end_of_a_session_at_the_provider_is_noticed_by_the_next_confirmation() {
             "disabled" => drop(control.set_disabled(ALICE.email, true).unwrap()),
             _ => world.provider.revoke(ALICE.email),
         }
-        wait::until_true("the end to be noticed", || world.check(PAY)["reason"] == "session_revoked");
+        wait::until_true("the end to be noticed", || {
+            world.check("payments.read")["reason"] == "session_revoked"
+        });
         assert_eq!(world.status().session.phase, SessionPhase::Over);
         assert_eq!(control.count(TOKEN_ENDPOINT), refreshes, "{end}: nothing was rotated for it");
         control.set_disabled(ALICE.email, false).unwrap();
