@@ -140,7 +140,6 @@ pub async fn run(start: Start) -> Result<(), RunError> {
     }
     app.audit.unfold(app.clock.now(), true);
     app.audit.note_down(&record::service_stop(why, app.clock.now()));
-    feeding.finish().await;
     if let Err(error) = app.audit.to_disk().await {
         tracing::error!(error = %agentauth_idp::Chain(&error), "the audit log could not be brought to disk");
     }
@@ -148,6 +147,8 @@ pub async fn run(start: Start) -> Result<(), RunError> {
         Ok(filing) => filing.last_checkpoint().await,
         Err(error) => tracing::error!(%error, "what looks after the audit log ended badly"),
     }
+    // After the last checkpoint, which is what others are to have.
+    feeding.finish().await;
     end.map(drop).map_err(RunError::Broken)
 }
 
