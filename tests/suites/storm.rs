@@ -123,6 +123,8 @@ fn world(keyring: &Keyring) -> World {
         store: Store::Keychain,
         bus: Some(keyring.address().to_owned()),
         log_filter: "debug".to_owned(),
+        // So many ask for money at once that it would be held against the agent.
+        more_configuration: "[signals]\nrate_limit = 1000000\nburst_limit = 1000000\n".to_owned(),
         ..WorldOptions::default()
     };
     let world = World::with(&Provider::start(), options);
