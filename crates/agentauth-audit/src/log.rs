@@ -310,7 +310,7 @@ pub enum AuditError {
         /// The log.
         path: PathBuf,
     },
-    /// The record is longer than [`MAX_LINE`].
+    /// The record is longer than [`MAX_LINE`](crate::MAX_LINE).
     #[error("an audit record of {bytes} bytes is too long: ask for fewer scopes at once")]
     TooLarge {
         /// Its length with frame.
