@@ -1,6 +1,7 @@
 //! How the provider is reached: the proxy on the way, the authorities that may vouch for it, and the loopback address
 //! that the browser comes back to.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -43,21 +44,21 @@ pub enum Loopback {
     V6,
 }
 
-impl Proxy {
+impl fmt::Display for Proxy {
     /// The word in a configuration: empty, `none`, or the address.
-    pub fn word(&self) -> &str {
-        match self {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
             Self::Environment => "",
             Self::Direct => "none",
             Self::Url(url) => url.as_str(),
-        }
+        })
     }
 }
 
 impl FromStr for Proxy {
     type Err = ConfigFault;
 
-    /// Reads what [`Proxy::word`] writes.
+    /// Reads what is shown.
     fn from_str(text: &str) -> Result<Self, ConfigFault> {
         match text {
             "" => return Ok(Self::Environment),
@@ -126,8 +127,8 @@ mod tests {
             ("http://proxy.corp?x=1", Err(ConfigFault::Proxy)),
             ("direct", Err(ConfigFault::Proxy)),
         ] {
-            let seen = text.parse::<Proxy>();
-            assert_eq!(seen.as_ref().map(Proxy::word), expected.as_ref().copied(), "{text}");
+            let seen = text.parse::<Proxy>().map(|proxy| proxy.to_string());
+            assert_eq!(seen, expected.map(str::to_owned), "{text}");
             if let Err(fault) = seen {
                 assert!(!fault.to_string().contains("hunter2"));
             }

@@ -1,8 +1,10 @@
 //! Configuration: what can be set, from where, and which setting wins.
 //!
 //! Layers, lowest to highest: defaults, the user's file of the profile, environment, flags, the administrator's files.
-//! Each profile stands alone: nothing of one profile's file or variables reaches another. No secret is configuration. Architecture invariant: values enter only through the one list in `options.rs`, so a file, a
-//! variable and a flag are parsed and bounded alike, and the administrator's file can pin every one of them.
+//! Each profile stands alone: nothing of one profile's file or variables reaches another. No secret is configuration.
+//!
+//! Architecture invariant: values enter only through the one list in `options.rs`, so a file, a variable and a flag are
+//! parsed and bounded alike, and the administrator's file can pin every one of them.
 
 mod applied;
 mod fault;

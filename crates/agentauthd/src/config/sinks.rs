@@ -237,8 +237,6 @@ pub(super) fn receiver(text: &str) -> Result<Url, String> {
 
 /// How many records may wait for a sink, unless configured otherwise.
 const SPOOL: u64 = 250_000;
-/// The least and the most that may be configured.
-pub(super) const SPOOLS: (u64, u64) = (100, 100_000_000);
 
 impl Default for Sinks {
     fn default() -> Self {

@@ -1,161 +1,41 @@
 //! The options of what the record is copied to. They have no variables: whoever may set those of a daemon must not lead
 //! its record elsewhere in passing.
 
-use super::{OptionSpec, place, text};
-use crate::config::sinks::{SPOOLS, receiver};
-use crate::config::value::{self, Shape, Value, Wrong};
-use crate::config::{HttpBody, JournaldSend, RecordFormat};
+use url::Url;
+
+use super::form::{Maybe, Number, Place, Switch, Text, Word};
+use super::{OptionSpec, row};
+use crate::config::sinks::receiver;
+use crate::config::value::{self, Value, Wrong};
+use crate::config::{HttpBody, JournaldSend, RecordFormat, SyslogAddress};
+
+/// How many records may wait for a sink.
+const SPOOL: Number<u64> = Number(100, 100_000_000);
+const FORMAT: Word<RecordFormat> = Word(&RecordFormat::ALL, RecordFormat::as_str);
 
 pub(super) const OPTIONS: &[OptionSpec] = &[
-    OptionSpec {
-        key: "sinks.journald.send",
-        variables: &[],
-        shape: Shape::Text,
-        set: |config, value| {
-            value::choice(value, &JournaldSend::ALL, JournaldSend::as_str)
-                .map(|parsed| config.sinks.journald.send = parsed)
-        },
-        show: |config| text(config.sinks.journald.send.as_str()),
-    },
-    OptionSpec {
-        key: "sinks.journald.socket",
-        variables: &[],
-        shape: Shape::Text,
-        set: |config, value| value::path(value).map(|parsed| config.sinks.journald.socket = parsed),
-        show: |config| place(&config.sinks.journald.socket),
-    },
-    OptionSpec {
-        key: "sinks.journald.spool",
-        variables: &[],
-        shape: Shape::Integer,
-        set: |config, value| spool(value).map(|parsed| config.sinks.journald.spool = parsed),
-        show: |config| records(config.sinks.journald.spool),
-    },
-    OptionSpec {
-        key: "sinks.syslog.address",
-        variables: &[],
-        shape: Shape::Text,
-        set: |config, value| {
-            let address = |value: &Value| value::text(value)?.parse();
-            value::optional(value, address).map(|parsed| config.sinks.syslog.address = parsed)
-        },
-        show: |config| {
-            config.sinks.syslog.address.as_ref().map_or_else(|| text(""), |it| text(&it.to_string()))
-        },
-    },
-    OptionSpec {
-        key: "sinks.syslog.facility",
-        variables: &[],
-        shape: Shape::Integer,
-        set: |config, value| value::number(value, 0, 23).map(|parsed| config.sinks.syslog.facility = parsed),
-        show: |config| Value::Integer(config.sinks.syslog.facility.into()),
-    },
-    OptionSpec {
-        key: "sinks.syslog.format",
-        variables: &[],
-        shape: Shape::Text,
-        set: |config, value| format(value).map(|parsed| config.sinks.syslog.format = parsed),
-        show: |config| text(config.sinks.syslog.format.as_str()),
-    },
-    OptionSpec {
-        key: "sinks.syslog.spool",
-        variables: &[],
-        shape: Shape::Integer,
-        set: |config, value| spool(value).map(|parsed| config.sinks.syslog.spool = parsed),
-        show: |config| records(config.sinks.syslog.spool),
-    },
-    OptionSpec {
-        key: "sinks.otlp.url",
-        variables: &[],
-        shape: Shape::Text,
-        set: |config, value| address(value).map(|parsed| config.sinks.otlp.url = parsed),
-        show: |config| config.sinks.otlp.url.as_ref().map_or_else(|| text(""), |url| text(url.as_str())),
-    },
-    OptionSpec {
-        key: "sinks.otlp.token_file",
-        variables: &[],
-        shape: Shape::Text,
-        set: |config, value| {
-            value::optional(value, value::path).map(|parsed| config.sinks.otlp.token_file = parsed)
-        },
-        show: |config| config.sinks.otlp.token_file.as_deref().map_or_else(|| text(""), place),
-    },
-    OptionSpec {
-        key: "sinks.otlp.gzip",
-        variables: &[],
-        shape: Shape::Switch,
-        set: |config, value| value::switch(value).map(|parsed| config.sinks.otlp.gzip = parsed),
-        show: |config| Value::Switch(config.sinks.otlp.gzip),
-    },
-    OptionSpec {
-        key: "sinks.otlp.spool",
-        variables: &[],
-        shape: Shape::Integer,
-        set: |config, value| spool(value).map(|parsed| config.sinks.otlp.spool = parsed),
-        show: |config| records(config.sinks.otlp.spool),
-    },
-    OptionSpec {
-        key: "sinks.http.url",
-        variables: &[],
-        shape: Shape::Text,
-        set: |config, value| address(value).map(|parsed| config.sinks.http.url = parsed),
-        show: |config| config.sinks.http.url.as_ref().map_or_else(|| text(""), |url| text(url.as_str())),
-    },
-    OptionSpec {
-        key: "sinks.http.token_file",
-        variables: &[],
-        shape: Shape::Text,
-        set: |config, value| {
-            value::optional(value, value::path).map(|parsed| config.sinks.http.token_file = parsed)
-        },
-        show: |config| config.sinks.http.token_file.as_deref().map_or_else(|| text(""), place),
-    },
-    OptionSpec {
-        key: "sinks.http.format",
-        variables: &[],
-        shape: Shape::Text,
-        set: |config, value| format(value).map(|parsed| config.sinks.http.format = parsed),
-        show: |config| text(config.sinks.http.format.as_str()),
-    },
-    OptionSpec {
-        key: "sinks.http.body",
-        variables: &[],
-        shape: Shape::Text,
-        set: |config, value| {
-            value::choice(value, &HttpBody::ALL, HttpBody::as_str)
-                .map(|parsed| config.sinks.http.body = parsed)
-        },
-        show: |config| text(config.sinks.http.body.as_str()),
-    },
-    OptionSpec {
-        key: "sinks.http.gzip",
-        variables: &[],
-        shape: Shape::Switch,
-        set: |config, value| value::switch(value).map(|parsed| config.sinks.http.gzip = parsed),
-        show: |config| Value::Switch(config.sinks.http.gzip),
-    },
-    OptionSpec {
-        key: "sinks.http.spool",
-        variables: &[],
-        shape: Shape::Integer,
-        set: |config, value| spool(value).map(|parsed| config.sinks.http.spool = parsed),
-        show: |config| records(config.sinks.http.spool),
-    },
+    row!(sinks.journald.send = Word(&JournaldSend::ALL, JournaldSend::as_str)),
+    row!(sinks.journald.socket = Place),
+    row!(sinks.journald.spool = SPOOL),
+    row!(sinks.syslog.address = Maybe(Text(syslog))),
+    row!(sinks.syslog.facility = Number(0, 23)),
+    row!(sinks.syslog.format = FORMAT),
+    row!(sinks.syslog.spool = SPOOL),
+    row!(sinks.otlp.url = RECEIVER),
+    row!(sinks.otlp.token_file = Maybe(Place)),
+    row!(sinks.otlp.gzip = Switch),
+    row!(sinks.otlp.spool = SPOOL),
+    row!(sinks.http.url = RECEIVER),
+    row!(sinks.http.token_file = Maybe(Place)),
+    row!(sinks.http.format = FORMAT),
+    row!(sinks.http.body = Word(&HttpBody::ALL, HttpBody::as_str)),
+    row!(sinks.http.gzip = Switch),
+    row!(sinks.http.spool = SPOOL),
 ];
 
-fn spool(value: &Value) -> Result<u64, Wrong> {
-    let (least, most) = SPOOLS;
-    value::number(value, least, most)
-}
+/// Whoever takes something over HTTP.
+pub(super) const RECEIVER: Maybe<Text<Url>> = Maybe(Text(|value| receiver(&value::text(value)?)));
 
-fn records(count: u64) -> Value {
-    Value::Integer(i64::try_from(count).unwrap_or(i64::MAX))
-}
-
-fn format(value: &Value) -> Result<RecordFormat, Wrong> {
-    value::choice(value, &RecordFormat::ALL, RecordFormat::as_str)
-}
-
-pub(super) fn address(value: &Value) -> Result<Option<url::Url>, Wrong> {
-    value::optional(value, |value| receiver(&value::text(value)?))
+fn syslog(value: &Value) -> Result<SyslogAddress, Wrong> {
+    value::text(value)?.parse()
 }
