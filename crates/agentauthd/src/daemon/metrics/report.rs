@@ -176,7 +176,7 @@ fn copies(page: &mut Page, app: &App) {
         );
         page.counters(
             "agentauthd_sink_dropped_records_total",
-            "Records that the sink never gets, because it was away for too long.",
+            "Records that the sink never gets: it was away for too long, or refused them.",
             each(|sink| sink.dropped),
         );
     }

@@ -93,20 +93,28 @@ impl Shelf {
     }
 
     /// A place for one more sink, which needs everything until it says otherwise.
-    pub(super) fn place(&self) -> usize {
+    pub(super) fn place(self: &Arc<Self>) -> Place {
         let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
         first.push(0);
-        first.len() - 1
+        Place { shelf: self.clone(), index: first.len() - 1 }
     }
+}
 
-    /// What the sink at this place needs from now on.
-    pub(super) fn needs(&self, place: usize, seq: u64) {
-        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = first.get_mut(place) {
+/// One sink's place on the shelf.
+pub(super) struct Place {
+    shelf: Arc<Shelf>,
+    index: usize,
+}
+
+impl Place {
+    /// The first record that the sink needs from now on.
+    pub(super) fn needs(&self, seq: u64) {
+        let mut first = self.shelf.first.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = first.get_mut(self.index) {
             *slot = seq;
         }
         if let Some(least) = first.iter().min() {
-            self.recorder.log().keep_from(*least);
+            self.shelf.recorder.log().keep_from(*least);
         }
     }
 }

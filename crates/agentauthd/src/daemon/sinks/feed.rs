@@ -14,7 +14,7 @@ use agentauth_idp::Chain;
 use tokio_util::sync::CancellationToken;
 
 use super::backlog::{Backlog, Batch, Limit};
-use super::board::{Board, Shelf};
+use super::board::{Board, Place};
 use super::cursor::{CursorFile, Mark, Position};
 use super::door::{Sink, SinkError, Taken};
 use crate::daemon::record;
@@ -22,6 +22,8 @@ use crate::daemon::recorder::Recorder;
 
 /// How many failures in a row make a sink one that is down: one alone may be a connection that had grown old.
 const DOWN_AFTER: u32 = 2;
+/// What goes out within this time settles together, so that few places have to be remembered.
+const TOGETHER: SignedDuration = SignedDuration::from_secs(1);
 /// How often at most it is recorded that a receiver refuses records: the record of it may be refused in its turn.
 const REFUSALS_EVERY: SignedDuration = SignedDuration::from_hours(1);
 
@@ -74,9 +76,7 @@ pub(super) struct Parts<S> {
     pub(super) trail: Trail,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) board: Board,
-    pub(super) shelf: Arc<Shelf>,
-    /// Its place there.
-    pub(super) place: usize,
+    pub(super) place: Place,
     pub(super) cursor: CursorFile,
     pub(super) mark: Mark,
 }
@@ -84,14 +84,13 @@ pub(super) struct Parts<S> {
 /// One sink and how far it has come.
 pub(super) struct Feed<S> {
     parts: Parts<S>,
-    name: &'static str,
     /// Absent while a thread reads.
     backlog: Option<Backlog>,
     /// Handed over up to here.
     sent: Position,
     /// And so that it cannot get lost any more.
     sure: Position,
-    /// What has yet to prove so, and since when.
+    /// What has yet to prove so, and since when: the time at which the first of it went out.
     unsettled: VecDeque<(Timestamp, Position)>,
     /// Read and not handed over yet.
     pending: Option<Batch>,
@@ -123,7 +122,6 @@ impl<S: Sink> Feed<S> {
             (position, trying)
         };
         let feed = Self {
-            name: parts.name,
             backlog: None,
             sent: position,
             sure: position,
@@ -162,10 +160,8 @@ impl<S: Sink> Feed<S> {
         if self.failures_in_a_row == 0 {
             let rest = async { while matches!(self.step().await, Next::On) {} };
             if tokio::time::timeout(grace, rest).await.is_err() {
-                tracing::info!(
-                    sink = self.name,
-                    "the rest of the record is handed over after the next start"
-                );
+                let sink = self.parts.name;
+                tracing::info!(sink, "the rest of the record is handed over after the next start");
             }
         }
     }
@@ -262,7 +258,7 @@ impl<S: Sink> Feed<S> {
 
     fn settles_at(&self, since: Timestamp) -> Timestamp {
         let span = SignedDuration::try_from(self.parts.sink.settles_after()).unwrap_or_default();
-        since.checked_add(span).unwrap_or(Timestamp::MAX)
+        since.checked_add(span.saturating_add(TOGETHER)).unwrap_or(Timestamp::MAX)
     }
 
     /// Reads the next batch on a thread of its own; nothing where there is nothing new.
@@ -292,11 +288,8 @@ impl<S: Sink> Feed<S> {
         let batch =
             outcome.map_err(|error| SinkError::new(format!("the log cannot be read: {}", Chain(&error))))?;
         if batch.foreign {
-            tracing::warn!(
-                sink = self.name,
-                seq = from.seq,
-                "the log is not the one that was handed over so far"
-            );
+            let sink = self.parts.name;
+            tracing::warn!(sink, seq = from.seq, "the log is not the one that was handed over so far");
             self.start_over(Position::default());
             return Ok(Some(Batch::default()));
         }
@@ -320,11 +313,7 @@ impl<S: Sink> Feed<S> {
         } else {
             let now = self.parts.clock.now();
             match self.unsettled.back_mut() {
-                // At most some ten of them: what was sent at about the same time settles together.
-                Some((since, position)) if now.duration_since(*since) < SignedDuration::from_secs(1) => {
-                    *position = through;
-                    *since = now;
-                }
+                Some((since, position)) if now.duration_since(*since) < TOGETHER => *position = through,
                 _ => self.unsettled.push_back((now, through)),
             }
         }
@@ -335,7 +324,8 @@ impl<S: Sink> Feed<S> {
         let now = self.parts.clock.now();
         let was_down = self.failures_in_a_row >= DOWN_AFTER;
         self.failures_in_a_row = 0;
-        self.most = self.parts.terms.records;
+        // After one that was too large, batches grow again bit by bit.
+        self.most = (self.most + self.most / 8 + 1).min(self.parts.terms.records);
         self.parts.board.change(|report| {
             report.delivered += count.saturating_sub(taken.refused);
             report.dropped += taken.refused;
@@ -345,14 +335,15 @@ impl<S: Sink> Feed<S> {
             }
         });
         if was_down {
-            tracing::info!(sink = self.name, "the sink takes records again");
-            self.parts.recorder.note_down(&record::sink_up(self.name, now));
+            tracing::info!(sink = self.parts.name, "the sink takes records again");
+            self.parts.recorder.note_down(&record::sink_up(self.parts.name, now));
         }
         self.refused += taken.refused;
         let due = self.refusals_recorded.is_none_or(|last| now.duration_since(last) >= REFUSALS_EVERY);
         if self.refused > 0 && due {
             let why = taken.why.as_deref().unwrap_or("the receiver refused them");
-            self.parts.recorder.note_down(&record::sink_dropped(self.name, self.refused, None, why, now));
+            let event = record::sink_dropped(self.parts.name, self.refused, None, why, now);
+            self.parts.recorder.note_down(&event);
             (self.refused, self.refusals_recorded) = (0, Some(now));
         }
     }
@@ -385,7 +376,7 @@ impl<S: Sink> Feed<S> {
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
         let now = self.parts.clock.now();
         let why = agentauth_core::text::display_safe_within(&error.why, 512);
-        tracing::debug!(sink = self.name, why, "an attempt failed");
+        tracing::debug!(sink = self.parts.name, why, "an attempt failed");
         let goes_down = self.failures_in_a_row == DOWN_AFTER;
         self.parts.board.change(|report| {
             report.failures += 1;
@@ -395,8 +386,8 @@ impl<S: Sink> Feed<S> {
             }
         });
         if goes_down {
-            tracing::warn!(sink = self.name, why, "the sink takes no records");
-            self.parts.recorder.note_down(&record::sink_down(self.name, &why, now));
+            tracing::warn!(sink = self.parts.name, why, "the sink takes no records");
+            self.parts.recorder.note_down(&record::sink_down(self.parts.name, &why, now));
         }
         Next::Pause(self.pause(error.wait))
     }
@@ -429,10 +420,11 @@ impl<S: Sink> Feed<S> {
     fn dropped(&mut self, count: u64, through: u64, why: &str) -> bool {
         let now = self.parts.clock.now();
         let range = Some((self.sent.seq + 1, through));
-        if self.parts.recorder.append(&record::sink_dropped(self.name, count, range, why, now)).is_err() {
+        let event = record::sink_dropped(self.parts.name, count, range, why, now);
+        if self.parts.recorder.append(&event).is_err() {
             return false;
         }
-        tracing::warn!(sink = self.name, count, why, "records are not handed over");
+        tracing::warn!(sink = self.parts.name, count, why, "records are not handed over");
         self.parts.board.change(|report| report.dropped += count);
         true
     }
@@ -454,14 +446,14 @@ impl<S: Sink> Feed<S> {
     /// A mark that cannot be written costs repetitions, no record.
     fn write_mark(&self) {
         if let Err(error) = self.parts.cursor.write(&Mark { position: self.sure, trying: self.trying }) {
-            tracing::warn!(sink = self.name, %error, "how far the sink has come cannot be written down");
+            tracing::warn!(sink = self.parts.name, %error, "how far the sink has come cannot be written down");
         }
     }
 
     /// Tells `status`, and the log's retention, where the sink is.
     fn note_behind(&self) {
         self.parts.board.at(self.sent.seq);
-        self.parts.shelf.needs(self.parts.place, self.sure.seq.saturating_add(1));
+        self.parts.place.needs(self.sure.seq.saturating_add(1));
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use agentauth_host::clock::SystemClock;
 use tokio::task::JoinHandle;
 
-use super::super::board::SinkReport;
+use super::super::board::{Shelf, SinkReport};
 use super::super::fake::{Fake, FarEnd, Mood, Record, fake, until};
 use super::*;
 
@@ -34,7 +34,6 @@ impl Fed {
         let (cursor, mark) = CursorFile::open(&record.cursor()).unwrap();
         let board = Board::new("test", "nowhere".to_owned(), SystemClock.now());
         let stop = CancellationToken::new();
-        let shelf = Arc::new(Shelf::new(record.recorder.clone()));
         let feed = Feed::new(Parts {
             name: "test",
             sink,
@@ -43,8 +42,7 @@ impl Fed {
             trail: record.trail(),
             clock: Arc::new(SystemClock),
             board: board.clone(),
-            place: shelf.place(),
-            shelf,
+            place: Arc::new(Shelf::new(record.recorder.clone())).place(),
             cursor,
             mark,
         });
@@ -228,6 +226,21 @@ async fn what_has_not_settled_when_the_receiver_goes_is_sent_again() {
     fed.end().await;
     // And after a restart once more: nothing has settled.
     assert!(std::fs::read_to_string(record.cursor()).unwrap().contains("\"seq\":0"));
+}
+
+#[tokio::test]
+async fn what_goes_out_without_a_pause_settles_all_the_same() {
+    let record = Record::begin();
+    let (mut sink, far_end) = fake(Mood::Unconfirmed);
+    sink.settles_after = Duration::from_millis(50);
+    let fed = Fed::begin(&record, sink, terms());
+    until("something to settle while more goes out", || {
+        record.write(1);
+        !std::fs::read_to_string(record.cursor()).unwrap_or_default().contains("\"seq\":0,")
+            && far_end.records().len() > 100
+    })
+    .await;
+    fed.end().await;
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use tokio::io::Interest;
 use tokio::net::UnixDatagram;
 
 use super::door::{Sink, SinkError, Taken};
+use super::syslog::too_long;
 
 /// What the catalogue knows a record by (`MESSAGE_ID`); made up once, for good.
 const RECORD_ID: &str = "1d5c7b1f0f2e4c0e9b1e6b7a5b8e4c21";
@@ -50,10 +51,8 @@ impl Journald {
         let socket = self.connect()?;
         rustix::net::sockopt::set_socket_send_buffer_size(&socket, 1)?;
         self.socket = Some(socket);
-        let mut datagram = datagram(entry);
-        let padding = "x".repeat(8 * 1024);
-        let mut fields = Fields(std::mem::take(&mut datagram));
-        fields.put("AGENTAUTH_PADDING", &padding);
+        let mut fields = Fields(datagram(entry));
+        fields.put("AGENTAUTH_PADDING", &"x".repeat(8 * 1024));
         self.write(&fields.0).await
     }
 
@@ -147,11 +146,6 @@ impl Fields {
         self.0.extend_from_slice(value.as_bytes());
         self.0.push(b'\n');
     }
-}
-
-fn too_long(error: &io::Error) -> bool {
-    let codes = [rustix::io::Errno::MSGSIZE, rustix::io::Errno::NOBUFS];
-    error.raw_os_error().is_some_and(|code| codes.iter().any(|known| known.raw_os_error() == code))
 }
 
 /// The bytes in memory that nobody can change any more.

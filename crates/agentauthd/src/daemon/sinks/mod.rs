@@ -21,6 +21,8 @@ mod form;
 mod journald;
 mod otlp;
 mod post;
+#[cfg(test)]
+mod receivers;
 mod syslog;
 mod web;
 
@@ -158,11 +160,10 @@ pub(super) fn sinks(parts: &Parts<'_>) -> Result<(Sinks, Feeds), SinkSetupError>
     Ok((making.sinks, making.feeds))
 }
 
-/// Where a receiver is, without the query: that may hold what not everybody should read.
+/// Where a receiver is, for everybody who may see how the sinks stand. Some receivers know their senders by a path or a
+/// query that nobody else has.
 fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    url.set_query(None);
-    url.to_string()
+    url.origin().ascii_serialization()
 }
 
 impl Parts<'_> {
@@ -261,7 +262,6 @@ impl Making<'_> {
             clock: parts.clock.clone(),
             board,
             place: self.shelf.place(),
-            shelf: self.shelf.clone(),
             cursor,
             mark,
         });

@@ -102,3 +102,21 @@ fn compressed(body: &[u8]) -> io::Result<Vec<u8>> {
     encoder.write_all(body)?;
     encoder.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use agentauth_core::SignedDuration;
+
+    use super::*;
+
+    #[test]
+    fn a_receiver_is_left_alone_for_as_long_as_it_says_but_not_for_ever() {
+        let asked = |seconds: Option<i64>| {
+            let retry_after = seconds.map(SignedDuration::from_secs);
+            refused(&Reply { status: StatusCode::SERVICE_UNAVAILABLE, retry_after, body: Vec::new() }).wait
+        };
+        assert_eq!(asked(None), None);
+        assert_eq!(asked(Some(7)), Some(Duration::from_secs(7)));
+        assert_eq!(asked(Some(86_400)), Some(LONGEST_WAIT));
+    }
+}

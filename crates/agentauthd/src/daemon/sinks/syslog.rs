@@ -13,7 +13,7 @@ use agentauth_audit::export::Origin;
 use agentauth_audit::export::syslog::{Style, message};
 use agentauth_idp::{NetworkSettings, connect_tls, describe};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
-use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket, UnixDatagram};
 
 use super::door::{Sink, SinkError, Taken};
@@ -78,25 +78,16 @@ impl Syslog {
         })
     }
 
-    /// The messages of a batch; what has no place in the format has none.
-    fn messages(&mut self, batch: &[Entry]) -> Vec<Message> {
-        let mut messages = Vec::with_capacity(batch.len());
-        for entry in batch {
-            self.origin.learn(&entry.event);
-            if let Some(body) = render(self.format, entry, &self.origin) {
-                let whole = message(entry, &self.origin, self.style, &body);
-                let short = message(entry, &self.origin, self.style, TOO_LONG);
-                messages.push(Message { whole, short });
-            }
+    /// Sends a record as one message; what has no place in the format has none.
+    async fn put(&mut self, line: &mut Line, entry: &Entry) -> io::Result<()> {
+        self.origin.learn(&entry.event);
+        let Some(body) = render(self.format, entry, &self.origin) else { return Ok(()) };
+        let message = |body: &str| message(entry, &self.origin, self.style, body);
+        match line.write(&message(&body)).await {
+            Err(error) if too_long(&error) => line.write(&message(TOO_LONG)).await,
+            other => other,
         }
-        messages
     }
-}
-
-struct Message {
-    whole: String,
-    /// For ways that do not take the whole.
-    short: String,
 }
 
 impl Sink for Syslog {
@@ -107,13 +98,15 @@ impl Sink for Syslog {
             Some(line) => line,
             None => self.connect().await?,
         };
-        let messages = self.messages(batch);
-        line.write(&messages).await.map_err(|(delivered, error)| {
-            let why = format!("`{}` took no record: {error}", self.to);
-            // Where messages were left out, the numbers do not fit: then all are sent again.
-            let delivered = if messages.len() == batch.len() { delivered } else { 0 };
-            SinkError { delivered, ..SinkError::new(why) }
-        })?;
+        for (delivered, entry) in batch.iter().enumerate() {
+            self.put(&mut line, entry).await.map_err(|error| {
+                let why = format!("`{}` took no record: {error}", self.to);
+                SinkError { delivered, ..SinkError::new(why) }
+            })?;
+        }
+        line.flush()
+            .await
+            .map_err(|error| SinkError::new(format!("`{}` did not take all records: {error}", self.to)))?;
         self.line = Some(line);
         Ok(Taken::default())
     }
@@ -138,40 +131,22 @@ impl Sink for Syslog {
 }
 
 impl Line {
-    /// Sends all, or tells how many went out before it failed.
-    async fn write(&mut self, messages: &[Message]) -> Result<(), (usize, io::Error)> {
+    /// One message: a datagram, or with its length before it (RFC 5425, section 4.3).
+    async fn write(&mut self, message: &str) -> io::Result<()> {
         match self {
-            Self::Unix(socket) => {
-                for (at, message) in messages.iter().enumerate() {
-                    let sent = match socket.send(message.whole.as_bytes()).await {
-                        Err(error) if too_long(&error) => socket.send(message.short.as_bytes()).await,
-                        other => other,
-                    };
-                    sent.map_err(|error| (at, error))?;
-                }
-            }
-            Self::Udp(socket) => {
-                for (at, message) in messages.iter().enumerate() {
-                    let sent = match socket.send(message.whole.as_bytes()).await {
-                        Err(error) if too_long(&error) => socket.send(message.short.as_bytes()).await,
-                        other => other,
-                    };
-                    sent.map_err(|error| (at, error))?;
-                }
-            }
-            Self::Tls(stream) => counted(stream, messages).await.map_err(|error| (0, error))?,
+            Self::Unix(socket) => socket.send(message.as_bytes()).await.map(drop),
+            Self::Udp(socket) => socket.send(message.as_bytes()).await.map(drop),
+            Self::Tls(stream) => stream.write_all(format!("{} {message}", message.len()).as_bytes()).await,
         }
-        Ok(())
     }
-}
 
-/// Writes messages with their lengths before them (RFC 5425, section 4.3).
-async fn counted(stream: &mut (impl AsyncWrite + Unpin), messages: &[Message]) -> io::Result<()> {
-    for message in messages {
-        stream.write_all(format!("{} ", message.whole.len()).as_bytes()).await?;
-        stream.write_all(message.whole.as_bytes()).await?;
+    /// Sends off what was written.
+    async fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Unix(_) | Self::Udp(_) => Ok(()),
+            Self::Tls(stream) => stream.flush().await,
+        }
     }
-    stream.flush().await
 }
 
 /// A socket that only `host` can send to: it is connected, and never bound to an address of ours.
@@ -185,7 +160,8 @@ async fn udp(host: &str, port: u16) -> io::Result<UdpSocket> {
     UdpSocket::from_std(socket.into())
 }
 
-fn too_long(error: &io::Error) -> bool {
+/// Whether a datagram is larger than the way takes.
+pub(super) fn too_long(error: &io::Error) -> bool {
     let codes = [rustix::io::Errno::MSGSIZE, rustix::io::Errno::NOBUFS];
     error.raw_os_error().is_some_and(|code| codes.iter().any(|known| known.raw_os_error() == code))
 }
