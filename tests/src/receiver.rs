@@ -1,7 +1,11 @@
-//! An HTTP endpoint that takes batches of records: healthy, silent, or not there at all.
+//! Places that take what the daemon sends elsewhere: an HTTP endpoint that is healthy, silent, or not there at all, and a
+//! socket for datagrams.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -24,6 +28,10 @@ pub enum Mood {
 pub struct Batch {
     /// Its idempotency key.
     pub key: String,
+    /// What was said in `Authorization`.
+    pub authorization: String,
+    /// And in `Content-Type`.
+    pub content: String,
     /// The lines of the records.
     pub lines: Vec<String>,
     /// Whether the sender was told that it was taken.
@@ -97,7 +105,8 @@ fn serve(stream: TcpStream, shared: &Mutex<(Mood, Vec<Batch>)>) -> std::io::Resu
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut stream = stream;
     loop {
-        let (mut length, mut key, mut line) = (0, String::new(), String::new());
+        let (mut length, mut key, mut authorization) = (0, String::new(), String::new());
+        let (mut content, mut line) = (String::new(), String::new());
         loop {
             line.clear();
             if reader.read_line(&mut line)? == 0 {
@@ -112,6 +121,8 @@ fn serve(stream: TcpStream, shared: &Mutex<(Mood, Vec<Batch>)>) -> std::io::Resu
             match name.to_ascii_lowercase().as_str() {
                 "content-length" => length = value.parse().unwrap(),
                 "idempotency-key" => key = value.to_owned(),
+                "authorization" => authorization = value.to_owned(),
+                "content-type" => content = value.to_owned(),
                 _ => {}
             }
         }
@@ -123,7 +134,7 @@ fn serve(stream: TcpStream, shared: &Mutex<(Mood, Vec<Batch>)>) -> std::io::Resu
         reader.read_exact(&mut body)?;
         let lines = String::from_utf8(body).unwrap().lines().map(str::to_owned).collect();
         let taken = mood == Mood::Takes;
-        shared.lock().unwrap().1.push(Batch { key, lines, taken });
+        shared.lock().unwrap().1.push(Batch { key, authorization, content, lines, taken });
         if !taken {
             // Open until the sender gives up.
             stream.set_read_timeout(Some(Duration::from_secs(300)))?;
@@ -131,5 +142,44 @@ fn serve(stream: TcpStream, shared: &Mutex<(Mood, Vec<Batch>)>) -> std::io::Resu
             return Ok(());
         }
         stream.write_all(b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n")?;
+    }
+}
+
+/// A socket for datagrams, as a syslog server and the journal have one; it ends with the test.
+#[derive(Debug)]
+pub struct Datagrams {
+    taken: Arc<Mutex<Vec<u8>>>,
+    directory: tempfile::TempDir,
+}
+
+impl Datagrams {
+    /// A socket that every user may send to.
+    pub fn start() -> Self {
+        let directory = tempfile::Builder::new().prefix("aad").tempdir().unwrap();
+        let it = Self { taken: Arc::default(), directory };
+        let socket = UnixDatagram::bind(it.path()).unwrap();
+        for (path, mode) in [(it.directory.path(), 0o755), (&it.path(), 0o666)] {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let taken = it.taken.clone();
+        std::thread::spawn(move || {
+            let mut buffer = vec![0; 256 * 1024];
+            while let Ok(length) = socket.recv(&mut buffer) {
+                let mut taken = taken.lock().unwrap();
+                taken.extend_from_slice(&buffer[..length]);
+                taken.push(b'\n');
+            }
+        });
+        it
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> PathBuf {
+        self.directory.path().join("socket")
+    }
+
+    /// Everything that arrived.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.taken.lock().unwrap().clone()
     }
 }

@@ -79,6 +79,28 @@ fn what_is_logged_is_changed_for_a_time_by_the_person_and_by_nobody_else() {
 }
 
 #[test]
+fn a_warning_about_a_decision_names_it_and_its_agent_at_the_usual_level() {
+    let world = world("json");
+    world.login(ALICE);
+    std::fs::remove_dir_all(world.state_dir().join("audit")).unwrap();
+    let denied = wait::until("a check that cannot be recorded", || {
+        world.probe(&[PAY; 50]).into_iter().find(|answer| answer["reason"] == "audit_unavailable")
+    });
+    let told = wait::until("the warning", || {
+        let log = world.daemon_output();
+        let whole = log.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        let mut records = whole.map(|line| serde_json::from_str::<Value>(line).unwrap());
+        records.find(|record| record["fields"]["decision"] == denied["id"])
+    });
+    assert_eq!(
+        (&told["level"], &told["fields"]["agent"]),
+        (&json!("ERROR"), &json!("probe-agent")),
+        "{told}"
+    );
+    assert!(told["fields"]["error"].is_string() && told["span"].is_null(), "{told}");
+}
+
+#[test]
 fn a_log_for_machines_is_one_object_a_line_with_the_spans_in_it() {
     let world = world("json");
     world.login(ALICE);

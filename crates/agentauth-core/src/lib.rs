@@ -58,5 +58,5 @@ pub use signals::{Signal, Signals};
 pub use snapshot::Snapshot;
 pub use text::display_safe;
 pub use time::{Clock, ClockReading, Jump, MachineClock, SignedDuration, Timestamp};
-pub use trace::{SpanId, TraceId, TraceParent};
+pub use trace::{SpanId, TraceId, TraceParent, TraceState};
 pub use window::Window;

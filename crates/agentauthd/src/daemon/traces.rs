@@ -1,12 +1,14 @@
 //! Traces: one span for each check, continuing the caller's trace, sent to a collector (OTLP over HTTP, in its JSON encoding).
 //!
 //! For correlation only, and it may be lost: a check hands its span to a bounded queue and waits for nobody. What finds no
-//! room, and what a collector does not take, is counted and forgotten. A span has no text that an agent wrote in it.
+//! room, and what a collector does not take, is counted and forgotten. A span has no text that an agent wrote in it, but for
+//! a valid `tracestate`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentauth_core::{Decision, Reason, Timestamp, TraceParent};
+use agentauth_core::{Decision, Reason, Timestamp, TraceParent, TraceState};
+use http::HeaderMap;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -43,6 +45,7 @@ pub(crate) struct Traces {
 #[derive(Debug)]
 struct Span {
     parent: Option<TraceParent>,
+    state: Option<TraceState>,
     decision: String,
     agent: Option<String>,
     allow: bool,
@@ -68,15 +71,20 @@ pub(super) fn traces(collector: Collector, metrics: Arc<Metrics>, device: String
 }
 
 impl Traces {
-    /// A check was answered. `given` is its `traceparent`; what is none is taken no notice of, and a trace that the caller
+    /// A check with these headers was answered. What is no `traceparent` is taken no notice of, and a trace that the caller
     /// does not record is not recorded here either.
-    pub(crate) fn checked(&self, decision: &Decision, given: Option<&str>, ended: Timestamp, took: Duration) {
-        let parent = given.and_then(TraceParent::parse);
+    pub(crate) fn checked(&self, decision: &Decision, headers: &HeaderMap, ended: Timestamp, took: Duration) {
+        // What is no text is no valid value of either.
+        let values = |name| headers.get_all(name).iter().map(|value| value.to_str().unwrap_or("="));
+        let parent = values("traceparent").next().and_then(TraceParent::parse);
         if parent.is_some_and(|parent| !parent.is_sampled()) {
             return;
         }
+        // It belongs to the parent.
+        let state = parent.and_then(|_| TraceState::parse(values("tracestate")));
         let span = Span {
             parent,
+            state,
             decision: decision.id.as_str().to_owned(),
             agent: decision.agents.first().cloned(),
             allow: decision.allow,
@@ -195,6 +203,9 @@ fn span(span: &Span) -> Value {
         if let Some(parent) = span.parent {
             members.insert("parentSpanId".to_owned(), parent.span.to_string().into());
             members.insert("flags".to_owned(), (REMOTE_PARENT | u32::from(parent.flags)).into());
+        }
+        if let Some(state) = &span.state {
+            members.insert("traceState".to_owned(), state.as_str().into());
         }
         // A deny is an answer; that nothing can be recorded is a fault.
         if span.reason == Reason::AuditUnavailable {

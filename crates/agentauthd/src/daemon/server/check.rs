@@ -78,7 +78,7 @@ pub(super) async fn check(
     }
     if let Some(traces) = &app.traces {
         let took = monotonic().duration_since(begun);
-        traces.checked(&decision, asked.trace.as_deref(), app.clock.now(), took);
+        traces.checked(&decision, &headers, app.clock.now(), took);
     }
     waiting.retain(|id| app.consents.get(id).is_some());
     Ok(Json(wire::check_response(&app.about.profile, decision, asked, &waiting)))
@@ -100,7 +100,12 @@ async fn answer(
         }
         let now = app.clock.now();
         if let Err(error) = app.audit.to_disk().await {
-            tracing::error!(error = %Chain(&error), "denied: the decision cannot be brought to disk");
+            tracing::error!(
+                decision = decision.id.as_str(),
+                agent = agent_of(&decision),
+                error = %Chain(&error),
+                "denied: the decision cannot be brought to disk"
+            );
             let unavailable = decision.audit_unavailable(now);
             app.metrics.decided(&unavailable);
             return Ok(unavailable);
@@ -138,7 +143,13 @@ fn recorded_decision(
             continue;
         }
         if let Err(why) = connection.reprove(caller) {
-            tracing::warn!(pid = connection.pid(), why, "a caller changed between question and answer");
+            tracing::warn!(
+                decision = decision.id.as_str(),
+                agent = agent_of(&decision),
+                pid = connection.pid(),
+                why,
+                "a caller changed between question and answer"
+            );
             let unproven = decision.caller_unproven(now);
             app.metrics.decided(&unproven);
             // It is on record if it can be: what it asked for is refused either way.
@@ -178,8 +189,18 @@ fn written(
     let written =
         if idle { app.audit.denied(&facts, &event) } else { app.audit.append_resting_on(&facts, &event) };
     written.inspect_err(|error| {
-        tracing::error!(error = %Chain(error), "denied: the decision cannot be recorded");
+        tracing::error!(
+            decision = decision.id.as_str(),
+            agent = agent_of(decision),
+            error = %Chain(error),
+            "denied: the decision cannot be recorded"
+        );
     })
+}
+
+/// Whose decision it is, for a warning: the request's span, which says so too, is there only where everything is logged.
+fn agent_of(decision: &Decision) -> Option<&str> {
+    decision.agents.first().map(String::as_str)
 }
 
 /// The grants of which this decision takes a use.

@@ -39,7 +39,8 @@ pub(super) async fn report(
         Refusal::new(ErrorCode::DecisionUnknown, detail)
     })?;
     app.audit.append(&record::outcome(&agent.name, &said, &caller.facts, now)).map_err(|error| {
-        tracing::error!(error = %Chain(&error), "an outcome cannot be recorded");
+        let (decision, agent) = (&*said.decision, &*agent.name);
+        tracing::error!(decision, agent, error = %Chain(&error), "an outcome cannot be recorded");
         Refusal::new(ErrorCode::AuditUnavailable, "the outcome cannot be recorded: report it again later")
     })?;
     app.watching.became(&agent.name, &said.decision, said.bytes, said.items, now);
