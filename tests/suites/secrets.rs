@@ -9,7 +9,7 @@ use descope_emulator::{Fault, FaultAction, Secret, SecretKind};
 use e2e::cli::Running;
 use e2e::provider::TOKEN_ENDPOINT;
 use e2e::raw::Raw;
-use e2e::receiver::{Mood, Receiver};
+use e2e::receiver::{Datagrams, Mood, Receiver};
 use e2e::terminal::Terminal;
 use e2e::{ALICE, AgentSpec, BOB, LoginRun, Provider, Store, World, WorldOptions, binaries, process, wait};
 use rustix::process::geteuid;
@@ -305,11 +305,16 @@ fn no_secret_is_to_be_seen_by_those_who_watch() {
     // Everything that leaves the daemon for somewhere else ends here.
     let (records, logs, spans) =
         (Receiver::start(Mood::Takes), Receiver::start(Mood::Takes), Receiver::start(Mood::Takes));
+    let (syslog, journal) = (Datagrams::start(), Datagrams::start());
+    let (token_file, _token) = sink_token();
     let (mut world, agent, programs) = plain_world_with(format!(
-        "{}\n[sinks.otlp]\nurl = \"{}\"\ngzip = false\n\n[traces]\nurl = \"{}\"\n",
-        records.section(""),
+        "{}\n[sinks.otlp]\nurl = \"{}\"\ngzip = false\n{token_file}\n[traces]\nurl = \"{}\"\n{token_file}\n\
+         [sinks.syslog]\naddress = \"unix:{}\"\n\n[sinks.journald]\nsend = \"all\"\nsocket = \"{}\"\n",
+        records.section(&token_file),
         logs.url(),
         spans.url(),
+        syslog.path().display(),
+        journal.path().display(),
     ));
     let mut places = Places::default();
     // What is logged is changed while the daemon runs, from little to everything.
@@ -367,7 +372,13 @@ fn no_secret_is_to_be_seen_by_those_who_watch() {
     for (name, receiver) in [("the HTTP sink", &records), ("the OTLP sink", &logs), ("the traces", &spans)] {
         let lines = receiver.lines();
         assert!(!lines.is_empty(), "{name} was sent something");
+        let sender = format!("Bearer {SINK_TOKEN}");
+        assert!(receiver.batches().iter().all(|batch| batch.authorization == sender), "{name} got its token");
         places.add(name, lines.join("\n"));
+    }
+    for (name, receiver) in [("the syslog sink", &syslog), ("the journald sink", &journal)] {
+        assert!(contains(&receiver.bytes(), PAY.as_bytes()), "{name} was sent the decisions");
+        places.add(name, receiver.bytes());
     }
     for format in ["jsonl", "ocsf", "cef", "csv"] {
         let exported = world.cli(&["audit", "export", "--format", format]);
@@ -387,6 +398,23 @@ fn no_secret_is_to_be_seen_by_those_who_watch() {
     secrets.retain(|secret| secret.kind != SecretKind::Nonce || !confirmed.contains(&json!(secret.value)));
     let found = places.find(&secrets);
     assert!(found.is_empty(), "{} places show secrets: {found:#?}", found.len());
+    let shown = places.0.iter().filter(|place| contains(&place.content, SINK_TOKEN.as_bytes()));
+    assert_eq!(shown.map(|place| &place.name).collect::<Vec<_>>(), Vec::<&String>::new(), "the sinks' token");
+}
+
+/// What the receivers of copies ask for; nothing that the log's filter would know by its looks.
+const SINK_TOKEN: &str = "swordfish";
+
+/// A line of the configuration that names a file with that token, and where the file lives.
+fn sink_token() -> (String, tempfile::TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("token");
+    std::fs::write(&file, SINK_TOKEN).unwrap();
+    for (path, mode) in [(directory.path(), 0o755), (&file, 0o600)] {
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    }
+    std::os::unix::fs::chown(&file, plain_uid(), plain_uid()).unwrap();
+    (format!("token_file = \"{}\"\n", file.display()), directory)
 }
 
 fn status(world: &World) -> Vec<u8> {

@@ -2,8 +2,10 @@
 //! nobody waits.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use agentauth_api::SinkStatus;
 use agentauth_audit::{Actor, AuditLog, Event, Kind, Verdict};
@@ -15,18 +17,24 @@ use serde_json::Value;
 
 const READ: &str = "files.read:/projects/alpha";
 
+/// How long a receiver is away under load.
+const OUTAGE: Duration = Duration::from_secs(60);
+
 /// A name that wants to be more than a name.
 const HOSTILE: &str = "a\nMESSAGE=forged\n<0>1 - evil\u{0}|\"]\\ \u{1b}[2J\u{202e}gnp.exe\u{2028}\r\n'; x";
 
 fn world(more: &str) -> World {
+    World::without_daemon(&Provider::start(), options(more))
+}
+
+fn options(more: &str) -> WorldOptions {
     let checks = "[checks]\nrequests_per_second = 1000000\nburst = 1000000\n";
-    let options = WorldOptions {
+    WorldOptions {
         store: Store::File,
         more_configuration: format!("{checks}\n{more}"),
         log_filter: "info".to_owned(),
         ..WorldOptions::default()
-    };
-    World::without_daemon(&Provider::start(), options)
+    }
 }
 
 /// Asks so often, and is allowed each time.
@@ -77,6 +85,7 @@ fn an_outage_under_load_loses_nothing_and_slows_nothing_even_over_a_restart() {
     wait::until_true("the sink to be down", || !sink(&world, "http").up);
     let told = world.cli(&["status"]).stdout;
     assert!(told.contains("copied to") && told.contains("waiting"), "{told}");
+    assert!(!told.contains("/records"), "some receivers take a path for a password: {told}");
     let problems = world.status().problems;
     assert!(problems.iter().any(|problem| problem.contains("is not copied to `http`")), "{problems:?}");
 
@@ -99,6 +108,92 @@ fn an_outage_under_load_loses_nothing_and_slows_nothing_even_over_a_restart() {
     assert_eq!(words, ["down", "up"], "{states:#?}");
 }
 
+/// The test agent on one kept connection.
+struct Agent {
+    process: Owned,
+    answers: Lines<BufReader<ChildStdout>>,
+}
+
+impl Agent {
+    fn start(world: &World) -> Self {
+        let mut command = world.probe_command(&["--repeat-on-line", READ]);
+        let mut process = Owned::start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+        let answers = BufReader::new(process.child().stdout.take().unwrap()).lines();
+        let mut agent = Self { process, answers };
+        agent.is_allowed();
+        agent
+    }
+
+    #[track_caller]
+    fn is_allowed(&mut self) {
+        let answer: Value = serde_json::from_str(&self.answers.next().unwrap().unwrap()).unwrap();
+        assert_eq!(answer["decision"], "allow", "{answer}");
+    }
+
+    /// Asks so often, is allowed each time, and returns how long each took.
+    #[track_caller]
+    fn asks(&mut self, times: usize) -> Vec<Duration> {
+        let one = |_| {
+            let asked = Instant::now();
+            self.process.child().stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+            self.is_allowed();
+            asked.elapsed()
+        };
+        (0..times).map(one).collect()
+    }
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+#[test]
+fn a_minute_without_a_receiver_under_load_loses_nothing_and_keeps_nobody_waiting() {
+    let receiver = Receiver::start(Mood::Takes);
+    // So much would be unusual of an agent.
+    let mut world = world(&receiver.section("[signals]\nenabled = false"));
+    world.start_daemon();
+    world.login(ALICE);
+    wait::until_true("the agent's program to have settled", || world.check(READ)["decision"] == "allow");
+    let mut agent = Agent::start(&world);
+    let before = agent.asks(500);
+    wait::until_true("everything to be copied", || receiver.lines().len() as u64 == newest(&world));
+
+    // For half of the time it is silent, then it closes each connection at once. Those who ask are answered all along,
+    // while not one record finds its way there: nobody can have waited for it.
+    receiver.mood(Mood::Silent);
+    let (copied, began, mut during) = (receiver.lines().len(), Instant::now(), Vec::new());
+    while began.elapsed() < OUTAGE {
+        if began.elapsed() > OUTAGE / 2 {
+            receiver.mood(Mood::Closes);
+        }
+        during.extend(agent.asks(25));
+        // The load's pace.
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(receiver.lines().len(), copied, "nothing arrived");
+    let away = sink(&world, "http");
+    let asked = during.len() as u64;
+    assert!(!away.up && away.failures > 1 && away.behind >= asked && asked > 2000, "{asked}: {away:?}");
+
+    receiver.mood(Mood::Takes);
+    let after = agent.asks(500);
+    // The next attempt may be half a minute away.
+    let all = || (sink(&world, "http").behind == 0).then_some(());
+    wait::within(OUTAGE + wait::PATIENCE, all).expect("everything to be copied");
+    assert_eq!(sink(&world, "http").dropped, 0);
+    world.stop_daemon();
+    assert_eq!(receiver.lines(), lines(&world), "in order, byte for byte, to the very last");
+    println!(
+        "{asked} checks in {OUTAGE:?} without the receiver; median of a check {:?} before, {:?} meanwhile, {:?} while it \
+         catches up",
+        median(before),
+        median(during),
+        median(after)
+    );
+}
+
 #[test]
 fn beyond_the_bound_it_is_counted_and_recorded_what_is_not_handed_over() {
     let receiver = Receiver::start(Mood::Closes);
@@ -118,6 +213,21 @@ fn beyond_the_bound_it_is_counted_and_recorded_what_is_not_handed_over() {
     let told: u64 = records.iter().map(|it| it["details"]["records"].as_u64().unwrap()).sum();
     assert_eq!(told, dropped, "{records:#?}");
     assert_eq!(records[0]["details"]["first"], 1);
+}
+
+#[test]
+fn the_service_manager_hands_over_a_receivers_token() {
+    let receiver = Receiver::start(Mood::Takes);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("agentauthd.sinks.http.token");
+    std::fs::write(&file, "handed-over\n").unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o400)).unwrap();
+    let credentials = directory.path().display().to_string();
+    let environment = vec![("CREDENTIALS_DIRECTORY".to_owned(), credentials)];
+    let options = WorldOptions { environment, ..options(&receiver.section("")) };
+    let _world = World::with(&Provider::start(), options);
+    wait::until_true("the first records", || !receiver.batches().is_empty());
+    assert_eq!(receiver.batches()[0].authorization, "Bearer handed-over");
 }
 
 #[test]

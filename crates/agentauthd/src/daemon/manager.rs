@@ -33,15 +33,13 @@ impl Manager {
     /// against what is read of the ancestors after this; nothing where there is nothing to be learned.
     pub(crate) async fn ask(&self, identity: &Identity, clock: &dyn Clock) -> Option<u32> {
         let uid = identity.process.uid;
-        let mut ancestors = identity.ancestors.iter().peekable();
-        let mut may_be = false;
-        while let Some(ancestor) = ancestors.next() {
-            let below_init = ancestors.peek().is_some_and(|parent| parent.pid == 1);
-            may_be |= below_init
-                && ancestor.uid == uid
-                && ancestor.executable.is_none()
-                && !self.is(ancestor.pid, ancestor.start_time);
-        }
+        let may_be =
+            identity.ancestors.iter().zip(identity.ancestors.iter().skip(1)).any(|(ancestor, parent)| {
+                parent.pid == 1
+                    && ancestor.uid == uid
+                    && ancestor.executable.is_none()
+                    && !self.is(ancestor.pid, ancestor.start_time)
+            });
         if !may_be || !self.may_ask(clock.now()) {
             return None;
         }
