@@ -147,6 +147,12 @@ fn an_event_that_lacks_something_or_has_too_much_is_found() {
         (5019, vec!["device"]),
         (6002, vec!["app"]),
     ];
+    // One of the two is enough to say which log it is.
+    let mut deleted = events.iter().find(|event| event["class_uid"] == 1008).unwrap().clone();
+    for (member, valid) in [("log_name", true), ("log_provider", false)] {
+        deleted.as_object_mut().unwrap().remove(member);
+        assert_eq!(validator.is_valid(&deleted), valid, "{member}");
+    }
     for (class, members) in demanded {
         let event = events.iter().find(|event| event["class_uid"] == class).unwrap();
         for member in members {

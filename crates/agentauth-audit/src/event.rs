@@ -126,6 +126,17 @@ pub enum Verdict {
     Deny,
 }
 
+impl Verdict {
+    /// The word in the log.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Allow => "allow",
+            Verdict::Deny => "deny",
+        }
+    }
+}
+
 macro_rules! kinds {
     ($($(#[$doc:meta])+ $variant:ident = $name:literal,)+) => {
         /// What happened. On the wire a dotted name; names are added, never changed.
@@ -141,6 +152,14 @@ macro_rules! kinds {
         impl Kind {
             /// Every kind.
             pub const ALL: &[Kind] = &[$(Kind::$variant,)+ Kind::Unknown];
+
+            /// Of this name in the log.
+            pub(crate) fn of_name(name: &str) -> Kind {
+                match name {
+                    $($name => Kind::$variant,)+
+                    _ => Kind::Unknown,
+                }
+            }
 
             /// The name in the log.
             pub fn as_str(self) -> &'static str {

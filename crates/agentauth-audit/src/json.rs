@@ -11,6 +11,80 @@ pub(crate) fn append(buffer: &mut Vec<u8>, value: &impl Serialize) -> serde_json
     value.serialize(&mut Serializer::with_formatter(buffer, Harmless))
 }
 
+/// A JSON object, written member by member, as [`append`] writes: nothing is put together first. The names of members are
+/// ours, and written as they are.
+pub(crate) struct Object<'b> {
+    buffer: &'b mut Vec<u8>,
+    empty: bool,
+}
+
+impl Object<'_> {
+    /// Appends an object to `buffer`.
+    pub(crate) fn append(buffer: &mut Vec<u8>, members: impl FnOnce(&mut Object<'_>)) {
+        buffer.push(b'{');
+        members(&mut Object { buffer, empty: true });
+        buffer.push(b'}');
+    }
+
+    /// A member.
+    pub(crate) fn put(&mut self, name: &'static str, value: impl Serialize) {
+        self.name(name);
+        let start = self.buffer.len();
+        // What is put here always has a JSON text; if not, the object is still one.
+        if append(self.buffer, &value).is_err() {
+            self.buffer.truncate(start);
+            self.buffer.extend_from_slice(b"null");
+        }
+    }
+
+    /// A member, where there is a value.
+    pub(crate) fn put_some(&mut self, name: &'static str, value: Option<impl Serialize>) {
+        if let Some(value) = value {
+            self.put(name, value);
+        }
+    }
+
+    /// A list, unless it is empty.
+    pub(crate) fn put_list(&mut self, name: &'static str, list: &[impl Serialize]) {
+        if !list.is_empty() {
+            self.put(name, list);
+        }
+    }
+
+    /// A member that is an object.
+    pub(crate) fn object(&mut self, name: &'static str, members: impl FnOnce(&mut Object<'_>)) {
+        self.name(name);
+        Object::append(self.buffer, members);
+    }
+
+    /// A member that is a list of objects, one for each item.
+    pub(crate) fn objects<T>(
+        &mut self,
+        name: &'static str,
+        items: impl IntoIterator<Item = T>,
+        mut members: impl FnMut(&mut Object<'_>, T),
+    ) {
+        self.name(name);
+        self.buffer.push(b'[');
+        for (place, item) in items.into_iter().enumerate() {
+            if place > 0 {
+                self.buffer.push(b',');
+            }
+            Object::append(self.buffer, |object| members(object, item));
+        }
+        self.buffer.push(b']');
+    }
+
+    fn name(&mut self, name: &'static str) {
+        if !std::mem::take(&mut self.empty) {
+            self.buffer.push(b',');
+        }
+        self.buffer.push(b'"');
+        self.buffer.extend_from_slice(name.as_bytes());
+        self.buffer.extend_from_slice(b"\":");
+    }
+}
+
 struct Harmless;
 
 impl Formatter for Harmless {
@@ -60,6 +134,24 @@ mod tests {
         assert_eq!(json("\u{1b}[2J\n\u{7f}"), r#""\u001b[2J\n\u007f""#);
         assert_eq!(json("a\u{202e}b\u{9b}c\u{200b}"), "\"a\\u202eb\\u009bc\\u200b\"");
         assert_eq!(json("\u{e0041}"), "\"\\udb40\\udc41\"");
+    }
+
+    #[test]
+    fn an_object_is_written_member_by_member() {
+        let mut buffer = Vec::new();
+        Object::append(&mut buffer, |object| {
+            object.put("text", "a\u{1b}");
+            object.put_some("none", None::<u8>);
+            object.put_list("nothing", &[] as &[u8]);
+            object.object("inner", |inner| inner.put("list", [1, 2]));
+            object.object("empty", |_| {});
+            object.objects("all", ["x", "y"], |each, name| each.put("name", name));
+            object.put("bad", std::collections::HashMap::from([((1, 2), 3)]));
+        });
+        assert_eq!(
+            String::from_utf8(buffer).unwrap(),
+            r#"{"text":"a\u001b","inner":{"list":[1,2]},"empty":{},"all":[{"name":"x"},{"name":"y"}],"bad":null}"#
+        );
     }
 
     #[test]

@@ -3,9 +3,9 @@
 //! In the header `|` and `\` are escaped, in values `=`, `\` and line ends; see `docs/audit.md` for the keys.
 
 use super::text::push_harmless;
-use super::words::joined;
+use super::words::{decision, details, joined, text};
 use super::{Origin, PRODUCT, Severity, agents, headline, sentence, success};
-use crate::{Entry, Event, Verdict};
+use crate::{Entry, Event};
 
 /// One record as one line, without its end.
 #[must_use]
@@ -39,8 +39,8 @@ fn extension(line: &mut String, entry: &Entry, origin: &Origin) {
     };
     put("rt", &event.time.as_millisecond().to_string());
     put("cat", category(event));
-    put("externalId", str(&event.id));
-    put("act", verdict(event));
+    put("externalId", text(&event.id));
+    put("act", decision(event));
     put(
         "outcome",
         match success(event) {
@@ -49,13 +49,13 @@ fn extension(line: &mut String, entry: &Entry, origin: &Origin) {
             None => "",
         },
     );
-    put("reason", str(&event.reason));
+    put("reason", text(&event.reason));
     put("msg", &sentence(event));
-    put("suid", str(&event.user));
+    put("suid", text(&event.user));
     if let Some(actor) = &event.actor {
         put("spid", &actor.pid.to_string());
         put("sproc", actor.executable.as_ref().map_or("", |path| path.as_str()));
-        put("fileHash", str(&actor.sha256));
+        put("fileHash", text(&actor.sha256));
     }
     put("dvchost", &origin.host);
     let address = origin.address.as_deref().unwrap_or_default();
@@ -71,7 +71,7 @@ fn extension(line: &mut String, entry: &Entry, origin: &Origin) {
         ("cs2", "cs2Label", "scopes", joined(&event.scopes).into_owned()),
         ("cs3", "cs3Label", "policies", joined(&event.policies).into_owned()),
         ("cs4", "cs4Label", "grants", joined(&event.grants).into_owned()),
-        ("cs5", "cs5Label", "purpose", str(&event.purpose).to_owned()),
+        ("cs5", "cs5Label", "purpose", text(&event.purpose).to_owned()),
         ("cs6", "cs6Label", "hash", entry.hash.to_string()),
     ];
     for (key, label_key, label, value) in &strings {
@@ -83,27 +83,13 @@ fn extension(line: &mut String, entry: &Entry, origin: &Origin) {
     // Keys of our own, which the format leaves to the sender.
     let profile = event.profile.as_ref().map(|profile| profile.as_str()).or(origin.profile.as_deref());
     put("agentauthProfile", profile.unwrap_or_default());
-    put("agentauthAssurance", event.actor.as_ref().map_or("", |actor| str(&actor.assurance)));
+    put("agentauthAssurance", event.actor.as_ref().map_or("", |actor| text(&actor.assurance)));
     put("agentauthRisks", &joined(&event.risks));
     put("agentauthSignals", &joined(&event.signals));
     put("agentauthFacts", &joined(&event.facts));
-    put("agentauthTrace", str(&event.trace));
+    put("agentauthTrace", text(&event.trace));
     put("agentauthDryRun", if event.dry_run { "true" } else { "" });
-    if !event.details.is_empty() {
-        put("agentauthDetails", &serde_json::to_string(&event.details).unwrap_or_default());
-    }
-}
-
-fn str<'t>(text: &'t Option<crate::Text<'static>>) -> &'t str {
-    text.as_ref().map_or("", |text| text.as_str())
-}
-
-fn verdict(event: &Event<'_>) -> &'static str {
-    match event.decision {
-        Some(Verdict::Allow) => "allow",
-        Some(Verdict::Deny) => "deny",
-        None => "",
-    }
+    put("agentauthDetails", &details(event));
 }
 
 /// What stands before the dot in the name of the kind.

@@ -2,9 +2,9 @@
 //! take for a formula begins with an apostrophe that is not in the record.
 
 use super::text::push_harmless;
-use super::words::joined;
+use super::words::{decision, details, joined, text};
 use super::{Origin, agents};
-use crate::{Entry, Verdict};
+use crate::Entry;
 
 /// The columns, in order. New ones are added at the end.
 pub const COLUMNS: [&str; 27] = [
@@ -47,45 +47,33 @@ pub fn header() -> String {
 #[must_use]
 pub fn line(entry: &Entry, origin: &Origin) -> String {
     let event = &entry.event;
-    let text =
-        |text: &Option<crate::Text<'static>>| text.as_ref().map_or("", |text| text.as_str()).to_owned();
     let actor = event.actor.as_ref();
-    let decision = match event.decision {
-        Some(Verdict::Allow) => "allow",
-        Some(Verdict::Deny) => "deny",
-        None => "",
-    };
-    let details = if event.details.is_empty() {
-        String::new()
-    } else {
-        serde_json::to_string(&event.details).unwrap_or_default()
-    };
     let profile = event.profile.as_ref().map(|profile| profile.as_str()).or(origin.profile.as_deref());
     row([
         entry.seq.to_string(),
         format!("{:.6}", event.time),
         event.kind.as_str().to_owned(),
-        text(&event.id),
-        decision.to_owned(),
-        text(&event.reason),
+        text(&event.id).to_owned(),
+        decision(event).to_owned(),
+        text(&event.reason).to_owned(),
         agents(event).join(", "),
         joined(&event.scopes).into_owned(),
-        text(&event.purpose),
-        text(&event.user),
+        text(&event.purpose).to_owned(),
+        text(&event.user).to_owned(),
         profile.unwrap_or_default().to_owned(),
         actor.map(|actor| actor.pid.to_string()).unwrap_or_default(),
         actor
             .and_then(|actor| actor.executable.as_ref())
             .map(|path| path.as_str().to_owned())
             .unwrap_or_default(),
-        actor.map(|actor| text(&actor.sha256)).unwrap_or_default(),
-        actor.map(|actor| text(&actor.assurance)).unwrap_or_default(),
+        actor.map_or("", |actor| text(&actor.sha256)).to_owned(),
+        actor.map_or("", |actor| text(&actor.assurance)).to_owned(),
         joined(&event.policies).into_owned(),
         joined(&event.grants).into_owned(),
         if event.dry_run { "true" } else { "" }.to_owned(),
-        text(&event.message),
-        text(&event.trace),
-        details,
+        text(&event.message).to_owned(),
+        text(&event.trace).to_owned(),
+        details(event),
         origin.host.clone(),
         origin.device.clone().unwrap_or_default(),
         entry.hash.to_string(),

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 
 use super::text::{capped, push_harmless};
-use super::words::joined;
+use super::words::{decision, joined, text};
 use super::{Origin, PRODUCT, Severity, agents};
-use crate::{Entry, Verdict};
+use crate::Entry;
 
 /// The longest value of a parameter, in bytes of the text: structured data is for finding a record, which is whole in
 /// the message.
@@ -60,22 +60,15 @@ pub fn message(entry: &Entry, origin: &Origin, style: Style, body: &str) -> Stri
     let hash = entry.hash.to_string();
     let agents = agents(event).join(", ");
     let scopes = joined(&event.scopes);
-    let text = |text: &'_ Option<crate::Text<'static>>| text.as_ref().map(|text| text.as_str().to_owned());
-    let (id, user, reason) = (text(&event.id), text(&event.user), text(&event.reason));
-    let decision = match event.decision {
-        Some(Verdict::Allow) => "allow",
-        Some(Verdict::Deny) => "deny",
-        None => "",
-    };
     let parameters = [
         ("seq", &*seq),
         ("hash", &*hash),
-        ("id", id.as_deref().unwrap_or_default()),
-        ("decision", decision),
-        ("reason", reason.as_deref().unwrap_or_default()),
+        ("id", text(&event.id)),
+        ("decision", decision(event)),
+        ("reason", text(&event.reason)),
         ("agents", &*agents),
         ("scopes", &*scopes),
-        ("user", user.as_deref().unwrap_or_default()),
+        ("user", text(&event.user)),
         ("device", origin.device.as_deref().unwrap_or_default()),
     ];
     compose(&header, &parameters, body)

@@ -125,3 +125,21 @@ pub(super) fn joined<'t, const LIMIT: usize>(texts: &'t [crate::Text<'_, LIMIT>]
         many => many.iter().map(|text| text.as_str()).collect::<Vec<_>>().join(", ").into(),
     }
 }
+
+/// A text; empty where there is none.
+pub(super) fn text<'t>(text: &'t Option<crate::Text<'_>>) -> &'t str {
+    text.as_ref().map_or("", crate::Text::as_str)
+}
+
+/// `allow` or `deny`; empty where nothing was decided.
+pub(super) fn decision(event: &Event<'_>) -> &'static str {
+    event.decision.map_or("", Verdict::as_str)
+}
+
+/// What only this kind of event says, as JSON; empty where it says nothing of its own.
+pub(super) fn details(event: &Event<'_>) -> String {
+    if event.details.is_empty() {
+        return String::new();
+    }
+    serde_json::to_string(&event.details).unwrap_or_default()
+}

@@ -146,6 +146,9 @@ fn of(kind: Kind) -> Vec<Event<'static>> {
             reason: Some("burst_of_writes".into()),
             ..asked(kind, "payment-agent", json!({"signal": "burst_of_writes"}))
         }],
+        Kind::ChainShortened => {
+            vec![event(kind, json!({"first": 1, "last": 1000, "hash": DIGEST, "to": "2026-05-28T20:26:40Z"}))]
+        }
         Kind::ServiceStart => vec![event(kind, json!({"version": "1.2.3", "device": "device:uuid:1"}))],
         Kind::PolicyLoaded => vec![event(kind, json!({"sources": ["base.cedar"], "policies": 2}))],
         Kind::SinkState => {

@@ -1,106 +1,108 @@
-//! The objects that events consist of.
+//! The objects that events consist of. Each function writes the members of one.
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::super::{Origin, PRODUCT, agents};
+use crate::json::Object;
 use crate::{Actor, Entry, Event, Kind, Text};
 
-/// What `json!` made, which is known to be an object.
-pub(super) fn object(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(members) => members,
-        _ => Map::new(),
-    }
+/// The name of the record among the logs of this product.
+pub(super) const LOG: &str = "audit";
+
+/// What only this kind of event says.
+pub(super) fn detail<'e>(event: &'e Event<'_>, name: &str) -> Option<&'e str> {
+    event.details.get(name).and_then(Value::as_str)
 }
 
-pub(super) fn texts<const LIMIT: usize>(texts: &[Text<'_, LIMIT>]) -> Value {
-    texts.iter().map(|text| Value::from(text.as_str())).collect()
+/// `product`, and `app`.
+pub(super) fn product(product: &mut Object<'_>, origin: &Origin) {
+    product.put("name", PRODUCT);
+    product.put("vendor_name", PRODUCT);
+    product.put_some("version", version(origin));
 }
 
-/// `product`.
-pub(super) fn product(origin: &Origin) -> Value {
-    let mut product = object(json!({ "name": PRODUCT, "vendor_name": PRODUCT }));
-    if !origin.version.is_empty() {
-        product.insert("version".to_owned(), origin.version.as_str().into());
-    }
-    product.into()
+fn version(origin: &Origin) -> Option<&str> {
+    Some(&*origin.version).filter(|version| !version.is_empty())
 }
 
-/// `device`: this installation.
-pub(super) fn device(origin: &Origin) -> Value {
-    let mut device = object(endpoint(origin));
-    device.insert("type_id".to_owned(), 0.into());
-    device.insert("type".to_owned(), "Unknown".into());
-    device.into()
-}
-
-/// `src_endpoint`: whoever asks is on the same machine.
-pub(super) fn endpoint(origin: &Origin) -> Value {
-    let mut endpoint = Map::new();
-    let host = if origin.host.is_empty() { "unknown" } else { &*origin.host };
-    endpoint.insert("hostname".to_owned(), host.into());
-    if let Some(address) = &origin.address {
-        endpoint.insert("ip".to_owned(), address.as_str().into());
-    }
-    if let Some(device) = &origin.device {
-        endpoint.insert("uid".to_owned(), device.as_str().into());
-    }
-    endpoint.into()
+/// `src_endpoint`, whoever asks is on the same machine; and of `device`, this installation.
+pub(super) fn endpoint(endpoint: &mut Object<'_>, origin: &Origin) {
+    endpoint.put("hostname", if origin.host.is_empty() { "unknown" } else { &origin.host });
+    endpoint.put_some("ip", origin.address.as_ref());
+    endpoint.put_some("uid", origin.device.as_ref());
 }
 
 /// `user`: the person, by the provider's subject.
-pub(super) fn person(event: &Event<'_>) -> Value {
-    match &event.user {
-        Some(subject) => json!({ "uid": subject.as_str(), "type_id": 1, "type": "User" }),
-        None => json!({ "name": "unknown", "type_id": 0, "type": "Unknown" }),
-    }
+pub(super) fn person(user: &mut Object<'_>, event: &Event<'_>) {
+    let (kind, id) = match &event.user {
+        Some(subject) => {
+            user.put("uid", subject);
+            ("User", 1)
+        }
+        None => {
+            user.put("name", "unknown");
+            ("Unknown", 0)
+        }
+    };
+    user.put("type_id", id);
+    user.put("type", kind);
 }
 
-/// `actor`: process, agent and person. Absent where none of them is known, except where the class demands one.
-pub(super) fn actor(event: &Event<'_>) -> Option<Value> {
-    let mut actor = Map::new();
-    if let Some(process) = &event.actor {
-        actor.insert("process".to_owned(), self::process(process));
-    }
-    if let Some(agent) = agents(event).first() {
-        actor.insert("app_name".to_owned(), (*agent).into());
-    }
-    if event.user.is_some() {
-        actor.insert("user".to_owned(), person(event));
-    }
-    if actor.is_empty()
-        && matches!(
-            event.kind,
-            Kind::Decision | Kind::DecisionsFolded | Kind::Outcome | Kind::OperationRefused
-        )
-    {
-        actor.insert("app_name".to_owned(), "unknown".into());
-    }
-    (!actor.is_empty()).then(|| actor.into())
+/// Whether it is known who acted, or the class of the event demands that somebody did.
+pub(super) fn has_actor(event: &Event<'_>) -> bool {
+    event.actor.is_some() || event.user.is_some() || !agents(event).is_empty() || demands_actor(event)
 }
 
-fn process(actor: &Actor<'_>) -> Value {
-    let mut process = object(json!({ "pid": actor.pid }));
+fn demands_actor(event: &Event<'_>) -> bool {
+    matches!(event.kind, Kind::Decision | Kind::DecisionsFolded | Kind::Outcome | Kind::OperationRefused)
+}
+
+/// `actor`: process, agent and person. Left out where nobody is known, unless the class demands one.
+pub(super) fn actor(object: &mut Object<'_>, event: &Event<'_>) {
+    if !has_actor(event) {
+        return;
+    }
+    object.object("actor", |actor| {
+        if let Some(process) = &event.actor {
+            actor.object("process", |object| self::process(object, process));
+        }
+        let nobody = event.actor.is_none() && event.user.is_none();
+        actor.put_some("app_name", agents(event).first().copied().or(nobody.then_some("unknown")));
+        if event.user.is_some() {
+            actor.object("user", |user| person(user, event));
+        }
+    });
+}
+
+fn process(process: &mut Object<'_>, actor: &Actor<'_>) {
+    process.put("pid", actor.pid);
     let path = actor.executable.as_ref().map_or("", |path| path.as_str());
     let name = path.rsplit(['/', '\\']).next().unwrap_or_default();
-    if !name.is_empty() {
-        let mut file = object(json!({ "name": name, "path": path, "type_id": 1, "type": "Regular File" }));
-        if let Some(sha256) = &actor.sha256 {
-            let hash = json!({ "algorithm_id": 3, "algorithm": "SHA-256", "value": sha256.as_str() });
-            file.insert("hashes".to_owned(), json!([hash]));
-        }
-        process.insert("name".to_owned(), name.into());
-        process.insert("file".to_owned(), file.into());
+    if name.is_empty() {
+        return;
     }
-    process.into()
+    process.put("name", name);
+    process.object("file", |file| {
+        file.put("name", name);
+        file.put("path", path);
+        file.put("type_id", 1);
+        file.put("type", "Regular File");
+        if let Some(sha256) = &actor.sha256 {
+            file.objects("hashes", [sha256], |hash, sha256| {
+                hash.put("algorithm_id", 3);
+                hash.put("algorithm", "SHA-256");
+                hash.put("value", sha256);
+            });
+        }
+    });
 }
 
 /// `entity`: what comes, changes or goes.
-pub(super) fn entity(event: &Event<'_>) -> Value {
-    let text = |name: &str| event.details.get(name).and_then(Value::as_str);
+pub(super) fn entity(entity: &mut Object<'_>, event: &Event<'_>) {
+    let text = |name: &str| detail(event, name);
     let (kind, name, uid, version) = match event.kind {
         Kind::PasskeyAdded | Kind::PasskeyRemoved => ("Passkey", text("name"), text("passkey"), None),
-        Kind::CheckpointKey => ("Signing Key", text("name"), text("key").or_else(|| text("vkey")), None),
+        Kind::CheckpointKey => ("Signing Key", text("name"), text("key"), None),
         Kind::KeysLoaded | Kind::KeysRefused => ("Key Set", text("issuer"), None, None),
         Kind::PolicyLoaded | Kind::PolicyRefused => ("Policy", None, text("digest"), None),
         _ => (
@@ -111,22 +113,19 @@ pub(super) fn entity(event: &Event<'_>) -> Value {
         ),
     };
     let policy = kind == "Policy";
-    let mut entity = object(json!({ "type": kind, "type_id": if policy { 5 } else { 99 } }));
     let name = name.unwrap_or(if policy { "policies" } else { "unknown" });
-    entity.insert("name".to_owned(), name.into());
-    for (member, value) in [("uid", uid), ("version", version)] {
-        if let Some(value) = value {
-            entity.insert(member.to_owned(), value.into());
-        }
-    }
+    entity.put("type", kind);
+    entity.put("type_id", if policy { 5 } else { 99 });
+    entity.put("name", name);
+    entity.put_some("uid", uid);
+    entity.put_some("version", version);
     if policy {
-        entity.insert("policy".to_owned(), json!({ "name": name }));
+        entity.object("policy", |policy| policy.put("name", name));
     }
-    entity.into()
 }
 
 /// `api`: what was asked of the daemon.
-pub(super) fn api(event: &Event<'_>, origin: &Origin) -> Value {
+pub(super) fn api(api: &mut Object<'_>, event: &Event<'_>, origin: &Origin) {
     let mut names: Vec<&str> = Vec::new();
     for scope in &event.scopes {
         let name = scope.as_str().split_once(':').map_or(scope.as_str(), |(name, _)| name);
@@ -134,59 +133,55 @@ pub(super) fn api(event: &Event<'_>, origin: &Origin) -> Value {
             names.push(name);
         }
     }
-    let stated = match event.kind {
-        Kind::OperationRefused => event.message.as_ref().map(|message| message.as_str()),
-        _ => None,
-    };
-    let operation = match (stated, names.is_empty()) {
-        (Some(stated), _) => stated.to_owned(),
-        (None, false) => names.join(", "),
-        (None, true) => event.kind.as_str().to_owned(),
-    };
-    let mut service = object(json!({ "name": PRODUCT }));
-    if !origin.version.is_empty() {
-        service.insert("version".to_owned(), origin.version.as_str().into());
+    match &event.message {
+        Some(stated) if event.kind == Kind::OperationRefused => api.put("operation", stated),
+        _ if names.is_empty() => api.put("operation", event.kind.as_str()),
+        _ => api.put("operation", names.join(", ")),
     }
-    let mut api = object(json!({ "operation": operation, "service": service }));
+    api.object("service", |service| {
+        service.put("name", PRODUCT);
+        service.put_some("version", version(origin));
+    });
     if let Some(id) = &event.id {
-        api.insert("request".to_owned(), json!({ "uid": id.as_str() }));
+        api.object("request", |request| request.put("uid", id));
     }
-    api.into()
 }
 
-/// `resources`: one for each scope.
-pub(super) fn resources(event: &Event<'_>) -> Value {
-    let resource = |scope: &Text<'_>| {
+/// `resources`: one for each scope, if there are any.
+pub(super) fn resources(object: &mut Object<'_>, event: &Event<'_>) {
+    if event.scopes.is_empty() {
+        return;
+    }
+    object.objects("resources", &event.scopes, |resource, scope| {
         let scope = scope.as_str();
-        let kind = scope.split_once('.').map_or(scope, |(kind, _)| kind);
-        let mut resource = object(json!({ "name": scope, "type": kind }));
-        if let Some((_, context)) = scope.split_once(':').filter(|(_, context)| !context.is_empty()) {
-            resource.insert("uid".to_owned(), context.into());
-        }
-        Value::from(resource)
-    };
-    event.scopes.iter().map(resource).collect()
+        resource.put("name", scope);
+        resource.put("type", scope.split_once('.').map_or(scope, |(kind, _)| kind));
+        let context = scope.split_once(':').map(|(_, context)| context);
+        resource.put_some("uid", context.filter(|context| !context.is_empty()));
+    });
 }
 
 /// `authorizations`: one for each policy that determined the answer.
-pub(super) fn authorizations(event: &Event<'_>, decision: &str) -> Value {
-    if event.policies.is_empty() {
-        return json!([{ "decision": decision }]);
-    }
-    let one = |policy: &Text<'_>| json!({ "decision": decision, "policy": { "uid": policy.as_str(), "name": policy.as_str() } });
-    event.policies.iter().map(one).collect()
+pub(super) fn authorizations(object: &mut Object<'_>, event: &Event<'_>, decision: &str) {
+    let policies = event.policies.iter().map(Some);
+    let none = event.policies.is_empty().then_some(None);
+    object.objects("authorizations", policies.chain(none), |authorization, policy| {
+        authorization.put("decision", decision);
+        if let Some(id) = policy {
+            authorization.object("policy", |policy| {
+                policy.put("uid", id);
+                policy.put("name", id);
+            });
+        }
+    });
 }
 
 /// `count`, `start_time` and `end_time` of what was counted instead of written one by one.
-pub(super) fn folded(event: &mut Map<String, Value>, record: &Event<'_>) {
-    if let Some(count) = record.details.get("count").and_then(Value::as_u64) {
-        event.insert("count".to_owned(), count.into());
-    }
-    let first = record.details.get("first_time").and_then(Value::as_str);
-    if let Some(first) = first.and_then(|time| time.parse::<jiff::Timestamp>().ok()) {
-        event.insert("start_time".to_owned(), first.as_millisecond().into());
-    }
-    event.insert("end_time".to_owned(), record.time.as_millisecond().into());
+pub(super) fn folded(object: &mut Object<'_>, event: &Event<'_>) {
+    object.put_some("count", event.details.get("count").and_then(Value::as_u64));
+    let first = detail(event, "first_time").and_then(|time| time.parse::<jiff::Timestamp>().ok());
+    object.put_some("start_time", first.map(jiff::Timestamp::as_millisecond));
+    object.put("end_time", event.time.as_millisecond());
 }
 
 /// The trace id in a `traceparent` (W3C Trace Context), if it is one.
@@ -198,32 +193,28 @@ pub(super) fn trace_id(traceparent: &str) -> Option<&str> {
     (valid && trace.bytes().any(|byte| byte != b'0')).then_some(trace)
 }
 
-/// What OCSF has no attribute for.
-pub(super) fn unmapped(entry: &Entry, origin: &Origin) -> Value {
+/// `unmapped`: what OCSF has no attribute for.
+pub(super) fn unmapped(unmapped: &mut Object<'_>, entry: &Entry, origin: &Origin) {
     let event = &entry.event;
-    let mut unmapped = Map::new();
-    let mut put = |name: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            unmapped.insert(name.to_owned(), value);
-        }
-    };
-    let text = |text: &Option<Text<'_>>| text.as_ref().map(|text| Value::from(text.as_str()));
-    put("prev", Some(entry.prev.to_string().into()));
-    put("profile", text(&event.profile).or_else(|| origin.profile.as_deref().map(Value::from)));
-    put("id", text(&event.id));
-    put("traceparent", text(&event.trace));
-    put("purpose", text(&event.purpose));
-    let agents = agents(event);
-    put("agents", (!agents.is_empty()).then(|| agents.into()));
-    put("assurance", event.actor.as_ref().and_then(|actor| text(&actor.assurance)));
-    put("grants", (!event.grants.is_empty()).then(|| texts(&event.grants)));
-    put("policies", (!event.policies.is_empty()).then(|| texts(&event.policies)));
-    for (name, list) in [("risks", &event.risks), ("signals", &event.signals), ("facts", &event.facts)] {
-        put(name, (!list.is_empty()).then(|| texts(list)));
+    unmapped.put("prev", entry.prev);
+    let profile = event.profile.as_ref().map(Text::as_str);
+    unmapped.put_some("profile", profile.or(origin.profile.as_deref()));
+    unmapped.put_some("id", event.id.as_ref());
+    unmapped.put_some("traceparent", event.trace.as_ref());
+    unmapped.put_some("purpose", event.purpose.as_ref());
+    unmapped.put_list("agents", &agents(event));
+    unmapped.put_some("assurance", event.actor.as_ref().and_then(|actor| actor.assurance.as_ref()));
+    unmapped.put_list("grants", &event.grants);
+    unmapped.put_list("policies", &event.policies);
+    unmapped.put_list("risks", &event.risks);
+    unmapped.put_list("signals", &event.signals);
+    unmapped.put_list("facts", &event.facts);
+    if event.dry_run {
+        unmapped.put("dry_run", true);
     }
-    put("dry_run", event.dry_run.then(|| true.into()));
-    put("details", (!event.details.is_empty()).then(|| event.details.clone().into()));
-    unmapped.into()
+    if !event.details.is_empty() {
+        unmapped.put("details", &event.details);
+    }
 }
 
 #[cfg(test)]

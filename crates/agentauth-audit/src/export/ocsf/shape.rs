@@ -8,6 +8,8 @@ use crate::{Event, Kind, Verdict};
 pub enum Class {
     /// What no other class describes.
     BaseEvent,
+    /// Something was done to the record itself.
+    EventLogActivity,
     /// Something that somebody should look at.
     DetectionFinding,
     /// Login, logout, refresh, and proofs that the person was there.
@@ -26,8 +28,9 @@ pub enum Class {
 
 impl Class {
     /// Every class.
-    pub const ALL: [Class; 8] = [
+    pub const ALL: [Class; 9] = [
         Class::BaseEvent,
+        Class::EventLogActivity,
         Class::DetectionFinding,
         Class::Authentication,
         Class::EntityManagement,
@@ -42,6 +45,7 @@ impl Class {
     pub fn uid(self) -> u32 {
         match self {
             Class::BaseEvent => 0,
+            Class::EventLogActivity => 1008,
             Class::DetectionFinding => 2004,
             Class::Authentication => 3002,
             Class::EntityManagement => 3004,
@@ -57,6 +61,7 @@ impl Class {
     pub fn name(self) -> &'static str {
         match self {
             Class::BaseEvent => "Base Event",
+            Class::EventLogActivity => "Event Log Activity",
             Class::DetectionFinding => "Detection Finding",
             Class::Authentication => "Authentication",
             Class::EntityManagement => "Entity Management",
@@ -71,6 +76,7 @@ impl Class {
     pub(super) fn category(self) -> (u32, &'static str) {
         let uid = self.uid() / 1000;
         let name = match uid {
+            1 => "System Activity",
             2 => "Findings",
             3 => "Identity & Access Management",
             5 => "Discovery",
@@ -80,9 +86,9 @@ impl Class {
         (uid, name)
     }
 
-    /// Whether events of the class say who acted; a finding says it in its evidence.
+    /// Whether events of the class say who acted. A finding says it in its evidence; the record looks after itself.
     pub(super) fn has_actor(self) -> bool {
-        !matches!(self, Class::BaseEvent | Class::DetectionFinding)
+        !matches!(self, Class::BaseEvent | Class::EventLogActivity | Class::DetectionFinding)
     }
 }
 
@@ -112,6 +118,7 @@ const PREAUTH: (u8, &str) = (6, "Preauth");
 const SWITCH: (u8, &str) = (7, "Account Switch");
 const ASSIGN: (u8, &str) = (1, "Assign Privileges");
 const REVOKE: (u8, &str) = (2, "Revoke Privileges");
+const LOG_DELETE: (u8, &str) = (2, "Delete");
 const START: (u8, &str) = (3, "Start");
 const STOP: (u8, &str) = (4, "Stop");
 const LOG: (u8, &str) = (1, "Log");
@@ -126,7 +133,7 @@ impl Shape {
     pub(super) fn of(event: &Event<'_>) -> Option<Shape> {
         use Class::{
             ApiActivity, ApplicationLifecycle, Authentication, BaseEvent, DetectionFinding,
-            DeviceConfigStateChange, EntityManagement, UserAccess,
+            DeviceConfigStateChange, EntityManagement, EventLogActivity, UserAccess,
         };
         let mut enables = None;
         let mut guards = |on: bool| {
@@ -134,11 +141,9 @@ impl Shape {
             (DeviceConfigStateChange, LOG)
         };
         let (class, activity) = match event.kind {
-            Kind::ChainCarried
-            | Kind::ChainContinued
-            | Kind::ChainShortened
-            | Kind::Checkpoint
-            | Kind::Facts => return None,
+            Kind::ChainCarried | Kind::ChainContinued | Kind::Checkpoint | Kind::Facts => return None,
+
+            Kind::ChainShortened => (EventLogActivity, LOG_DELETE),
 
             Kind::Decision | Kind::DecisionsFolded | Kind::Outcome => (ApiActivity, done_by(event)),
             Kind::OperationRefused => (ApiActivity, other("Refused Operation")),
