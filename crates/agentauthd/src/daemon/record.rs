@@ -2,8 +2,10 @@
 
 mod consent;
 mod passkey;
+mod session;
 mod sink;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use agentauth_audit::{Actor, Event, Kind, Stub, Verdict, VerifyingKey};
@@ -12,7 +14,6 @@ use agentauth_core::caller::CallerFacts;
 use agentauth_core::decision::Decision;
 use agentauth_core::grant::Grant;
 use agentauth_core::own_rules::RuleChange;
-use agentauth_core::session::{OverReason, Session, User};
 use agentauth_core::signals::Told;
 use agentauth_core::text::display_safe_within;
 use agentauth_core::widening::{Confirmed, Means};
@@ -21,13 +22,16 @@ use agentauth_host::machine::Machine;
 use serde_json::{Map, Value, json};
 
 use super::grounds::Fact;
-use super::keeper::LoginMethod;
 use super::kept::Unmet;
 use super::launches::Ready;
-use super::presence::Sign;
 use super::rights::LastRun;
+use crate::log::{MARK, redact};
 pub(crate) use consent::{consent_answered, consent_asked, consent_ended};
 pub(crate) use passkey::{passkey_added, passkey_refused, passkey_removed, passkey_used};
+pub(crate) use session::{
+    login, login_not_ended, login_refused, login_switched, logout, person_seen, refresh, refresh_failed,
+    session_confirmed, session_over,
+};
 pub(crate) use sink::{sink_down, sink_dropped, sink_up};
 
 /// A decision, with what it rests on.
@@ -164,105 +168,6 @@ fn actor<'a>(caller: &'a CallerFacts, decision: &'a Decision) -> Actor<'a> {
     }
 }
 
-/// A person logged in.
-pub(crate) fn login<'a>(
-    session: &'a Session,
-    issuer: &str,
-    method: LoginMethod,
-    now: Timestamp,
-) -> Event<'a> {
-    Event {
-        user: Some(session.user.subject.as_str().into()),
-        details: details(json!({
-            "issuer": issuer,
-            "method": method.as_str(),
-            "binding": method.binding(),
-            "roles": session.rights.roles,
-            "permissions": session.rights.permissions,
-            "tenant": session.rights.current_tenant,
-            "expires_at": session.claims.expires_at,
-        })),
-        ..Event::new(Kind::Login, now)
-    }
-}
-
-/// A login came to nothing.
-pub(crate) fn login_refused<'a>(
-    method: LoginMethod,
-    code: &'a str,
-    message: &'a str,
-    now: Timestamp,
-) -> Event<'a> {
-    Event {
-        reason: Some(code.into()),
-        message: Some(message.into()),
-        details: details(json!({ "method": method.as_str() })),
-        ..Event::new(Kind::LoginRefused, now)
-    }
-}
-
-/// The provider confirmed the session anew.
-pub(crate) fn refresh(session: &Session, now: Timestamp) -> Event<'_> {
-    Event {
-        user: Some(session.user.subject.as_str().into()),
-        details: details(json!({
-            "roles": session.rights.roles,
-            "permissions": session.rights.permissions,
-            "tenant": session.rights.current_tenant,
-            "expires_at": session.claims.expires_at,
-        })),
-        ..Event::new(Kind::Refresh, now)
-    }
-}
-
-/// The provider did not confirm the session.
-pub(crate) fn refresh_failed(what: &str, now: Timestamp) -> Event<'_> {
-    Event { message: Some(what.into()), ..Event::new(Kind::RefreshFailed, now) }
-}
-
-/// The person logged out.
-pub(crate) fn logout(user: Option<&User>, now: Timestamp) -> Event<'_> {
-    Event { user: user.map(|user| user.subject.as_str().into()), ..Event::new(Kind::Logout, now) }
-}
-
-/// The login ended otherwise than by a logout.
-pub(crate) fn session_over(user: Option<&User>, why: OverReason, now: Timestamp) -> Event<'_> {
-    Event {
-        user: user.map(|user| user.subject.as_str().into()),
-        reason: Some(why.code().into()),
-        message: Some(why.message().into()),
-        ..Event::new(Kind::SessionOver, now)
-    }
-}
-
-/// The provider confirmed the session without giving a new token.
-pub(crate) fn session_confirmed(session: &Session, now: Timestamp) -> Event<'_> {
-    Event { user: Some(session.user.subject.as_str().into()), ..Event::new(Kind::SessionConfirmed, now) }
-}
-
-/// A login that is not used any more stays alive at the provider.
-pub(crate) fn login_not_ended(user: &User, now: Timestamp) -> Event<'_> {
-    let message = "a login that is not used any more could not be ended at the provider; end it in the provider's console";
-    Event {
-        user: Some(user.subject.as_str().into()),
-        message: Some(message.into()),
-        ..Event::new(Kind::LoginNotEnded, now)
-    }
-}
-
-/// The installation belongs to another account, which the account before has confirmed by a fresh login.
-pub(crate) fn login_switched<'a>(to: &'a str, confirmed: &Confirmed, now: Timestamp) -> Event<'a> {
-    Event { user: Some(to.into()), details: confirmation(confirmed), ..Event::new(Kind::LoginSwitched, now) }
-}
-
-/// The person was seen.
-pub(crate) fn person_seen<'a>(seen_at: Timestamp, sign: Sign, now: Timestamp) -> Event<'a> {
-    Event {
-        details: details(json!({ "seen_at": seen_at, "by": sign.as_str() })),
-        ..Event::new(Kind::PersonSeen, now)
-    }
-}
-
 /// Everything is paused.
 pub(crate) fn lock(caller: &CallerFacts, now: Timestamp) -> Event<'_> {
     Event { actor: Some(asker(caller)), ..Event::new(Kind::Lock, now) }
@@ -294,7 +199,7 @@ pub(crate) fn launched<'a>(
         "executable_sha256": ready.launched.executable_sha256,
         "script_sha256": ready.launched.script_sha256,
         "confined": ready.launched.confined,
-        "arguments": capped(&ready.arguments),
+        "arguments": kept(&ready.arguments),
     }));
     details.extend(confirmed.map(confirmation).unwrap_or_default());
     details.extend(grade.map(|grade| ("grade".to_owned(), grade.into())));
@@ -316,16 +221,35 @@ pub(crate) fn launch_ended<'a>(id: &'a str, agent: &str, why: &'a str, now: Time
     }
 }
 
-/// A command line as far as it is worth keeping.
-fn capped(arguments: &[String]) -> Vec<String> {
+/// A command line as far as it is worth keeping, and without what looks like a secret.
+fn kept(arguments: &[String]) -> Vec<String> {
     const MOST: usize = 32;
     const LONGEST: usize = 256;
-    let mut kept: Vec<String> =
-        arguments.iter().take(MOST).map(|argument| display_safe_within(argument, LONGEST)).collect();
+    let before = std::iter::once("").chain(arguments.iter().map(String::as_str));
+    let mut kept: Vec<String> = before
+        .zip(arguments)
+        .take(MOST)
+        .map(|(before, argument)| display_safe_within(&without_secrets(before, argument), LONGEST))
+        .collect();
     if arguments.len() > MOST {
         kept.push(format!("… and {} more", arguments.len() - MOST));
     }
     kept
+}
+
+/// An argument, behind another one: `--token x` is `--token=x`.
+fn without_secrets<'a>(before: &str, argument: &'a str) -> Cow<'a, str> {
+    let together = format!("{before}={argument}");
+    if before.starts_with('-')
+        && !before.contains('=')
+        && matches!(redact(together.as_bytes()), Cow::Owned(_))
+    {
+        return MARK.into();
+    }
+    match redact(argument.as_bytes()) {
+        Cow::Borrowed(_) => argument.into(),
+        Cow::Owned(left) => String::from_utf8_lossy(&left).into_owned().into(),
+    }
 }
 
 fn confirmation(confirmed: &Confirmed) -> Map<String, Value> {
@@ -575,5 +499,31 @@ fn details(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(map) => map,
         _ => Map::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_line_is_kept_short_and_without_secrets() {
+        let arguments =
+            |words: &[&str]| -> Vec<String> { words.iter().map(|&word| word.to_owned()).collect() };
+        let jwt = "eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJVMmFiYyJ9.c2lnbmF0dXJlLXNpZ25hdHVyZQ";
+        assert_eq!(
+            kept(&arguments(&[
+                "run",
+                "--api-key=hunter2-hunter2",
+                "--token",
+                "s3cr3t-w0rd",
+                "-v",
+                "plain",
+                jwt
+            ])),
+            ["run", "--api-key=[redacted]", "--token", "[redacted]", "-v", "plain", "[redacted]"]
+        );
+        let many = kept(&arguments(&["x"; 40]));
+        assert_eq!((many.len(), many.last().unwrap().as_str()), (33, "… and 8 more"));
     }
 }

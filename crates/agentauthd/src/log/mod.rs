@@ -17,7 +17,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
 use crate::config::{Log, LogFormat};
-pub(crate) use redact::redact;
+pub(crate) use redact::{MARK, redact};
 
 /// Why the log could not be started.
 #[derive(Debug, thiserror::Error)]
