@@ -3,15 +3,18 @@
 use std::fmt;
 use std::io::Write as _;
 
+use memchr::memchr;
 use sha2::{Digest, Sha256};
 
-use crate::Appended;
+use crate::{Appended, Kind};
 
 /// The longest line, its LF included, in bytes.
 pub const MAX_LINE: usize = 64 * 1024;
 
 const SEQ: &[u8] = b"{\"seq\":";
 const PREV: &[u8] = b",\"prev\":\"";
+const TIME: &[u8] = b"\",\"time\":\"";
+const EVENT: &[u8] = b"\",\"event\":\"";
 const HASH: &[u8] = b",\"hash\":\"";
 const END: &[u8] = b"\"}";
 const DIGITS: usize = 64;
@@ -60,7 +63,7 @@ impl Hash {
 
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.digits().iter().try_for_each(|digit| fmt::Write::write_char(f, char::from(*digit)))
+        f.write_str(std::str::from_utf8(&self.digits()).unwrap_or_default())
     }
 }
 
@@ -169,6 +172,17 @@ impl Frame {
     }
 }
 
+/// The kind of the record of a line, found without reading all of it: it stands behind frame and time, before anything that
+/// somebody could have said.
+pub(crate) fn kind(line: &[u8]) -> Option<Kind> {
+    let (_, rest) = number(line.strip_prefix(SEQ)?)?;
+    let (_, rest) = rest.strip_prefix(PREV)?.split_at_checked(DIGITS)?;
+    let rest = rest.strip_prefix(TIME)?;
+    let rest = rest.get(memchr(b'"', rest)?..)?.strip_prefix(EVENT)?;
+    let name = rest.get(..memchr(b'"', rest)?)?;
+    Some(Kind::of_name(std::str::from_utf8(name).ok()?))
+}
+
 /// A decimal number without sign or leading zero, and what follows it.
 fn number(text: &[u8]) -> Option<(u64, &[u8])> {
     let length = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -207,4 +221,38 @@ pub enum Flaw {
     /// Its hash is right but it is no record of this program.
     #[error("its content is no record")]
     Content,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Event, json};
+
+    fn line(event: &Event<'_>) -> Vec<u8> {
+        let mut line = Vec::new();
+        begin_line(&mut line, 1_234, Hash([7; 32]));
+        let members = line.len();
+        json::append(&mut line, event).unwrap();
+        line[members] = b',';
+        line.pop();
+        finish_line(&mut line, Hash([7; 32]));
+        line
+    }
+
+    #[test]
+    fn every_kind_is_found_in_its_line_and_nothing_that_was_said_passes_for_one() {
+        let time = "2026-03-10T12:00:00.123456Z".parse().unwrap();
+        for wanted in Kind::ALL {
+            let said = r#"","event":"lock"#;
+            let event =
+                Event { id: Some(said.into()), message: Some(said.into()), ..Event::new(*wanted, time) };
+            assert_eq!(kind(&line(&event)), Some(*wanted));
+        }
+        let text = String::from_utf8(line(&Event::new(Kind::Lock, time))).unwrap();
+        assert_eq!(kind(text.replacen("lock", "of.later", 1).as_bytes()), Some(Kind::Unknown));
+        for end in 0..text.find("lock").unwrap() {
+            assert_eq!(kind(&text.as_bytes()[..end]), None);
+        }
+        assert_eq!(kind(text.replacen("\"time\"", "\"x\"", 1).as_bytes()), None);
+    }
 }

@@ -9,13 +9,13 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::place::open_file;
+use crate::place::{named_length, open_file};
 use crate::{Event, Kind, json};
 
 /// The name of the file in the log's directory.
@@ -145,7 +145,7 @@ impl Folding {
     /// Counts it in this slot, and hands that to the kernel. If it cannot be, all is as before.
     fn count(&mut self, slot: usize, event: &Event<'_>) -> bool {
         // A file that was deleted keeps nothing for anybody.
-        if !self.file.metadata().is_ok_and(|metadata| metadata.nlink() > 0) {
+        if named_length(&self.file).is_none() {
             return false;
         }
         let Some(place) = self.slots.get_mut(slot) else { return false };

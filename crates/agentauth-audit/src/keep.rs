@@ -5,7 +5,7 @@
 //! removed. Of two forms the one that says more counts, and the next round removes the other.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Read as _, Write as _};
+use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use flate2::{Compression, GzBuilder};
@@ -150,15 +150,9 @@ impl AuditLog {
         let mut with_records: Vec<_> = closed.iter().filter(|file| file.form != Form::Stub).collect();
         with_records.dedup_by_key(|file| file.first);
         holdings.files = with_records.len() + usize::from(open.exists());
-        let oldest = match with_records.first() {
-            Some(file) => Source::closed(file).map(|source| Reader::new(source, &file.path)),
-            None => Source::plain(&open).map(|source| Reader::new(source, &open)),
-        };
-        if let Ok(mut reader) = oldest
-            && let Ok(Some(line)) = reader.line()
-        {
-            holdings.first = Frame::parse(&line).ok().map(|frame| frame.seq);
-            holdings.oldest = content(&line).map(|event| event.time);
+        let mut entries = Trail::new(&self.directory).entries().ok();
+        if let Some(Ok(oldest)) = entries.as_mut().and_then(Iterator::next) {
+            (holdings.first, holdings.oldest) = (Some(oldest.seq), Some(oldest.event.time));
         }
         Ok(holdings)
     }
@@ -294,25 +288,13 @@ fn gzip(part: &Path, last: Timestamp) -> Result<Gzip, KeepError> {
     Ok(GzBuilder::new().mtime(seconds).write(BufWriter::new(file), Compression::default()))
 }
 
-/// When the last record of a closed file was written, without reading all of it.
+/// When the last record of a closed file was written.
 fn last_time(file: &Closed) -> Result<Timestamp, KeepError> {
-    let unreadable = |cause| failed(&file.path, "read", cause);
-    let mut open = File::open(&file.path).map_err(unreadable)?;
-    if file.form == Form::Packed {
-        let mut header = [0; 8];
-        open.read_exact(&mut header).map_err(unreadable)?;
-        let [_, _, _, _, time @ ..] = header;
-        return Ok(Timestamp::from_second(u32::from_le_bytes(time).into()).unwrap_or(Timestamp::UNIX_EPOCH));
-    }
-    let last = crate::tail::last_line(&mut open).map_err(unreadable)?;
-    let event = last.as_deref().and_then(content);
-    event.map(|event| event.time).ok_or_else(|| {
-        KeepError::Damaged(VerifyError::Broken {
-            path: file.path.clone(),
-            line: 0,
-            seq: None,
-            flaw: Flaw::Content,
-        })
+    let found =
+        crate::tail::last_time(&file.path, file.form).map_err(|cause| failed(&file.path, "read", cause))?;
+    found.ok_or_else(|| {
+        let (path, flaw) = (file.path.clone(), Flaw::Content);
+        KeepError::Damaged(VerifyError::Broken { path, line: 0, seq: None, flaw })
     })
 }
 

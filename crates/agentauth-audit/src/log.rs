@@ -64,7 +64,7 @@ impl AuditLog {
         let mut file = open_file(&path, false).map_err(unavailable("open it"))?;
         sync_directory(directory).map_err(unavailable("bring it to disk"))?;
         let tail = Tail::read(&mut file).map_err(unavailable("read its end"))?;
-        let open = Open::new(file, directory, tail.good).map_err(unavailable("look at it"))?;
+        let open = Open::new(file, tail.good).map_err(unavailable("look at it"))?;
         let last = tail.last.map(|frame| Appended { seq: frame.seq, hash: frame.hash });
         let mut writer = Writer::after(last.unwrap_or(NOTHING), now);
         writer.open = Some(open);
@@ -108,9 +108,7 @@ impl AuditLog {
     /// # Errors
     /// [`AuditError`]; the record is not in the log then.
     pub fn append(&self, event: &Event<'_>) -> Result<Appended, AuditError> {
-        let mut writer = self.writer();
-        writer.ready(&self.directory, &self.path, event.time, false)?;
-        writer.write(&self.directory, event)
+        self.append_after(|_| None, event)
     }
 
     /// Appends `event` after others that have to be in the same file before it: `before` is given the number of the file's
@@ -129,21 +127,6 @@ impl AuditLog {
             writer.write(&self.directory, &earlier)?;
         }
         writer.write(&self.directory, event)
-    }
-
-    /// Appends `event` and returns when it is on disk. Blocking: call it from `spawn_blocking`. Other appends go on
-    /// meanwhile.
-    ///
-    /// # Errors
-    /// [`AuditError`]; if the sync failed, the record is in the file but perhaps not on the disk.
-    pub fn append_durable(&self, event: &Event<'_>) -> Result<Appended, AuditError> {
-        let appended = {
-            let mut writer = self.writer();
-            writer.ready(&self.directory, &self.path, event.time, true)?;
-            writer.write(&self.directory, event)?
-        };
-        self.sync_to(appended.seq)?;
-        Ok(appended)
     }
 
     /// Appends a `checkpoint` of the record before it, as `sign` signs it. Returns the checkpoint's own place.
@@ -188,11 +171,12 @@ impl AuditLog {
         self.sync_to(self.head().seq)
     }
 
-    /// Returns when the record of this number is on disk (`fdatasync`, some 0.5 ms and more). Those who ask at the same
-    /// time share one: who finds it under way waits for it, and then for one more at most. Blocking.
+    /// Returns when the record of this number is on disk (`fdatasync`, some 0.5 ms and more), in a file that was found at
+    /// its place. Those who ask at the same time share one: who finds it under way waits for it, and then for one more at
+    /// most. Blocking; appends go on meanwhile.
     ///
     /// # Errors
-    /// [`AuditError::Unavailable`]; the record is in the file but perhaps not on the disk.
+    /// [`AuditError::Unavailable`]; the record is in the file but perhaps not on the disk, or not at its place.
     pub fn sync_to(&self, seq: u64) -> Result<(), AuditError> {
         let mut on_disk = self.on_disk.lock().unwrap_or_else(PoisonError::into_inner);
         if *on_disk >= seq {
@@ -200,6 +184,7 @@ impl AuditLog {
         }
         let (head, behind, file) = {
             let mut writer = self.writer();
+            writer.look(&self.directory, &self.path, true)?;
             let file = writer.open.as_ref().map(|open| open.file.clone());
             (writer.head.seq, std::mem::take(&mut writer.behind), file)
         };

@@ -43,40 +43,17 @@ impl Standing {
     }
 }
 
-/// The log's directory, opened, so that the log is looked up in it without walking the whole path.
-#[derive(Clone, Debug)]
-pub(crate) struct Place {
-    #[cfg(target_os = "linux")]
-    directory: std::sync::Arc<std::os::fd::OwnedFd>,
+/// How long the open `file` is, if it has a name still.
+#[cfg(unix)]
+pub(crate) fn named_length(file: &File) -> Option<u64> {
+    let found = rustix::fs::fstat(file).ok()?;
+    u64::try_from(found.st_size).ok().filter(|_| found.st_nlink > 0)
 }
 
-impl Place {
-    #[cfg(target_os = "linux")]
-    pub(crate) fn open(directory: &Path) -> io::Result<Place> {
-        use rustix::fs::{Mode, OFlags};
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = rustix::fs::open(directory, flags, Mode::empty())?;
-        Ok(Place { directory: directory.into() })
-    }
-
-    /// What is at the log's name in the directory.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn standing(&self, _: &Path) -> io::Result<Standing> {
-        let found = rustix::fs::statat(&*self.directory, NAME, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)?;
-        let identity = Identity { device: found.st_dev, inode: found.st_ino };
-        Ok(Standing { identity, length: u64::try_from(found.st_size).unwrap_or_default() })
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    pub(crate) fn open(_: &Path) -> io::Result<Place> {
-        Ok(Place {})
-    }
-
-    /// What is at the log's path.
-    #[cfg(not(target_os = "linux"))]
-    pub(crate) fn standing(&self, path: &Path) -> io::Result<Standing> {
-        Standing::at(path)
-    }
+/// A file that is open keeps its name there.
+#[cfg(not(unix))]
+pub(crate) fn named_length(file: &File) -> Option<u64> {
+    file.metadata().ok().map(|metadata| metadata.len())
 }
 
 /// Keeps room on the disk for `length` bytes of `file` from `start` on, without making it longer. Whether the file system

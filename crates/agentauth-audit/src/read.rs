@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use crate::chain::{Flaw, Frame, Hash, MAX_LINE};
+use crate::chain::{self, Flaw, Frame, Hash, MAX_LINE};
 use crate::{Appended, Event, Kind};
 
 /// One record as it is in the log.
@@ -121,11 +121,12 @@ impl<R: BufRead> Reader<R> {
                 if self.lines == 1
                     && frame.prev != last.hash
                     && frame.seq > last.seq
-                    && is(line, Kind::ChainRecovered) => {}
+                    && chain::kind(line) == Some(Kind::ChainRecovered) => {}
             Some(last) if frame.prev != last.hash => return at(Flaw::Link),
             Some(last) if frame.seq != last.seq + 1 => return at(Flaw::Number),
-            None if (frame.seq == 1 && frame.prev == Hash::ZERO) || is(line, Kind::ChainRecovered) => {}
-            None if self.midway && is(line, Kind::ChainContinued) => {}
+            None if (frame.seq == 1 && frame.prev == Hash::ZERO)
+                || chain::kind(line) == Some(Kind::ChainRecovered) => {}
+            None if self.midway && chain::kind(line) == Some(Kind::ChainContinued) => {}
             None => return at(Flaw::Beginning),
             Some(_) => {}
         }
@@ -195,10 +196,6 @@ impl<R: BufRead> Iterator for Reader<R> {
 pub(crate) fn content(line: &[u8]) -> Option<Event<'static>> {
     // The frame's members lie beside the event's in one object, and are passed over.
     serde_json::from_slice(line).ok()
-}
-
-fn is(line: &[u8], kind: Kind) -> bool {
-    content(line).is_some_and(|event| event.kind == kind)
 }
 
 /// Why a log does not verify.

@@ -2,10 +2,8 @@
 
 use std::io;
 
-use memchr::memmem;
-
 use crate::carried::Set;
-use crate::chain::{Flaw, Frame};
+use crate::chain::{self, Flaw, Frame};
 use crate::files::{Closed, Form, Stub, open_path};
 use crate::read::{Reader, VerifyError, content};
 use crate::source::Source;
@@ -48,9 +46,19 @@ enum File {
     Open,
 }
 
+/// How a file begins before which nothing has to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beginning {
+    /// It is the first, or was begun anew.
+    Anew,
+    /// All was carried into it.
+    Carried,
+}
+
 impl Trail {
-    /// Hands over, in order, the records whose line is `wanted`: those of the newest file into which everything before
-    /// was carried over (`chain.carried`, handed over first) and of the files after it; without one, all that are there.
+    /// Hands over, in order, the records that are `wanted` by their kind and line: those of the newest file into which
+    /// everything before was carried over (`chain.carried`, handed over first) and of the files after it; without one, all
+    /// that are there.
     /// The frames of all are checked; only what is wanted is read further. Records behind a flaw are handed over too, as
     /// [`Standing::Doubtful`]: what took something away is better believed. Number and hash of the record `watch` are
     /// told, if it is among those that are read.
@@ -60,15 +68,15 @@ impl Trail {
     pub fn replay(
         &self,
         watch: Option<u64>,
-        wanted: impl Fn(&[u8]) -> bool,
+        wanted: impl Fn(Kind, &[u8]) -> bool,
         mut each: impl FnMut(Replayed<'_>),
     ) -> Result<Replay, VerifyError> {
-        let (files, start) = self.files_and_start()?;
-        // Where the files before are missing without a trace, what they took away is not known.
-        let strict = start == 0 && !files.first().is_some_and(|file| self.begins(file));
+        let (files, start, beginning) = self.files_and_start()?;
         let mut run = Run { flaw: None, last: None, watch, watched: None, wanted: &wanted, each: &mut each };
         for (index, file) in files.iter().enumerate().skip(start) {
-            run.file(self, file, index == start, strict && index == 0)?;
+            let set = (index == start && beginning == Some(Beginning::Carried)).then(Set::default);
+            // Where the files before are missing without a trace, what they took away is not known.
+            run.file(self, file, set, index == start && beginning.is_none())?;
         }
         Ok(Replay { flaw: run.flaw, last: run.last, watched: run.watched })
     }
@@ -76,48 +84,46 @@ impl Trail {
     /// The number of the first record that a replay reads; nothing if that is the open file's: all before it could be
     /// missing.
     pub(crate) fn start(&self) -> Result<Option<u64>, VerifyError> {
-        let (files, start) = self.files_and_start()?;
+        let (files, start, _) = self.files_and_start()?;
         Ok(match files.get(start) {
             Some(File::Closed(closed)) => Some(closed.first),
             Some(File::Open) | None => None,
         })
     }
 
-    /// All files, and the one that a replay begins with. What is carried over lies at a file's beginning, so they are
-    /// tried from the newest on.
-    fn files_and_start(&self) -> Result<(Vec<File>, usize), VerifyError> {
+    /// All files, the one that a replay begins with, and how that begins; nothing if it does not. What is carried over lies
+    /// at a file's beginning, so they are tried from the newest on.
+    fn files_and_start(&self) -> Result<(Vec<File>, usize, Option<Beginning>), VerifyError> {
         let mut files: Vec<File> = self.closed_files()?.into_iter().map(File::Closed).collect();
         files.push(File::Open);
-        let mut start = files.len().saturating_sub(1);
-        while start > 0 && !files.get(start).is_some_and(|file| self.begins(file)) {
-            start -= 1;
-        }
-        Ok((files, start))
+        let mut begun =
+            files.iter().enumerate().rev().filter_map(|(at, file)| Some((at, self.begins(file)?)));
+        let (start, beginning) = begun.next().map_or((0, None), |(at, beginning)| (at, Some(beginning)));
+        Ok((files, start, beginning))
     }
 
-    /// Whether nothing before this file has to be read: it is the first, it was begun anew, or all was carried into it.
-    fn begins(&self, file: &File) -> bool {
-        let Ok(Some(mut reader)) = self.reader(file, None, false) else { return false };
-        let Ok(Some(first)) = reader.line() else { return false };
-        let Some(event) = content(&first) else { return false };
-        match (event.kind, Frame::parse(&first)) {
-            (Kind::ChainContinued, Ok(_)) => {
+    /// How the file begins, if nothing before it has to be read.
+    fn begins(&self, file: &File) -> Option<Beginning> {
+        let mut reader = self.reader(file, None, false).ok()??;
+        let first = reader.line().ok()??;
+        let frame = Frame::parse(&first).ok()?;
+        match chain::kind(&first) {
+            Some(Kind::ChainContinued) => {
                 let mut set = Set::default();
-                let carried = Needle::carried();
                 while let Ok(Some(line)) = reader.line() {
-                    if carried.is_in(&line)
+                    if chain::kind(&line) == Some(Kind::ChainCarried)
                         && let Some(event) = content(&line)
                     {
                         set.add(event);
                         if set.is_complete() {
-                            return true;
+                            return Some(Beginning::Carried);
                         }
                     }
                 }
-                false
+                None
             }
-            (_, Ok(frame)) => frame.seq == 1 || event.kind == Kind::ChainRecovered,
-            (_, Err(_)) => false,
+            Some(Kind::ChainRecovered) => Some(Beginning::Anew),
+            _ => (frame.seq == 1).then_some(Beginning::Anew),
         }
     }
 
@@ -151,18 +157,22 @@ struct Run<'a, W, E> {
     each: &'a mut E,
 }
 
-impl<W: Fn(&[u8]) -> bool, E: FnMut(Replayed<'_>)> Run<'_, W, E> {
-    /// Replays one file. If it is the first, what was carried into it comes before everything else in it.
-    fn file(&mut self, trail: &Trail, file: &File, first: bool, strict: bool) -> Result<(), VerifyError> {
+impl<W: Fn(Kind, &[u8]) -> bool, E: FnMut(Replayed<'_>)> Run<'_, W, E> {
+    /// Replays one file. Where a `set` is to be found in it, that comes before everything else.
+    fn file(
+        &mut self,
+        trail: &Trail,
+        file: &File,
+        mut set: Option<Set>,
+        strict: bool,
+    ) -> Result<(), VerifyError> {
         if let File::Closed(closed) = file
             && closed.form == Form::Stub
         {
             return self.stub(closed);
         }
         let Some(mut reader) = trail.reader(file, self.last, strict)? else { return Ok(()) };
-        let mut set = first.then(Set::default);
         let mut waiting: Vec<(u64, Event<'static>, Standing)> = Vec::new();
-        let carried = Needle::carried();
         loop {
             let line = match reader.line() {
                 Ok(Some(line)) => line,
@@ -187,8 +197,9 @@ impl<W: Fn(&[u8]) -> bool, E: FnMut(Replayed<'_>)> Run<'_, W, E> {
                 Err(flaw) => _ = self.flaw.get_or_insert(flaw),
             }
             let standing = if self.flaw.is_none() { Standing::Proven } else { Standing::Doubtful };
-            let part = carried.is_in(&line);
-            if !part && !(self.wanted)(&line) {
+            let kind = chain::kind(&line).unwrap_or(Kind::Unknown);
+            let part = kind == Kind::ChainCarried;
+            if !part && !(self.wanted)(kind, &line) {
                 continue;
             }
             let Some(event) = content(&line) else { continue };
@@ -232,19 +243,5 @@ impl<W: Fn(&[u8]) -> bool, E: FnMut(Replayed<'_>)> Run<'_, W, E> {
         });
         self.last = Some(Appended { seq: stub.last, hash: stub.hash });
         Ok(())
-    }
-}
-
-/// Finds the lines of one kind without reading them as JSON: the kind stands behind the frame and the time.
-struct Needle(memmem::Finder<'static>);
-
-impl Needle {
-    fn carried() -> Needle {
-        let text = format!("\"event\":\"{}\"", Kind::ChainCarried.as_str());
-        Needle(memmem::Finder::new(text.as_bytes()).into_owned())
-    }
-
-    fn is_in(&self, line: &[u8]) -> bool {
-        self.0.find(line.get(..256).unwrap_or(line)).is_some()
     }
 }

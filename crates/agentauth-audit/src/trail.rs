@@ -3,10 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+
+use crate::chain;
 use crate::files::{Closed, Form, Stub, closed_files, open_path};
 use crate::place::Standing;
 use crate::read::{Entry, Next, Reader, VerifyError};
 use crate::source::Source;
+use crate::tail::last_time;
 use crate::{Appended, Kind};
 
 /// How many records that are not wanted are passed over in one go.
@@ -62,6 +66,19 @@ impl Trail {
     /// [`VerifyError::Unreadable`].
     pub fn closed_files(&self) -> Result<Vec<Closed>, VerifyError> {
         closed_files(&self.directory).map_err(|cause| VerifyError::unreadable(&self.directory, cause))
+    }
+
+    /// When its oldest and its newest record were written; nothing where that cannot be read. Looks at beginning and end
+    /// only.
+    #[must_use]
+    pub fn period(&self) -> Option<(Timestamp, Timestamp)> {
+        let first = self.entries().ok()?.next()?.ok()?.event.time;
+        let newest = || {
+            let closed = self.closed_files().ok()?.pop()?;
+            last_time(&closed.path, closed.form).ok()?
+        };
+        let open = last_time(&open_path(&self.directory), Form::Plain).ok().flatten();
+        Some((first, open.or_else(newest)?))
     }
 
     /// Where it is.
@@ -170,7 +187,7 @@ impl Entries {
                         }
                     };
                     self.last = current.reader.newest();
-                    if frame.seq > self.after && self.kind.is_some_and(|kind| !names(&line, kind)) {
+                    if frame.seq > self.after && self.kind.is_some() && chain::kind(&line) != self.kind {
                         passed_over += 1;
                         if passed_over == PASSED_OVER {
                             return Ok(None);
@@ -300,13 +317,4 @@ impl Iterator for Entries {
         };
         item
     }
-}
-
-/// Whether the line is a record of this kind; its beginning is the same for all but for the lengths of two numbers.
-fn names(line: &[u8], kind: Kind) -> bool {
-    const BEFORE: &[u8] = b",\"event\":\"";
-    let beginning = line.get(..192).unwrap_or(line);
-    let Some(at) = beginning.windows(BEFORE.len()).position(|window| window == BEFORE) else { return false };
-    let rest = line.get(at + BEFORE.len()..).unwrap_or_default();
-    rest.strip_prefix(kind.as_str().as_bytes()).is_some_and(|rest| rest.starts_with(b"\""))
 }

@@ -9,12 +9,14 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::chain::{Hash, MAX_LINE, begin_line, finish_line};
-use crate::place::{Identity, Place, Standing, keep_room, make_private_directory, open_file, sync_directory};
+use crate::place::{
+    Identity, Standing, keep_room, make_private_directory, named_length, open_file, sync_directory,
+};
 use crate::tail::Tail;
 use crate::{Appended, AuditError, Event, Kind, json};
 
 /// How many records go by between two looks at the whole path.
-const THOROUGHLY: u64 = 64;
+const THOROUGHLY: u64 = 16;
 
 /// Room on the disk behind the end of the file that only records of reserved kinds may take, in bytes.
 const RESERVE: u64 = 256 * 1024;
@@ -43,7 +45,6 @@ pub(crate) struct Writer {
 #[derive(Clone, Debug)]
 pub(crate) struct Open {
     pub(crate) file: Arc<File>,
-    place: Place,
     identity: Identity,
     /// The length of what was written and is good.
     pub(crate) length: u64,
@@ -77,10 +78,7 @@ impl Writer {
         }
     }
 
-    /// Mends what the last append left, then checks that the file at its place is ours and as long as we left it. The
-    /// place is looked up in the directory as it was opened, which is cheap; whether that directory is still at the
-    /// path itself is looked up when `thoroughly`, and every [`THOROUGHLY`] records. Until then records go on into the
-    /// directory that was moved, where they are as good as before.
+    /// Mends what the last append left, then looks whether the file is as it was left.
     pub(crate) fn ready(
         &mut self,
         directory: &Path,
@@ -91,15 +89,21 @@ impl Writer {
         if let Some(trouble) = self.trouble {
             self.mend(directory, path, trouble, now)?;
         }
+        self.look(directory, path, thoroughly || self.head.seq.is_multiple_of(THOROUGHLY))
+    }
+
+    /// Whether the file still has a name, and is as long as we left it, which is cheap to see. Whether the name is the
+    /// log's is looked up when `thoroughly`, and every [`THOROUGHLY`] records: until then records go on into the file that
+    /// was moved, where they are as good as before.
+    pub(crate) fn look(&mut self, directory: &Path, path: &Path, thoroughly: bool) -> Result<(), AuditError> {
         let Some(open) = &self.open else {
             self.trouble = Some(Trouble::Vanished);
             return Err(AuditError::unavailable(directory, "find it", io::ErrorKind::NotFound.into()));
         };
-        let found = if thoroughly || self.head.seq.is_multiple_of(THOROUGHLY) {
-            Standing::at(path)
-        } else {
-            open.place.standing(path)
-        };
+        if !thoroughly && named_length(&open.file) == Some(open.length) {
+            return Ok(());
+        }
+        let found = Standing::at(path);
         let trouble = match &found {
             Ok(standing) if standing.identity != open.identity => Trouble::Replaced,
             Ok(standing) if standing.length != open.length => Trouble::Altered,
@@ -176,7 +180,7 @@ impl Writer {
         let unavailable = |attempt| move |cause| AuditError::unavailable(directory, attempt, cause);
         let next = self.compose(event)?;
         (&file).write_all(&self.buffer).map_err(unavailable("write to a new file"))?;
-        let open = Open::new(file, directory, self.buffer.len() as u64).map_err(unavailable("look at it"))?;
+        let open = Open::new(file, self.buffer.len() as u64).map_err(unavailable("look at it"))?;
         put()?;
         if let Some(before) = self.open.replace(open) {
             // The room that was kept behind its end is not needed any more; if it stays, it goes with the file.
@@ -240,7 +244,7 @@ impl Writer {
         };
         let file = open_file(path, true).map_err(unavailable("begin it anew"))?;
         sync_directory(directory).map_err(unavailable("bring it to disk"))?;
-        let open = Open::new(file, directory, 0).map_err(unavailable("look at it"))?;
+        let open = Open::new(file, 0).map_err(unavailable("look at it"))?;
         self.behind.extend(self.open.replace(open).map(|before| before.file));
         let said = self.say_recovered(directory, trouble.words(), aside, now)?;
         self.begins(said, now);
@@ -298,9 +302,9 @@ impl Writer {
 }
 
 impl Open {
-    pub(crate) fn new(file: File, directory: &Path, length: u64) -> io::Result<Open> {
+    pub(crate) fn new(file: File, length: u64) -> io::Result<Open> {
         let identity = Standing::of(&file.metadata()?).identity;
-        Ok(Open { file: Arc::new(file), place: Place::open(directory)?, identity, length, room: 0 })
+        Ok(Open { file: Arc::new(file), identity, length, room: 0 })
     }
 
     /// Whether this very file, as it was left, is at `path`.

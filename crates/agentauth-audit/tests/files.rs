@@ -9,29 +9,22 @@
     reason = "tests"
 )]
 
+mod common;
+
+use std::cell::Cell;
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
 
-use agentauth_audit::{AuditLog, Entries, Event, Form, Kind, Retention, Standing, Trail, VerifyError};
-use jiff::{SignedDuration, Timestamp};
+use agentauth_audit::{Entries, Event, Form, Kind, Retention, Standing, Trail, VerifyError};
+use common::{Room, at};
+use jiff::SignedDuration;
 use serde_json::Value;
-
-fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(1_780_000_000 + second).unwrap()
-}
 
 fn event(second: i64) -> Event<'static> {
     Event { id: Some(format!("dec_{second}").into()), ..Event::new(Kind::Decision, at(second)) }
 }
 
-struct Room(tempfile::TempDir);
-
 impl Room {
-    fn new() -> Room {
-        Room(tempfile::tempdir().unwrap())
-    }
-
     /// Files of five decisions each, the last one open.
     fn with_files(files: i64) -> Room {
         let room = Room::new();
@@ -48,30 +41,8 @@ impl Room {
         room
     }
 
-    fn directory(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn open(&self) -> AuditLog {
-        AuditLog::open(self.directory(), at(10_000)).unwrap()
-    }
-
     fn trail(&self) -> Trail {
         Trail::new(self.directory())
-    }
-
-    fn names(&self) -> Vec<String> {
-        let mut names: Vec<_> = fs::read_dir(self.directory())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name != "audit.lock")
-            .collect();
-        names.sort();
-        names
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.directory().join(name)
     }
 
     fn all(&self) -> Vec<u64> {
@@ -94,7 +65,7 @@ fn replayed(trail: &Trail) -> (Vec<String>, Option<VerifyError>) {
     let replay = trail
         .replay(
             None,
-            |line| line.windows(10).any(|part| part == b"\"decision\""),
+            |kind, _| kind == Kind::Decision,
             |record| {
                 let entries = record.event.details.get("entries").and_then(Value::as_array);
                 seen.extend(entries.into_iter().flatten().map(|entry| entry.as_str().unwrap().to_owned()));
@@ -217,6 +188,18 @@ fn closed_files_are_compressed_and_say_when_they_end() {
 }
 
 #[test]
+fn the_period_is_told_by_beginning_and_end() {
+    let room = Room::with_files(3);
+    assert_eq!(room.trail().period(), Some((at(0), at(14))));
+    let torn = fs::OpenOptions::new().append(true).open(room.file("audit.jsonl"));
+    torn.unwrap().write_all(b"{\"seq\":20,\"prev").unwrap();
+    assert_eq!(room.trail().period(), Some((at(0), at(14))), "the last whole record's");
+    fs::write(room.file("audit.jsonl"), "").unwrap();
+    assert_eq!(room.trail().period(), Some((at(0), at(9))), "the closed file's");
+    assert_eq!(Room::new().trail().period(), None);
+}
+
+#[test]
 fn a_damaged_file_is_neither_compressed_nor_deleted() {
     let room = Room::with_files(2);
     let log = room.open();
@@ -284,6 +267,21 @@ fn a_replay_begins_with_what_was_carried_and_only_what_came_after_it() {
     let seen: Vec<_> = seen.iter().map(|text| &text[text.len().saturating_sub(5)..]).collect();
     assert_eq!(seen, ["00000", "00001", "00002", "dec_3", "dec_4"]);
     assert!(flaw.is_none());
+}
+
+/// Only what waits for a set that is to come before it is kept meanwhile.
+#[test]
+fn a_replay_hands_over_as_it_reads() {
+    let room = Room::with_files(1);
+    let (read, handed) = (Cell::new(0), Cell::new(0));
+    let count = |counter: &Cell<usize>| counter.set(counter.get() + 1);
+    let wanted = |_: Kind, _: &[u8]| {
+        assert_eq!(read.get(), handed.get());
+        count(&read);
+        true
+    };
+    room.trail().replay(None, wanted, |_| count(&handed)).unwrap();
+    assert_eq!((read.get(), handed.get()), (5, 5));
 }
 
 #[test]

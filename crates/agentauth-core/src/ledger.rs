@@ -66,7 +66,7 @@ pub struct Ledger {
     grants: HashMap<String, u32>,
     /// The passkeys registered and not removed, with the highest counter that each has shown.
     passkeys: HashMap<String, u32>,
-    /// Never given again: an id is a hash over one answer to one question.
+    /// The grants taken away and not given again: a copy that is still there has had its day.
     ended: HashSet<String>,
     /// When the person was seen last.
     seen: Option<Timestamp>,
@@ -85,7 +85,8 @@ impl Ledger {
                 self.registrations.remove(agent);
             }
             Entry::RulesApplied(digest) => self.rules = Some(digest.to_owned()),
-            Entry::Given(id) if !self.ended.contains(id) => {
+            Entry::Given(id) => {
+                self.ended.remove(id);
                 self.grants.entry(id.to_owned()).or_insert(0);
             }
             Entry::Revoked(id) => {
@@ -102,12 +103,11 @@ impl Ledger {
                     *known = uses.max(*known);
                 }
             }
-            Entry::PasskeyAdded(id) if !self.ended.contains(id) => {
+            Entry::PasskeyAdded(id) => {
                 self.passkeys.entry(id.to_owned()).or_insert(0);
             }
             Entry::PasskeyRemoved(id) => {
                 self.passkeys.remove(id);
-                self.ended.insert(id.to_owned());
             }
             Entry::PasskeyUsed { id, sign_count } => {
                 if let Some(known) = self.passkeys.get_mut(id) {
@@ -119,8 +119,16 @@ impl Ledger {
                 *self = Self { ended, ..Self::default() };
             }
             Entry::Seen(at) => self.seen = self.seen.max(Some(at)),
-            Entry::Given(_) | Entry::Used(_) | Entry::PasskeyAdded(_) => {}
+            Entry::Used(_) => {}
         }
+    }
+
+    /// Forgets the grants of which there is no copy any more. The record says nothing but which copies count, so what it
+    /// says of others is not needed; without this, every grant that was ever used up or taken away would stay. Not for a
+    /// ledger of records whose copies may not be written yet.
+    pub fn forget_without_copy(&mut self, is_there: impl Fn(&str) -> bool) {
+        self.grants.retain(|id, _| is_there(id));
+        self.ended.retain(|id| is_there(id));
     }
 
     /// Entries that make the same ledger of an empty one.
@@ -170,9 +178,7 @@ impl Ledger {
         let left = grant.uses.map(|uses| uses.saturating_sub(used));
         (left != Some(0)).then_some(Grant { left, ..grant })
     }
-}
 
-impl Ledger {
     /// When the person was seen last, if ever.
     #[must_use]
     pub fn seen(&self) -> Option<Timestamp> {
@@ -238,8 +244,33 @@ mod tests {
         assert_eq!(ledger.admit(given.clone()), Some(given.clone()));
         assert_eq!(ledger.admit(never), None);
         ledger.apply(Entry::Revoked(&given.id));
+        assert_eq!(ledger.admit(given.clone()), None);
+        assert!(ledger.is_past(&given));
         ledger.apply(Entry::Given(&given.id));
-        assert_eq!(ledger.admit(given), None);
+        assert_eq!(ledger.admit(given.clone()), Some(given.clone()), "the later word counts");
+        assert!(!ledger.is_past(&given));
+    }
+
+    #[test]
+    fn what_has_no_copy_is_forgotten_and_what_has_one_is_as_it_was() {
+        let grants = [grant("files.read:/a"), grant("files.read:/b"), grant("files.read:/c").for_uses(2)];
+        let gone = ["files.read:/x", "files.read:/y"].map(grant);
+        let mut ledger = Ledger::default();
+        for grant in grants.iter().chain(&gone) {
+            ledger.apply(Entry::Given(&grant.id));
+        }
+        ledger.apply(Entry::Used(&grants[2].id));
+        for revoked in [&grants[1], &gone[1]] {
+            ledger.apply(Entry::Revoked(&revoked.id));
+        }
+        let whole = ledger.clone();
+        ledger.forget_without_copy(|id| grants.iter().any(|grant| *grant.id == *id));
+        for grant in &grants {
+            assert_eq!(ledger.is_past(grant), whole.is_past(grant));
+            assert_eq!(ledger.admit(grant.clone()), whole.admit(grant.clone()));
+        }
+        assert_eq!(ledger.admit(gone[0].clone()), None, "a copy that is put there again does not count");
+        assert_eq!(ledger.entries().count(), 4, "two that stand, the use of one, one that ended");
     }
 
     #[test]
@@ -259,7 +290,6 @@ mod tests {
         }
         assert_eq!(ledger.counter(&passkey), Some(4));
         ledger.apply(Entry::PasskeyRemoved(&id));
-        ledger.apply(Entry::PasskeyAdded(&id));
         assert_eq!(ledger.counter(&passkey), None);
     }
 
@@ -288,18 +318,17 @@ mod tests {
     }
 
     #[test]
-    fn where_the_record_is_lost_nothing_given_before_counts_and_what_ended_stays_ended() {
+    fn where_the_record_is_lost_nothing_given_before_counts_and_what_ended_has_had_its_day() {
         let (one, other) = (grant("files.read:/a"), grant("files.read:/b"));
         let mut ledger = Ledger::default();
         for entry in [Entry::Given(&one.id), Entry::Given(&other.id), Entry::Revoked(&other.id), Entry::Lost]
         {
             ledger.apply(entry);
         }
-        assert_eq!(ledger.admit(one.clone()), None);
-        for id in [&one.id, &other.id] {
-            ledger.apply(Entry::Given(id));
-        }
-        assert_eq!((ledger.admit(one.clone()), ledger.admit(other)), (Some(one), None));
+        assert_eq!((ledger.admit(one.clone()), ledger.admit(other.clone())), (None, None));
+        assert!(!ledger.is_past(&one) && ledger.is_past(&other));
+        ledger.apply(Entry::Given(&one.id));
+        assert_eq!(ledger.admit(one.clone()), Some(one));
     }
 
     #[test]

@@ -3,8 +3,7 @@
 use super::damage::{Damage, DamageKind};
 use super::missing_file;
 use super::scan::{Part, each_line};
-use crate::chain::{Flaw, Frame};
-use crate::read::content;
+use crate::chain::{self, Flaw, Frame};
 use crate::{Appended, Kind};
 
 /// How the break shows.
@@ -164,7 +163,7 @@ fn look_ahead(parts: &[Part], index: usize, line: u64, expected: Appended) -> Ah
             let frame = Frame::parse(text).ok();
             if number == index && at == line {
                 ahead.here = frame;
-                ahead.begins = content(text).is_some_and(|event| event.kind == Kind::ChainContinued);
+                ahead.begins = chain::kind(text) == Some(Kind::ChainContinued);
                 return true;
             }
             if let Some(frame) = frame {

@@ -5,12 +5,12 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
-use memchr::{memchr, memmem};
+use memchr::memchr;
 use serde_json::Value;
 
 use super::VerifyFailure;
 use super::diagnose::Trouble;
-use crate::chain::{Flaw, Frame, MAX_LINE};
+use crate::chain::{self, Flaw, Frame, MAX_LINE};
 use crate::files::{Closed, Form};
 use crate::read::content;
 use crate::{Appended, Kind};
@@ -91,8 +91,7 @@ pub(super) fn scan(part: &Part, watched: Option<u64>) -> Result<Scan, VerifyFail
         watched: None,
         trouble: None,
     };
-    let special = memmem::Finder::new(b"\"event\":\"ch");
-    let end = each_line(part, |line| match scan.line(line, watched, &special) {
+    let end = each_line(part, |line| match scan.line(line, watched) {
         Ok(()) => true,
         Err(trouble) => {
             scan.trouble = Some(trouble);
@@ -111,12 +110,7 @@ pub(super) fn scan(part: &Part, watched: Option<u64>) -> Result<Scan, VerifyFail
 }
 
 impl Scan {
-    fn line(
-        &mut self,
-        line: &[u8],
-        watched: Option<u64>,
-        special: &memmem::Finder<'_>,
-    ) -> Result<(), Trouble> {
+    fn line(&mut self, line: &[u8], watched: Option<u64>) -> Result<(), Trouble> {
         let frame = match self.last {
             None => {
                 let frame = Frame::parse(line).map_err(Trouble::Line)?;
@@ -131,7 +125,7 @@ impl Scan {
         self.records += 1;
         self.bytes += line.len() as u64 + 1;
         let here = Appended { seq: frame.seq, hash: frame.hash };
-        if special.find(line.get(..256).unwrap_or(line)).is_some() {
+        if let Some(Kind::Checkpoint | Kind::CheckpointKey | Kind::ChainRecovered) = chain::kind(line) {
             self.special(line, frame);
         }
         if watched == Some(frame.seq) {

@@ -1,6 +1,8 @@
 //! Registrations, grants and passkeys: copies of what the record gave, for quick reading at the start. A row gives nothing by
 //! itself.
 
+use std::collections::HashSet;
+
 use rusqlite::{OptionalExtension, TransactionBehavior, params};
 
 use super::{StateDb, StateError};
@@ -80,6 +82,19 @@ impl StateDb {
         self.rows(profile, "SELECT id, says FROM grants WHERE profile = ?1 ORDER BY id")
     }
 
+    /// The ids of the grants of `profile`.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn grant_ids(&self, profile: &ProfileName) -> Result<HashSet<String>, StateError> {
+        let read = || -> rusqlite::Result<HashSet<String>> {
+            let connection = self.connection();
+            let mut statement = connection.prepare("SELECT id FROM grants WHERE profile = ?1")?;
+            statement.query_map([profile.as_str()], |row| row.get(0))?.collect()
+        };
+        read().map_err(|cause| self.fault("read which grants there are", cause))
+    }
+
     /// Keeps what the person's own rules say, as JSON, in place of what was kept; on disk when it returns.
     ///
     /// # Errors
@@ -153,6 +168,7 @@ mod tests {
         let db = StateDb::open(&path).unwrap();
         assert_eq!(db.registrations(&dev).unwrap(), [pair("a", "A2")]);
         assert_eq!(db.grants(&dev).unwrap(), [pair("g2", "2"), pair("g3", "3")]);
+        assert_eq!(db.grant_ids(&dev).unwrap(), HashSet::from(["g2", "g3"].map(str::to_owned)));
         assert_eq!(db.passkeys(&dev).unwrap(), [pair("p2", "2")]);
         assert_eq!((db.registrations(&prod).unwrap(), db.grants(&prod).unwrap()), (vec![], vec![]));
     }

@@ -226,7 +226,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
     }
     let loaded = load::load(catalogue, &Places::of(config), own, rights)?;
     let policy_sources: Vec<String> = loaded.policy_texts.iter().map(|(name, _)| name.clone()).collect();
-    audit.begin_folding(Terms { in_full: config.audit.fold_after, window: config.audit.fold_window })?;
+    audit.begin_folding(Terms { in_full: config.audit.fold_after, window: config.audit.fold_window });
     let machine = Machine::this();
     let about =
         record::Start { profile: &config.profile, device: &device, machine: &machine, last_run: &last_run };
@@ -350,6 +350,10 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
     let launches = launches::Launches::new(state.clone(), audit.clone(), clock.clone(), stop.clone());
     let filing = Filing::new(filing::Parts {
         audit: audit.clone(),
+        copies: {
+            let rights = rights.clone();
+            Box::new(move || rights.copies())
+        },
         clock: clock.clone(),
         options: config.audit,
         state_directory: state_directory.clone(),

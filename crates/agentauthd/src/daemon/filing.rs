@@ -1,6 +1,7 @@
 //! The record, looked after beside everything else: its files are closed in time, carried over, compressed, and in the end
 //! deleted but for a stub; checkpoints are signed; and when nothing could be written, it is seen when that is over.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use agentauth_audit::{Holdings, KeepError, Retention, SigningKey, Trail, VerifyError};
 use agentauth_core::{Clock, Timestamp};
 use agentauth_idp::Chain;
-use agentauth_store::{SecretName, SecretStore};
+use agentauth_store::{SecretName, SecretStore, StateError};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
@@ -24,9 +25,14 @@ const SELDOM: u32 = 720;
 /// How often a ledger is read anew because a line was just being written.
 const ATTEMPTS: usize = 5;
 
+/// Tells the ids of the grants of which there is a copy.
+pub(crate) type Copies = Box<dyn Fn() -> Result<HashSet<String>, StateError> + Send + Sync>;
+
 /// What it is made of.
 pub(crate) struct Parts {
     pub(crate) audit: Recorder,
+    /// The ids of the grants of which the state database has a copy. Asks when no change is under way; blocking.
+    pub(crate) copies: Copies,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) options: config::Audit,
     /// Where the newest checkpoint is kept too.
@@ -207,17 +213,22 @@ impl Parts {
         let log = self.audit.log();
         if close && let Some(closed) = log.rotate(self.clock.now()).map_err(|error| chain(&error))? {
             tracing::info!(file = closed.name(), "a file of the audit log is full, and the next one begun");
+            self.audit.news().tell();
         }
         if log.is_carried().map_err(|error| chain(&error))? {
             return Ok(());
         }
         let trail = Trail::new(log.directory());
         for _ in 0..ATTEMPTS {
-            let told = rights::ledger(&trail, None).map_err(|error| chain(&error))?;
+            let mut told = rights::ledger(&trail, None).map_err(|error| chain(&error))?;
             match (told.replay.flaw, told.replay.last) {
                 (None, Some(last)) => {
-                    let entries = rights::carried(&told.ledger);
-                    return log.carry(entries, last.seq, self.clock.now()).map_err(|error| chain(&error));
+                    // Asked after the record was read: what it gives up to there has its copy, or will not have one.
+                    let copies = (self.copies)().map_err(|error| chain(&error))?;
+                    told.ledger.forget_without_copy(|id| copies.contains(id));
+                    let carried = log.carry(rights::carried(&told.ledger), last.seq, self.clock.now());
+                    self.audit.news().tell();
+                    return carried.map_err(|error| chain(&error));
                 }
                 (None, None) => return Ok(()),
                 // Somebody is writing that line right now.
@@ -275,4 +286,89 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 fn is_torn(flaw: &VerifyError) -> bool {
     matches!(flaw, VerifyError::Broken { flaw: agentauth_audit::Flaw::Torn, .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use agentauth_audit::{AuditLog, Event, Kind};
+    use agentauth_core::SignedDuration;
+    use agentauth_core::ledger::Entry;
+    use agentauth_host::clock::SystemClock;
+
+    use super::*;
+
+    fn parts(directory: &std::path::Path, copies: &[&str]) -> Arc<Parts> {
+        let copies: HashSet<String> = copies.iter().map(|id| (*id).to_owned()).collect();
+        let hour = SignedDuration::from_hours(1);
+        let log = AuditLog::open(&directory.join("audit"), SystemClock.now()).unwrap();
+        Arc::new(Parts {
+            audit: Recorder::new(log),
+            copies: Box::new(move || Ok(copies.clone())),
+            clock: Arc::new(SystemClock),
+            options: config::Audit {
+                rotate_size: 1,
+                rotate_after: hour,
+                compress: true,
+                keep_for: hour,
+                keep_size: 1 << 30,
+                fold_after: 1,
+                fold_window: hour,
+                checkpoint_records: 1000,
+                checkpoint_interval: hour,
+            },
+            state_directory: directory.to_owned(),
+            origin: "agentauthd/test".to_owned(),
+            store: None,
+            key_name: SecretName::checkpoint_key("test".parse().unwrap()),
+        })
+    }
+
+    fn grants(kind: Kind, id: &str) -> Event<'static> {
+        Event { grants: vec![id.to_owned().into()], ..Event::new(kind, SystemClock.now()) }
+    }
+
+    #[test]
+    fn what_is_carried_over_does_not_grow_with_what_has_ended() {
+        let room = tempfile::tempdir().unwrap();
+        let parts = parts(room.path(), &["stands", "left_over"]);
+        let add = |kind, id: &str| parts.audit.append(&grants(kind, id)).unwrap();
+        let trail = Trail::new(parts.audit.log().directory());
+        for round in 0..3 {
+            for number in 0..100 {
+                // Used up, or taken away: both leave nothing behind.
+                let id = format!("{round}-{number}");
+                add(Kind::GrantAdded, &id);
+                if number % 2 == 0 {
+                    add(Kind::GrantRevoked, &id);
+                }
+            }
+            if round == 0 {
+                add(Kind::GrantAdded, "stands");
+                add(Kind::GrantAdded, "left_over");
+                add(Kind::GrantRevoked, "left_over");
+            }
+            assert!(parts.is_due());
+            parts.round(true, None, None);
+            assert_eq!(parts.audit.files().problems, Vec::<String>::new());
+            let told = rights::ledger(&trail, None).unwrap();
+            let carried: Vec<Entry<'_>> = told.ledger.entries().collect();
+            assert_eq!(carried, [Entry::Revoked("left_over"), Entry::Given("stands")]);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_reads_along_is_woken_by_a_new_file() {
+        let room = tempfile::tempdir().unwrap();
+        let parts = parts(room.path(), &[]);
+        for _ in 0..2 {
+            parts.audit.append(&Event::new(Kind::Decision, SystemClock.now())).unwrap();
+        }
+        let audit = parts.audit.clone();
+        let newest = audit.newest();
+        let mut woken = tokio::spawn(async move { audit.news().beyond(newest, || audit.newest()).await });
+        let early = tokio::time::timeout(Duration::from_millis(20), &mut woken).await;
+        assert!(early.is_err(), "nothing is new yet");
+        tokio::task::spawn_blocking(move || parts.round(true, None, None)).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(10), woken).await.expect("woken").unwrap();
+    }
 }

@@ -117,7 +117,7 @@ pub(crate) fn set_aside(state_directory: &Path, last: u64) -> io::Result<()> {
     }
 }
 
-/// Names `key` as the one that signs from now on. Whether that is new.
+/// Names `key` as the one that signs from now on.
 pub(crate) fn publish(state_directory: &Path, key: &VerifyingKey) -> io::Result<()> {
     let path = state_directory.join(KEYS);
     let known = match fs::read_to_string(&path) {

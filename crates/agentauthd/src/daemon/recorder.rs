@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher as _, Hash, Hasher, RandomState};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use agentauth_audit::{AuditError, AuditLog, Event, Folding, Terms};
 use agentauth_core::Timestamp;
@@ -16,22 +16,31 @@ use super::record;
 
 /// Appends records and knows how that went last.
 #[derive(Clone)]
-pub(crate) struct Recorder {
-    log: Arc<AuditLog>,
-    fault: Arc<Mutex<Option<String>>>,
-    /// What could not be recorded, until that is.
-    gap: Arc<Mutex<Option<Gap>>>,
-    /// Whether there is such a thing: looked at with each record.
-    gapped: Arc<AtomicBool>,
+pub(crate) struct Recorder(Arc<Shared>);
+
+struct Shared {
+    log: AuditLog,
+    trouble: Mutex<Trouble>,
+    /// Whether there is any: looked at with each record.
+    troubled: AtomicBool,
     /// Counts equal denials in a row; nothing where that cannot be.
-    folding: Arc<Mutex<Option<Folding>>>,
+    folding: Mutex<Option<Folding>>,
     /// Makes it unknowable which denials are counted together.
     secret: RandomState,
     /// Taken by who brings records to disk; who waits for it is served with everybody else who does.
-    turn: Arc<tokio::sync::Mutex<()>>,
-    news: Arc<News>,
-    filed: Arc<Mutex<Filed>>,
-    failures: Arc<AtomicU64>,
+    turn: tokio::sync::Mutex<()>,
+    news: News,
+    filed: Mutex<Filed>,
+    failures: AtomicU64,
+}
+
+/// What went wrong, until it goes right again.
+#[derive(Default)]
+struct Trouble {
+    /// Why the last record could not be written, or brought to disk.
+    fault: Option<String>,
+    /// What could not be recorded, until that is.
+    gap: Option<Gap>,
 }
 
 /// What makes two denials equal: who asked, for what, and why not.
@@ -57,23 +66,22 @@ struct Gap {
 impl Recorder {
     /// Over an open log.
     pub(crate) fn new(log: AuditLog) -> Self {
-        Self {
-            log: Arc::new(log),
-            fault: Arc::default(),
-            gap: Arc::default(),
-            gapped: Arc::default(),
-            folding: Arc::default(),
+        Self(Arc::new(Shared {
+            log,
+            trouble: Mutex::default(),
+            troubled: AtomicBool::default(),
+            folding: Mutex::default(),
             secret: RandomState::new(),
-            turn: Arc::default(),
-            news: Arc::default(),
-            filed: Arc::default(),
-            failures: Arc::default(),
-        }
+            turn: tokio::sync::Mutex::default(),
+            news: News::default(),
+            filed: Mutex::default(),
+            failures: AtomicU64::default(),
+        }))
     }
 
     /// Appends one record: handed to the kernel when this returns.
     pub(crate) fn append(&self, event: &Event<'_>) -> Result<(), AuditError> {
-        self.appended(event, self.log.append(event).map(drop))
+        self.appended(event, self.0.log.append(event).map(drop))
     }
 
     /// Appends a record that names these facts, after those of them that the file does not have yet.
@@ -88,24 +96,24 @@ impl Recorder {
             writing = missing.find(|fact| !fact.is_in(file));
             writing.map(|fact| record::facts(fact.set(), event.time))
         };
-        let appended = self.log.append_after(before, event).map(drop);
+        let appended = self.0.log.append_after(before, event).map(drop);
         self.appended(event, appended)
     }
 
     fn appended(&self, event: &Event<'_>, appended: Result<(), AuditError>) -> Result<(), AuditError> {
-        self.news.tell();
+        self.0.news.tell();
         match &appended {
-            Err(error) => self.missed(event.time, error),
+            Err(error) => self.failed(error, Some(event.time)),
             // What room is kept for says nothing about other records.
-            Ok(()) if event.kind.is_reserved() => return appended,
-            Ok(()) => self.mind_the_gap(event.time),
+            Ok(()) if event.kind.is_reserved() => {}
+            Ok(()) => self.succeeded(event.time),
         }
-        self.note(appended)
+        appended
     }
 
     /// Begins to count equal denials, and records those that the process before had counted.
-    pub(crate) fn begin_folding(&self, terms: Terms) -> Result<(), AuditError> {
-        let opened = Folding::open(self.log.directory(), terms).and_then(|(mut folding, left)| {
+    pub(crate) fn begin_folding(&self, terms: Terms) {
+        let opened = Folding::open(self.0.log.directory(), terms).and_then(|(mut folding, left)| {
             for event in &left {
                 self.append(event).map_err(io::Error::other)?;
             }
@@ -116,14 +124,13 @@ impl Recorder {
             // Then every one is recorded in full.
             Err(error) => tracing::warn!(%error, "equal denials cannot be counted together"),
         }
-        Ok(())
     }
 
     /// Records a denial that gives rise to nothing, or counts it with its like.
     pub(crate) fn denied(&self, facts: &[Arc<Fact>], event: &Event<'_>) -> Result<(), AuditError> {
         // While nothing can be recorded, that is what the answer says.
-        if !self.gapped.load(Ordering::Relaxed) {
-            let key = self.secret.hash_one(Alike(event));
+        if !self.0.troubled.load(Ordering::Relaxed) {
+            let key = self.0.secret.hash_one(Alike(event));
             let mut folding = self.folding();
             if folding.as_mut().is_some_and(|folding| folding.fold(key, event)) {
                 return Ok(());
@@ -147,38 +154,50 @@ impl Recorder {
         }
     }
 
-    fn folding(&self) -> std::sync::MutexGuard<'_, Option<Folding>> {
-        self.folding.lock().unwrap_or_else(PoisonError::into_inner)
+    fn folding(&self) -> MutexGuard<'_, Option<Folding>> {
+        self.0.folding.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// While nothing could be recorded: looks whether it can be again.
+    /// While nothing could be recorded: looks whether it can be again. Blocking.
     pub(crate) fn probe(&self, now: Timestamp) {
-        if self.fault().is_some() && self.note(self.log.probe(now)).is_ok() {
-            self.mind_the_gap(now);
+        if self.0.troubled.load(Ordering::Relaxed) {
+            match self.0.log.probe(now) {
+                Ok(()) => self.succeeded(now),
+                Err(error) => self.failed(&error, None),
+            }
         }
     }
 
-    fn missed(&self, now: Timestamp, error: &AuditError) {
-        let mut gap = self.gap.lock().unwrap_or_else(PoisonError::into_inner);
-        let gap = gap.get_or_insert_with(|| Gap { events: 0, since: now, why: Chain(error).to_string() });
-        gap.events += 1;
-        self.gapped.store(true, Ordering::Relaxed);
+    /// Notes a failure; and, with its time, an event that is not in the record for it.
+    fn failed(&self, error: &AuditError, missed: Option<Timestamp>) {
+        self.0.failures.fetch_add(1, Ordering::Relaxed);
+        let why = Chain(error).to_string();
+        let mut trouble = self.trouble();
+        if let Some(since) = missed {
+            let gap = trouble.gap.get_or_insert_with(|| Gap { events: 0, since, why: why.clone() });
+            gap.events += 1;
+        }
+        trouble.fault = Some(why);
+        self.0.troubled.store(true, Ordering::Relaxed);
     }
 
-    /// Records what could not be recorded, once it can be.
-    fn mind_the_gap(&self, now: Timestamp) {
-        if !self.gapped.load(Ordering::Relaxed) {
+    /// Forgets what went wrong before, and records what could not be recorded then.
+    fn succeeded(&self, now: Timestamp) {
+        if !self.0.troubled.load(Ordering::Relaxed) {
             return;
         }
-        let mut gap = self.gap.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(told) = &*gap else { return };
-        let event = record::unrecorded(told.events, told.since, &told.why, now);
-        if self.log.append(&event).is_ok() {
-            tracing::warn!(events = told.events, why = told.why, "the audit log can be written again");
-            *gap = None;
-            self.gapped.store(false, Ordering::Relaxed);
-            self.news.tell();
+        let mut trouble = self.trouble();
+        trouble.fault = None;
+        if let Some(gap) = &trouble.gap {
+            let event = record::unrecorded(gap.events, gap.since, &gap.why, now);
+            if self.0.log.append(&event).is_err() {
+                return;
+            }
+            tracing::warn!(events = gap.events, why = gap.why, "the audit log can be written again");
+            self.0.news.tell();
         }
+        trouble.gap = None;
+        self.0.troubled.store(false, Ordering::Relaxed);
     }
 
     /// Appends one record that nothing depends on; a failure is logged and shown by `status`.
@@ -191,8 +210,8 @@ impl Recorder {
     /// Brings everything appended so far to disk, off the thread. Who asks at the same time shares one way there.
     pub(crate) async fn to_disk(&self) -> Result<(), AuditError> {
         let newest = self.newest();
-        let _turn = self.turn.lock().await;
-        if self.log.is_on_disk(newest) {
+        let _turn = self.0.turn.lock().await;
+        if self.0.log.is_on_disk(newest) {
             return Ok(());
         }
         let recorder = self.clone();
@@ -204,54 +223,46 @@ impl Recorder {
 
     /// The same on this thread. Blocking.
     pub(crate) fn to_disk_here(&self) -> Result<(), AuditError> {
-        self.note(self.log.sync())
+        self.0.log.sync().inspect_err(|error| self.failed(error, None))
     }
 
     /// Why the last record could not be written; `None` when it could.
     pub(crate) fn fault(&self) -> Option<String> {
-        self.lock().clone()
+        self.trouble().fault.clone()
     }
 
     /// Tells of new records.
     pub(crate) fn news(&self) -> &News {
-        &self.news
+        &self.0.news
     }
 
     /// How often something could not be written, or brought to disk.
     pub(crate) fn failures(&self) -> u64 {
-        self.failures.load(Ordering::Relaxed)
+        self.0.failures.load(Ordering::Relaxed)
     }
 
     /// The log itself.
     pub(crate) fn log(&self) -> &AuditLog {
-        &self.log
+        &self.0.log
     }
 
     /// Notes how the files stand.
     pub(crate) fn filed(&self, filed: Filed) {
-        *self.filed.lock().unwrap_or_else(PoisonError::into_inner) = filed;
+        *self.0.filed.lock().unwrap_or_else(PoisonError::into_inner) = filed;
     }
 
     /// How the files stood when they were looked at last.
     pub(crate) fn files(&self) -> Filed {
-        self.filed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.filed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The number of the newest record.
     pub(crate) fn newest(&self) -> u64 {
-        self.log.head().seq
+        self.0.log.head().seq
     }
 
-    fn note(&self, outcome: Result<(), AuditError>) -> Result<(), AuditError> {
-        if outcome.is_err() {
-            self.failures.fetch_add(1, Ordering::Relaxed);
-        }
-        *self.lock() = outcome.as_ref().err().map(|error| Chain(error).to_string());
-        outcome
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<String>> {
-        self.fault.lock().unwrap_or_else(PoisonError::into_inner)
+    fn trouble(&self) -> MutexGuard<'_, Trouble> {
+        self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -52,7 +52,7 @@ impl Verify {
                 ));
             }
         };
-        let period = period(record);
+        let period = record.trail.period();
         let intact = outcome.as_ref().is_ok_and(Verified::is_whole);
         if self.json {
             let place = trust.kept.as_ref().map(|(path, kept)| {
@@ -118,15 +118,6 @@ fn read(path: &Path) -> io::Result<String> {
 fn unread(path: &Path, what: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
     let shown = display_safe_within(&path.display().to_string(), 1024);
     Failure::caused(format!("could not read {what} in `{shown}`; name the right file, or restore it"), error)
-}
-
-/// When the first and the last record were written.
-fn period(record: &Record) -> Option<(Timestamp, Timestamp)> {
-    let first = record.trail.entries().ok()?.next()?.ok()?;
-    let closed = record.trail.closed_files().ok()?;
-    let newest = record.trail.entries_after(closed.last().map_or(0, |file| file.last)).ok()?;
-    let last = newest.filter_map(Result::ok).last().map_or(first.event.time, |entry| entry.event.time);
-    Some((first.event.time, last))
 }
 
 fn told(verified: &Verified, period: Option<(Timestamp, Timestamp)>, trust: &Trust) -> String {

@@ -10,7 +10,7 @@ mod mandate;
 mod own;
 mod replay;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -328,6 +328,12 @@ impl Rights {
             }
         });
         all
+    }
+
+    /// The ids of the grants of which the database has a copy, while no change is under way. Blocking.
+    pub(crate) fn copies(&self) -> Result<HashSet<String>, StateError> {
+        let _turn = self.turn.blocking_lock();
+        self.db.grant_ids(&self.profile)
     }
 
     /// The policies for a snapshot with this agent; nothing where those in force do.

@@ -162,32 +162,25 @@ fn recorded(digest: Option<&str>, row: Option<&str>, owned: bool) -> Recorded {
 pub(crate) fn ledger(trail: &Trail, watch: Option<u64>) -> Result<Told, VerifyError> {
     let mut ledger = Ledger::default();
     let (mut last_run, mut checkpoints) = (None, 0);
-    let rights: Vec<_> = [
-        Kind::AgentRegistered,
-        Kind::AgentRemoved,
-        Kind::AuditGap,
-        Kind::Checkpoint,
-        Kind::ConsentAnswered,
-        Kind::GrantAdded,
-        Kind::GrantRevoked,
-        Kind::PersonSeen,
-        Kind::RulesApplied,
-        Kind::PasskeyAdded,
-        Kind::PasskeyRemoved,
-        Kind::PasskeyUsed,
-        Kind::ServiceStart,
-        Kind::ServiceStop,
-    ]
-    .iter()
-    .map(|kind| format!("\"event\":\"{}\"", kind.as_str()))
-    .collect();
-    let rights: Vec<_> = rights.iter().map(|kind| memmem::Finder::new(kind.as_bytes())).collect();
     let counted = format!("\"{COUNTED}");
     let counted = memmem::Finder::new(counted.as_bytes());
-    // The kind stands behind the frame and the time; what a caller said stands behind it.
-    let wanted = |line: &[u8]| {
-        let head = line.get(..256).unwrap_or(line);
-        rights.iter().any(|kind| kind.find(head).is_some()) || counted.find(line).is_some()
+    let wanted = |kind, line: &[u8]| match kind {
+        Kind::AgentRegistered
+        | Kind::AgentRemoved
+        | Kind::AuditGap
+        | Kind::Checkpoint
+        | Kind::ConsentAnswered
+        | Kind::GrantAdded
+        | Kind::GrantRevoked
+        | Kind::PersonSeen
+        | Kind::RulesApplied
+        | Kind::PasskeyAdded
+        | Kind::PasskeyRemoved
+        | Kind::PasskeyUsed
+        | Kind::ServiceStart
+        | Kind::ServiceStop => true,
+        Kind::Decision => counted.find(line).is_some(),
+        _ => false,
     };
     let replay = trail.replay(watch, wanted, |record| match record.event.kind {
         Kind::Checkpoint => checkpoints += 1,
