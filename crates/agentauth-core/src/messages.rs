@@ -232,6 +232,9 @@ fn quoted(text: &str) -> String {
 }
 
 fn cut(text: String) -> String {
+    if text.len() <= LIMIT {
+        return text;
+    }
     match text.char_indices().nth(LIMIT) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text,

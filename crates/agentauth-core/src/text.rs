@@ -17,6 +17,10 @@ pub fn display_safe(text: &str) -> String {
 /// As [`display_safe`], cut to `limit` characters of the original text.
 #[must_use]
 pub fn display_safe_within(text: &str, limit: usize) -> String {
+    // As most texts are, and every decision shows some.
+    if text.len() <= limit && text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return text.to_owned();
+    }
     let mut shown = String::with_capacity(text.len().min(limit));
     for (position, character) in text.chars().enumerate() {
         if position == limit {

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod aside;
 pub mod browser;
 pub mod clock;
 pub mod device;

@@ -136,13 +136,11 @@ impl Noted {
 /// # Errors
 /// See [`ReproofError`]. Whatever cannot be read counts as changed.
 pub fn reprove(peer: &Peer, noted: &Noted) -> Result<(), ReproofError> {
-    let executable = noted.directory.stat("exe").ok().map(|stat| file_id(&stat));
     let command_line = digest(&noted.command_line).ok();
-    if !peer.alive() {
-        return Err(ReproofError::Gone);
-    }
+    // Last, since what runs a program is alive: the directory is this very process's, and a dead one's leads to none.
+    let executable = noted.directory.stat("exe").ok().map(|stat| file_id(&stat));
     if executable != Some(noted.executable) {
-        return Err(ReproofError::ExecutableChanged);
+        return Err(if peer.alive() { ReproofError::ExecutableChanged } else { ReproofError::Gone });
     }
     if command_line != Some(noted.command_line_digest) {
         return Err(ReproofError::CommandLineChanged);

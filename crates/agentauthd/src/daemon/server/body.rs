@@ -1,16 +1,22 @@
-//! Reading a request's body within its bounds.
+//! Bodies: reading a request's within its bounds, writing an answer's.
 
 use std::time::Duration;
 
 use agentauth_api::ErrorCode;
-use axum::body::{Body, HttpBody as _};
+use axum::BoxError;
+use axum::body::{Body, HttpBody};
+use axum::response::Response;
+use http::{HeaderValue, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::refusal::Refusal;
 
 /// The longest body that is read.
 pub(crate) const MAX_BODY: usize = 64 * 1024;
+/// What an answer's body mostly fits in.
+const USUAL_ANSWER: usize = 1024;
 /// How long a body may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -18,7 +24,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// A problem: too large, too slow, or not what the endpoint takes.
-pub(crate) async fn json<T: DeserializeOwned>(body: Body) -> Result<T, Refusal> {
+pub(crate) async fn json<T, B>(body: B) -> Result<T, Refusal>
+where
+    T: DeserializeOwned,
+    B: HttpBody<Error: Into<BoxError>>,
+{
     let collected = tokio::time::timeout(PATIENCE, Limited::new(body, MAX_BODY).collect()).await;
     let bytes = match collected {
         Ok(Ok(collected)) => collected.to_bytes(),
@@ -46,4 +56,18 @@ pub(crate) async fn json<T: DeserializeOwned>(body: Body) -> Result<T, Refusal> 
 /// As [`json`].
 pub(crate) async fn json_or_default<T: DeserializeOwned + Default>(body: Body) -> Result<T, Refusal> {
     if body.is_end_stream() { Ok(T::default()) } else { json(body).await }
+}
+
+/// An answer in JSON.
+///
+/// # Errors
+/// Never for what this daemon answers: every type of it can be written.
+pub(crate) fn answer(what: &impl Serialize) -> Result<Response, Refusal> {
+    let mut body = Vec::with_capacity(USUAL_ANSWER);
+    serde_json::to_writer(&mut body, what).map_err(|error| {
+        Refusal::new(ErrorCode::Internal, format!("the answer cannot be written: {error}"))
+    })?;
+    let mut response = Response::new(Body::from(body));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
 }

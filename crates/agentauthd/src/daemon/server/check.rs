@@ -1,7 +1,5 @@
 //! `POST /v1/check`: may this caller do that?
 
-use std::sync::Arc;
-
 use agentauth_api::ErrorCode;
 use agentauth_audit::AuditError;
 use agentauth_core::gate::Operation;
@@ -12,11 +10,9 @@ use agentauth_core::{
 };
 use agentauth_host::clock::monotonic;
 use agentauth_idp::Chain;
-use axum::body::Body;
-use axum::extract::State;
-use axum::{Extension, Json};
-use http::HeaderMap;
-use serde::Serialize;
+use axum::BoxError;
+use axum::body::HttpBody;
+use axum::response::Response;
 use uuid::{ContextV7, Uuid};
 
 use super::body;
@@ -28,23 +24,27 @@ use crate::daemon::record::{self, Asked};
 use crate::daemon::wire::{self, Question};
 
 /// Decides, proves the caller once more, records, answers.
-pub(super) async fn check(
-    State(app): State<Arc<App>>,
-    Extension(connection): Extension<Arc<Connection>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Json<impl Serialize>, Refusal> {
-    let trace = headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
+pub(super) async fn check<B>(
+    app: &App,
+    connection: &Connection,
+    request: http::Request<B>,
+) -> Result<Response, Refusal>
+where
+    B: HttpBody<Error: Into<BoxError>>,
+{
+    let (head, body) = request.into_parts();
+    let trace = head.headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let question = body::json(body).await?;
     let begun = monotonic();
     let Question { request, asked, wait } = wire::question(question, trace)?;
     let caller = if request.dry_run_as.is_some() {
-        connection.may(&app, &headers, Operation::DryRun).await?
+        connection.may(app, &head.headers, Operation::DryRun).await?
     } else {
-        connection.checker(&app, &headers).await?
+        connection.checker(app, &head.headers).await?
     };
-    let (mut changes, mut questions) = (app.state.watch(), app.consents.watch());
-    let mut decision = answer(&app, &connection, &caller, &request, &asked).await?;
+    // Looked at from before the decision, so that no change after it is missed.
+    let changes = (!wait.is_zero()).then(|| (app.state.watch(), app.consents.watch()));
+    let mut decision = answer(app, connection, &caller, &request, &asked).await?;
     app.metrics.checked(monotonic().duration_since(begun));
     span::decided(&decision);
     let mut waiting = app.consents.open(&decision, &request, &caller.facts);
@@ -53,35 +53,36 @@ pub(super) async fn check(
     {
         provider.keeper.nudge();
     }
-    // As long as waiting may help: until the daemon knows more, or the person has answered.
-    let mut patience = std::pin::pin!(tokio::time::sleep(wait));
-    let waits_for_person = |decision: &Decision| decision.remedy == Some(Remedy::Consent);
-    while !wait.is_zero()
-        && (decision.remedy == Some(Remedy::Wait)
-            || waits_for_person(&decision) && app.consents.any_waits(&waiting))
-    {
-        tokio::select! {
-            biased;
-            () = app.stop.cancelled() => break,
-            () = patience.as_mut() => break,
-            _ = changes.changed() => {}
-            _ = questions.changed() => {}
+    if let Some((mut changes, mut questions)) = changes {
+        // As long as waiting may help: until the daemon knows more, or the person has answered.
+        let mut patience = std::pin::pin!(tokio::time::sleep(wait));
+        let waits_for_person = |decision: &Decision| decision.remedy == Some(Remedy::Consent);
+        while decision.remedy == Some(Remedy::Wait)
+            || waits_for_person(&decision) && app.consents.any_waits(&waiting)
+        {
+            tokio::select! {
+                biased;
+                () = app.stop.cancelled() => break,
+                () = patience.as_mut() => break,
+                _ = changes.changed() => {}
+                _ = questions.changed() => {}
+            }
+            // The snapshot changes for many reasons; what changes nothing here is not written down.
+            let (now_so, _) = decided(app, &app.state.load(), &caller, &request, &asked, Counting::No);
+            if now_so.reason == decision.reason && now_so.remedy == decision.remedy {
+                continue;
+            }
+            decision = answer(app, connection, &caller, &request, &asked).await?;
+            waiting = app.consents.open(&decision, &request, &caller.facts);
+            span::decided(&decision);
         }
-        // The snapshot changes for many reasons; what changes nothing here is not written down.
-        let (now_so, _) = decided(&app, &app.state.load(), &caller, &request, &asked, Counting::No);
-        if now_so.reason == decision.reason && now_so.remedy == decision.remedy {
-            continue;
-        }
-        decision = answer(&app, &connection, &caller, &request, &asked).await?;
-        waiting = app.consents.open(&decision, &request, &caller.facts);
-        span::decided(&decision);
     }
     if let Some(traces) = &app.traces {
         let took = monotonic().duration_since(begun);
-        traces.checked(&decision, &headers, app.clock.now(), took);
+        traces.checked(&decision, &head.headers, app.clock.now(), took);
     }
     waiting.retain(|id| app.consents.get(id).is_some());
-    Ok(Json(wire::check_response(&app.about.profile, decision, asked, &waiting)))
+    body::answer(&wire::check_response(&app.about.profile, decision, asked, &waiting))
 }
 
 /// One decision: made, the caller proved once more, recorded. What cannot be recorded is denied.

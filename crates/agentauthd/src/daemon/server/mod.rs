@@ -31,9 +31,9 @@ use agentauth_idp::Chain;
 use agentauth_ipc::{AcceptError, CredStream, Listener, Peer};
 use axum::Router;
 use axum::body::Body;
-use axum::response::{IntoResponse as _, Response};
-use axum::routing::{delete, get, post};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, delete, get, post};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -136,6 +136,10 @@ async fn answer(
     let id = request.headers().get(REQUEST_ID_HEADER).filter(|id| id.len() <= 128).cloned();
     let span = span::of(&connection, &request, id.as_ref());
     let mut response = match admit(&app, &connection, request.headers()) {
+        Ok(()) if is_check(&request) => {
+            let checked = check::check(&app, &connection, request).instrument(span.clone()).await;
+            checked.unwrap_or_else(IntoResponse::into_response)
+        }
         Ok(()) => {
             request.extensions_mut().insert(connection);
             router.oneshot(request.map(Body::new)).instrument(span.clone()).await?
@@ -150,6 +154,11 @@ async fn answer(
         headers.insert(HeaderName::from_static(REQUEST_ID_HEADER), id);
     }
     Ok(response)
+}
+
+/// Whether this is the question that everything here is for; the way through the router is left out for it.
+fn is_check(request: &http::Request<Incoming>) -> bool {
+    request.method() == Method::POST && request.uri().path() == paths::CHECK
 }
 
 /// A connection's place among those that are served; given back when it is dropped.
@@ -173,7 +182,8 @@ impl Drop for Place {
 
 fn router(app: Arc<App>) -> Router {
     Router::new()
-        .route(paths::CHECK, post(check::check))
+        // Any other method is refused as everywhere.
+        .route(paths::CHECK, MethodRouter::new())
         .route(paths::OUTCOME, post(outcome::report))
         .route(paths::HELLO, get(hello::hello))
         .route(paths::STATUS, get(status::status))
