@@ -84,7 +84,7 @@ pub async fn run(start: Start) -> Result<(), RunError> {
     let socket = parts.listener.path().display().to_string();
     let mut keeper = parts.keeper.map(|keeper| tokio::spawn(keeper.run()));
     let app = parts.app;
-    let feeding = parts.feeds.start();
+    let feeding = parts.feeds.start()?;
     let exporting = parts.exporter.map(|exporter| tokio::spawn(exporter.run(stop.clone())));
     let mut serving = tokio::spawn(server::serve(app.clone(), parts.listener, stop.clone()));
     tracing::info!(socket, profile, "serving");

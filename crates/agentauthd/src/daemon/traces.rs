@@ -144,8 +144,13 @@ impl Exporter {
 
     async fn send(&self, batch: Vec<Span>) -> Result<(), String> {
         let count = batch.len() as u64;
-        let sent = match serde_json::to_vec(&request(&batch, &self.device)) {
-            Ok(body) => self.collector.take(body).await,
+        let device = self.device.clone();
+        // Not on the thread that decides.
+        let written =
+            tokio::task::spawn_blocking(move || serde_json::to_vec(&request(&batch, &device))).await;
+        let sent = match written {
+            Ok(Ok(body)) => self.collector.take(body).await,
+            Ok(Err(error)) => Err(error.to_string()),
             Err(error) => Err(error.to_string()),
         };
         self.metrics.traced(if sent.is_ok() { SpanOutcome::Sent } else { SpanOutcome::Dropped }, count);

@@ -1,8 +1,9 @@
 //! Copies of the record that leave this installation while it is written.
 //!
 //! The log is the spool: each sink has a cursor in it (`sinks/NAME.cursor` in the state directory) and reads on from
-//! there, so that what a sink has not had yet survives the daemon, and nothing is written twice. A sink that is away
-//! costs a decision nothing: what feeds it is woken by the recorder and reads files.
+//! there, so that what a sink has not had yet survives the daemon, and nothing is written twice. A sink costs a decision
+//! nothing, be it away or busy: what feeds it is woken by the recorder, reads files, and has a thread of its own for
+//! making up batches.
 //!
 //! `door.rs` is what a sink looks like, `feed.rs` the engine; each other file is one sink.
 
@@ -36,8 +37,8 @@ use agentauth_audit::export::Origin;
 use agentauth_audit::export::syslog::Style;
 use agentauth_audit::{Kind, Trail};
 use agentauth_core::Clock;
-use agentauth_idp::HttpError;
-use tokio::task::JoinHandle;
+use agentauth_idp::{Chain, HttpError};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -82,6 +83,11 @@ pub enum SinkSetupError {
         #[source]
         cause: HttpError,
     },
+    /// They have no thread to run on.
+    #[error(
+        "cannot start the thread that copies the record elsewhere: see whether the number of threads is limited"
+    )]
+    Thread(#[source] io::Error),
 }
 
 /// What sinks are made with.
@@ -114,15 +120,15 @@ impl Sinks {
     }
 }
 
-/// The engines of the sinks, to be run.
-pub(super) struct Feeds(Vec<Engine>);
+/// The engines of the sinks, to be run, and where each notes how it stands.
+pub(super) struct Feeds(Vec<(Board, Engine)>);
 
 type Engine = Box<dyn FnOnce(CancellationToken) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
 /// The engines while they run.
 pub(super) struct Running {
-    tasks: Vec<JoinHandle<()>>,
     stop: CancellationToken,
+    ended: oneshot::Receiver<()>,
 }
 
 /// Makes the sinks that are configured. Reads how far each has come; connects to nothing yet.
@@ -260,33 +266,110 @@ impl Making<'_> {
             recorder: parts.recorder.clone(),
             trail: Trail::new(&parts.state_directory.join("audit")),
             clock: parts.clock.clone(),
-            board,
+            board: board.clone(),
             place: self.shelf.place(),
             cursor,
             mark,
         });
-        self.feeds.0.push(Box::new(move |stop| Box::pin(feed.run(stop, GRACE))));
+        self.feeds.0.push((board, Box::new(move |stop| Box::pin(feed.run(stop, GRACE)))));
         Ok(())
     }
 }
 
 impl Feeds {
-    /// Runs them until [`Running::finish`].
-    pub(super) fn start(self) -> Running {
+    /// Runs them until [`Running::finish`], all on one thread, which is not the one that decides.
+    ///
+    /// # Errors
+    /// [`SinkSetupError::Thread`].
+    pub(super) fn start(self) -> Result<Running, SinkSetupError> {
         let stop = CancellationToken::new();
-        let tasks = self.0.into_iter().map(|engine| tokio::spawn(engine(stop.clone()))).collect();
-        Running { tasks, stop }
+        let (end, ended) = oneshot::channel();
+        if !self.0.is_empty() {
+            let stop = stop.clone();
+            let run = move || {
+                match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                    Ok(runtime) => {
+                        runtime.block_on(self.run(stop));
+                        runtime.shutdown_background();
+                    }
+                    Err(error) => self.break_down(&error),
+                }
+                let _ = end.send(());
+            };
+            std::thread::Builder::new()
+                .name("sinks".to_owned())
+                .spawn(run)
+                .map_err(SinkSetupError::Thread)?;
+        }
+        Ok(Running { stop, ended })
     }
+
+    async fn run(self, stop: CancellationToken) {
+        let mut tasks = Vec::new();
+        for (board, engine) in self.0 {
+            let feeding = tokio::spawn(engine(stop.clone()));
+            tasks.push(tokio::spawn(async move {
+                if let Err(error) = feeding.await {
+                    broke_down(&board, &error);
+                }
+            }));
+        }
+        for task in tasks {
+            let _ = task.await;
+        }
+    }
+
+    fn break_down(self, error: &dyn std::error::Error) {
+        self.0.iter().for_each(|(board, _)| broke_down(board, error));
+    }
+}
+
+/// It takes nothing any more, whatever it is handed.
+fn broke_down(board: &Board, error: &dyn std::error::Error) {
+    tracing::error!(error = %Chain(error), "a sink broke down");
+    board.change(|report| {
+        report.up = false;
+        report.error = Some("what feeds it broke down: start the daemon again, and report this".to_owned());
+    });
 }
 
 impl Running {
     /// Hands over what is left, where that is quick, and ends.
     pub(super) async fn finish(self) {
         self.stop.cancel();
-        for task in self.tasks {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "a sink broke down");
-            }
-        }
+        // Where there is no sink there is no thread, and nobody to say so.
+        let _ = self.ended.await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use agentauth_core::Timestamp;
+
+    use super::*;
+
+    fn feeds(engine: Engine) -> (Board, Feeds) {
+        let board = Board::new("http", "nowhere".to_owned(), Timestamp::UNIX_EPOCH);
+        (board.clone(), Feeds(vec![(board, engine)]))
+    }
+
+    #[tokio::test]
+    async fn a_sink_that_is_busy_keeps_the_thread_of_decisions_free() {
+        let (release, busy) = std::sync::mpsc::channel::<()>();
+        let (board, feeds) = feeds(Box::new(|_| Box::pin(async move { busy.recv().unwrap() })));
+        let running = feeds.start().unwrap();
+        tokio::task::yield_now().await;
+        assert!(board.read(0).up);
+        release.send(()).unwrap();
+        running.finish().await;
+    }
+
+    #[tokio::test]
+    async fn a_sink_that_breaks_down_says_so_and_keeps_nobody_waiting() {
+        let (board, broken) = feeds(Box::new(|_| Box::pin(async { panic!("told to break") })));
+        broken.start().unwrap().finish().await;
+        let report = board.read(0);
+        assert!(!report.up && report.error.unwrap().contains("broke down"));
+        Feeds(Vec::new()).start().unwrap().finish().await;
     }
 }
