@@ -22,7 +22,7 @@ fn says(world: &World, words: &[&str]) -> bool {
 }
 
 #[test]
-fn what_is_logged_is_changed_for_a_time_by_the_person_and_by_nobody_else() {
+fn more_is_logged_for_a_time_for_the_person_and_for_nobody_else() {
     let world = world("text");
     world.login(ALICE);
     let quiet = world.check(PAY);
@@ -36,12 +36,9 @@ fn what_is_logged_is_changed_for_a_time_by_the_person_and_by_nobody_else() {
     let shown = world.cli(&["log"]);
     assert_eq!((shown.code, shown.stdout.trim()), (Some(0), "The daemon logs `info`, as configured."));
 
-    let changed = world.cli(&["log", "info,agentauthd::request=debug", "--for", "1h", "--json"]);
+    let changed = world.cli(&["log", "agentauthd::request=debug", "--for", "1h", "--json"]);
     let told: Value = serde_json::from_str(&changed.stdout).unwrap();
-    assert_eq!(
-        (&told["filter"], &told["configured"]),
-        (&json!("info,agentauthd::request=debug"), &json!("info"))
-    );
+    assert_eq!((&told["filter"], &told["configured"]), (&json!("agentauthd::request=debug"), &json!("info")));
     assert!(told["until"].is_string(), "{told}");
     let decision = world.check(PAY);
     wait::until_true("the span of the request", || {
@@ -74,7 +71,7 @@ fn what_is_logged_is_changed_for_a_time_by_the_person_and_by_nobody_else() {
         world.audit().into_iter().filter(|record| record["event"] == "log.filter_changed").collect();
     let filters: Vec<&str> =
         records.iter().map(|record| record["details"]["filter"].as_str().unwrap()).collect();
-    assert_eq!(filters, ["info,agentauthd::request=debug", "info", "info"], "{records:#?}");
+    assert_eq!(filters, ["agentauthd::request=debug", "info", "info"], "{records:#?}");
     assert!(records[0]["actor"]["pid"].is_u64() && records[2]["actor"].is_null(), "{records:#?}");
 }
 
@@ -98,6 +95,19 @@ fn a_warning_about_a_decision_names_it_and_its_agent_at_the_usual_level() {
         "{told}"
     );
     assert!(told["fields"]["error"].is_string() && told["span"].is_null(), "{told}");
+}
+
+#[test]
+fn nobody_turns_down_what_the_configuration_has_logged() {
+    let world = world("text");
+    for (filter, other) in [("off", "error"), ("agentauthd=off", "agentauthd::daemon=error")] {
+        assert_eq!(world.cli(&["log", filter]).code, Some(0));
+        // Said of the second change while the first one is in force.
+        assert_eq!(world.cli(&["log", other]).code, Some(0));
+        wait::until_true("the change to be told", || says(&world, &["what is logged was changed", other]));
+    }
+    let shown = world.cli(&["log"]).stdout;
+    assert!(shown.starts_with("The daemon logs `info`, as configured, and for "), "{shown}");
 }
 
 #[test]

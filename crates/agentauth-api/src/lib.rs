@@ -74,7 +74,7 @@ pub mod paths {
     pub const LAUNCHES: &str = "/v1/launches";
     /// `POST`: pause everything; `DELETE`: let it go on.
     pub const LOCK: &str = "/v1/lock";
-    /// `GET`: what the daemon logs; `PUT`: change it for a time.
+    /// `GET`: what the daemon logs; `PUT`: more of it for a time.
     pub const LOG: &str = "/v1/log";
     /// `GET`: the registered agents; `POST`: register one; `GET` and `DELETE {AGENTS}/{name}`: one of them.
     pub const AGENTS: &str = "/v1/agents";

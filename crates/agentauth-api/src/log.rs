@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogRequest {
-    /// What is to be logged, as in the configuration's `log.filter`; absent, what the configuration says.
+    /// What is to be logged beside what the configuration says, in the words of its `log.filter`; absent, nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,
     /// For how long, in seconds: 10 minutes unless given, a day at most.
@@ -18,11 +18,11 @@ pub struct LogRequest {
 /// What is logged now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogResponse {
-    /// The filter in force.
+    /// What is logged beside what the configuration says; the same as `configured` where that is all.
     pub filter: String,
-    /// The filter of the configuration.
+    /// The filter of the configuration, always in force.
     pub configured: String,
-    /// When that comes back; absent where it is in force.
+    /// Until when more is logged; absent where nothing is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
 }

@@ -7,14 +7,15 @@ use clap::Args;
 
 use super::{Context, Exit, Failure, output, words};
 
-/// Show what the daemon logs, or change it for a time. The log goes where it always goes, to the daemon's standard error; what
-/// looks like a secret is left out of it at every level. A change is recorded in the audit log.
+/// Show what the daemon logs, or have it log more for a time: what the configuration has logged stays logged. The log goes where
+/// it always goes, to the daemon's standard error; what looks like a secret is left out of it at every level. A change is
+/// recorded in the audit log.
 #[derive(Debug, Args)]
 pub(super) struct Log {
-    /// What to log from now on, such as `debug` or `info,agentauthd::request=debug`.
+    /// What to log besides from now on, such as `debug` or `agentauthd::request=debug`.
     #[arg(value_name = "FILTER", conflicts_with = "reset")]
     filter: Option<String>,
-    /// For how long; then the configured filter comes back. At most a day.
+    /// For how long. At most a day.
     #[arg(long = "for", value_name = "TIME", value_parser = time, default_value = "10m", requires = "filter")]
     lasts: SignedDuration,
     /// Log as configured again.
@@ -46,7 +47,9 @@ impl Log {
             Some(until) => {
                 let configured = display_safe_within(&logged.configured, 1024);
                 let left = words::span(until.duration_since(context.now()).max(SignedDuration::ZERO));
-                format!("The daemon logs `{filter}` for {left} more, then `{configured}` again.")
+                format!(
+                    "The daemon logs `{configured}`, as configured, and for {left} more `{filter}` beside it."
+                )
             }
         })?;
         Ok(Exit::Done)

@@ -18,7 +18,7 @@ use super::connection::Connection;
 use super::refusal::Refusal;
 use crate::daemon::app::App;
 use crate::daemon::{record, wire};
-use crate::log::Filtering;
+use crate::log::More;
 
 /// Tells what is logged.
 pub(super) async fn show(
@@ -30,7 +30,7 @@ pub(super) async fn show(
     Ok(Json(wire::logged(&app.log)))
 }
 
-/// Changes it for a time.
+/// Logs more for a time, or as configured again.
 pub(super) async fn change(
     State(app): State<Arc<App>>,
     Extension(connection): Extension<Arc<Connection>>,
@@ -40,37 +40,35 @@ pub(super) async fn change(
     let caller = connection.may(&app, &headers, Operation::Log).await?;
     let asked = wire::log_ask(body::json(body).await?)?;
     let now = app.clock.now();
-    let changed = match asked.filter {
-        Some(filter) => app.log.set(&filter, now + asked.lasts),
+    let more = asked.filter.map(|filter| More { filter, until: now + asked.lasts });
+    let changed = match more.clone() {
+        Some(more) => {
+            app.log.add(more, |more| tokio::spawn(end_later(app.clone(), more, asked.lasts)).abort_handle())
+        }
         None => app.log.reset(),
     };
-    let changed =
-        changed.map_err(|error| Refusal::new(ErrorCode::RequestInvalid, format!("`filter` {error}")))?;
-    if changed.until.is_some() {
-        tokio::spawn(come_back(app.clone(), changed.clone(), asked.lasts));
-    }
-    noted(&app, Some(&caller.facts), &changed, now);
+    changed.map_err(|error| Refusal::new(ErrorCode::RequestInvalid, format!("`filter` {error}")))?;
+    noted(&app, Some(&caller.facts), more.as_ref(), now);
     Ok(Json(wire::logged(&app.log)))
 }
 
-/// Logs as configured again when the time is over, unless it was changed once more by then.
-async fn come_back(app: Arc<App>, temporary: Filtering, after: Duration) {
+/// Logs as configured again when the time is over. A further change ends this before.
+async fn end_later(app: Arc<App>, more: More, after: Duration) {
     tokio::select! {
         biased;
         () = app.stop.cancelled() => return,
         () = tokio::time::sleep(after) => {}
     }
-    if app.log.now() != temporary {
-        return;
-    }
-    match app.log.reset() {
-        Ok(changed) => noted(&app, None, &changed, app.clock.now()),
-        Err(error) => tracing::error!(%error, "the configured filter of the log does not come back"),
+    match app.log.end(&more) {
+        Ok(true) => noted(&app, None, None, app.clock.now()),
+        Ok(false) => {}
+        Err(error) => tracing::error!(%error, "more is logged than the configuration says"),
     }
 }
 
-/// Said in the log and in the record: whoever reads either knows why there is more or less.
-fn noted(app: &App, caller: Option<&CallerFacts>, changed: &Filtering, now: Timestamp) {
-    tracing::warn!(filter = changed.filter, "what is logged was changed");
-    app.audit.note_down(&record::log_filter_changed(caller, &changed.filter, changed.until, now));
+/// Said in the log and in the record: whoever reads either knows why there is more.
+fn noted(app: &App, caller: Option<&CallerFacts>, more: Option<&More>, now: Timestamp) {
+    let filter = more.map_or(app.log.configured(), |more| &more.filter);
+    tracing::warn!(filter, "what is logged was changed");
+    app.audit.note_down(&record::log_filter_changed(caller, filter, more.map(|more| more.until), now));
 }

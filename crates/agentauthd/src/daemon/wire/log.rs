@@ -12,7 +12,7 @@ const USUALLY: Duration = Duration::from_mins(10);
 /// The longest that it may last.
 const LONGEST: Duration = Duration::from_hours(24);
 
-/// A change that is asked for; without a filter, the end of one.
+/// What is to be logged beside what the configuration says; without a filter, nothing.
 pub(crate) struct LogAsk {
     pub(crate) filter: Option<String>,
     pub(crate) lasts: Duration,
@@ -37,6 +37,9 @@ pub(crate) fn log_ask(request: api::LogRequest) -> Result<LogAsk, Refusal> {
 
 /// What is logged now.
 pub(crate) fn logged(log: &Control) -> api::LogResponse {
-    let now = log.now();
-    api::LogResponse { filter: now.filter, configured: log.configured().to_owned(), until: now.until }
+    let configured = log.configured().to_owned();
+    match log.more() {
+        Some(more) => api::LogResponse { filter: more.filter, configured, until: Some(more.until) },
+        None => api::LogResponse { filter: configured.clone(), configured, until: None },
+    }
 }
