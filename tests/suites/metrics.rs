@@ -70,6 +70,46 @@ fn what_happens_is_counted() {
     assert!((1.6e9..1e11).contains(&started), "{started}");
 }
 
+/// Waits for the first checkpoint.
+#[track_caller]
+fn until_signed(world: &World) {
+    wait::until_true("a checkpoint", || {
+        samples(&page(world)).contains_key("agentauthd_audit_checkpoint_age_seconds")
+    });
+}
+
+#[test]
+fn what_the_record_does_is_counted() {
+    let world = World::start();
+    world.login(ALICE);
+    // Equal denials of one process: ten are recorded in full.
+    world.probe(&["files.read:/nobody/asked"; 14]);
+    assert_eq!(value(&world, "agentauthd_audit_folded_decisions_total"), 4.0);
+    assert_eq!(value(&world, "agentauthd_audit_gaps_total"), 0.0);
+    until_signed(&world);
+    assert!((0.0..60.0).contains(&value(&world, "agentauthd_audit_checkpoint_age_seconds")));
+    let unsigned = value(&world, "agentauthd_audit_unsigned_records");
+    assert_eq!(world.check("payments.read")["decision"], "allow");
+    assert!(value(&world, "agentauthd_audit_unsigned_records") > unsigned);
+
+    std::fs::remove_dir_all(world.state_dir().join("audit")).unwrap();
+    wait::until_true("the gap to be noticed", || {
+        world.check("payments.read");
+        value(&world, "agentauthd_audit_gaps_total") == 1.0
+    });
+}
+
+#[test]
+fn a_signal_is_counted_once_as_it_goes_up() {
+    let more_configuration = "[signals]\nburst_floor = 2\nburst_limit = 2\n".to_owned();
+    let world =
+        World::with(&Provider::start(), WorldOptions { more_configuration, ..WorldOptions::default() });
+    world.login(ALICE);
+    world.probe(&[PAY; 5]);
+    assert_eq!(value(&world, "agentauthd_signals_total{signal=\"burst\"}"), 1.0);
+    assert_eq!(value(&world, "agentauthd_signals_total{signal=\"first_seen\"}"), 0.0);
+}
+
 #[test]
 fn a_refresh_is_counted_by_what_became_of_it() {
     let provider = Provider::start();
@@ -114,6 +154,7 @@ fn callers_create_no_series() {
     world.login(ALICE);
     // One of each kind first, so that nothing is absent for want of an occasion.
     world.check(PAY);
+    until_signed(&world);
     let before: Vec<String> = samples(&page(&world)).into_keys().collect();
 
     let mut raw = Raw::connect(&world.socket()).unwrap();
@@ -124,17 +165,18 @@ fn callers_create_no_series() {
             0 => json!({"scope": format!("files.read:/x{number}"), "purpose": words, "call": words}),
             1 => json!({"scope": words}),
             2 => json!({"scope": format!("resource{number}.act{number}"), "purpose": words}),
-            _ => json!({"scope": PAY, "dry_run_as": words}),
+            _ => json!({"scope": PAY, "as": words}),
         };
         raw.ask("POST", "/v1/check", Some(&nonce), Some(&body)).unwrap();
     }
     // Programs of many names, each a caller of its own.
     let programs = tempfile::tempdir().unwrap();
+    // Another name for the agent's own file would make that look changed to everybody else who tests with it.
+    let program = programs.path().join("program");
+    std::fs::copy(binaries::program("probe-agent"), &program).unwrap();
     for number in 0..20 {
         let name = programs.path().join(format!("x{number}\"}} 1"));
-        std::fs::hard_link(binaries::program("probe-agent"), &name)
-            .or_else(|_| std::fs::copy(binaries::program("probe-agent"), &name).map(drop))
-            .unwrap();
+        std::fs::hard_link(&program, &name).unwrap();
         let mut command = binaries::command(&name);
         command.arg("--socket").arg(world.socket()).arg(format!("files.read:/x{number}"));
         e2e::cli::run(command);
@@ -176,7 +218,14 @@ fn names_say_what_they_count_and_every_family_is_described_once() {
         assert!(page.contains(&format!("# HELP {name} ")), "{name} has no help");
         assert_eq!(kind == "counter", name.ends_with("_total"), "{name} is a {kind}");
     }
-    let documented = std::fs::read_to_string(binaries::root().join("docs/observability.md")).unwrap();
+    let read = |path: &str| std::fs::read_to_string(binaries::root().join(path)).unwrap();
+    let (documented, source) =
+        (read("docs/observability.md"), read("crates/agentauthd/src/daemon/metrics/report.rs"));
+    let rows = documented.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    for (name, _) in rows.filter(|(name, _)| name.starts_with("agentauthd_") || name.starts_with("process_"))
+    {
+        assert!(source.contains(&format!("\"{name}\"")), "{name} is in no page");
+    }
     for (name, kind) in families {
         let row = documented.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
         let row = row.unwrap_or_else(|| panic!("{name} is not in docs/observability.md"));

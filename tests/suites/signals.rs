@@ -11,7 +11,8 @@
 use std::collections::HashMap;
 
 use agentauth_core::canonical::canonical_digest;
-use agentauth_core::{Catalogue, Past, Policy};
+use agentauth_core::signals::{Bound, Limits};
+use agentauth_core::{Catalogue, Past, Policy, Signal};
 use e2e::raw::Raw;
 use e2e::{ALICE, AgentSpec, Provider, Store, World, WorldOptions, binaries, rights, wait};
 use serde_json::{Map, Value, json};
@@ -231,6 +232,48 @@ fn a_risky_place_that_nobody_named_is_not_gone_to_unnoticed() {
         "asking makes nothing known"
     );
     assert_eq!(raised(&world.audit(), "first_seen")["agent"], "probe-agent");
+}
+
+#[test]
+fn the_limits_are_those_of_the_documentation() {
+    let limits = Limits::default();
+    let text = std::fs::read_to_string(binaries::root().join("docs/signals.md")).unwrap();
+    for signal in Signal::ALL {
+        let row = text.lines().find(|line| line.starts_with(&format!("| `{signal}` |"))).unwrap();
+        let said: Vec<u64> = {
+            let cell = row.split('|').nth(4).unwrap();
+            let amounts = cell.split([',', ';']).map(str::trim).filter(|text| !text.is_empty());
+            // `100,000` is one number.
+            let amounts = amounts.fold(Vec::<String>::new(), |mut all, text| {
+                match all.last_mut() {
+                    Some(before) if text == "000" => before.push_str(text),
+                    _ => all.push(text.to_owned()),
+                }
+                all
+            });
+            let amount = |text: &String| {
+                let (number, unit) = text.split_once(' ').unwrap_or((text, ""));
+                let unit = match unit {
+                    "MiB" => 1 << 20,
+                    "GiB" => 1 << 30,
+                    _ => 1,
+                };
+                number.parse::<u64>().unwrap() * unit
+            };
+            amounts.iter().map(amount).collect()
+        };
+        let of = |bound: Bound| vec![bound.floor, bound.most];
+        let expected = match signal {
+            Signal::Rate => of(limits.rate),
+            Signal::Burst => of(limits.burst),
+            Signal::Volume => [of(limits.bytes), of(limits.items)].concat(),
+            Signal::Spread => of(limits.spread),
+            Signal::Denies => of(limits.denies),
+            Signal::OffHours => vec![limits.off_hours],
+            Signal::FirstSeen => vec![],
+        };
+        assert_eq!(said, expected, "{row}");
+    }
 }
 
 #[test]

@@ -242,6 +242,21 @@ impl Reason {
         Self::AuditUnavailable,
     ];
 
+    /// Whether it denies what was asked for, and not because of what is missing around it: an agent that goes on asking is
+    /// up to something, or broken.
+    #[must_use]
+    pub fn is_about_what_was_asked(self) -> bool {
+        matches!(
+            self,
+            Self::NotInManifest
+                | Self::PolicyForbids
+                | Self::RoleRequired
+                | Self::ConsentRequired
+                | Self::ConsentDenied
+                | Self::GrantExpired
+        )
+    }
+
     /// The word on the wire and in the audit log.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -5,9 +5,11 @@
 //! asker from an operation altogether.
 
 use std::fmt;
+use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::agent::Agent;
 use crate::catalogue::Strength;
 use crate::recognise::{Grade, Shortfall};
 
@@ -112,7 +114,7 @@ pub enum Operation {
     Events(Reach),
     /// Numbers for monitoring.
     Metrics,
-    /// See what is logged, or change it for a time.
+    /// See what is logged, or have more of it logged for a time. Never less: that could hide something.
     Log,
 }
 
@@ -269,6 +271,14 @@ pub fn may_with(operation: Operation, asker: Asker, evidence: Option<Strength>) 
         (Asker::Person(_), Need::Evidence) if evidence >= Some(Strength::Passkey) => Ok(()),
         (Asker::Person(_), Need::Evidence) => refuse(RefusalKind::NeedsEvidence),
     }
+}
+
+/// Whether an agent reads the numbers for monitoring, which are the person's: when the configuration names it, and each that
+/// it stands below. `agents` are those whose rights limit it; none, where it is not proven to be one.
+#[must_use]
+pub fn scrapes(agents: &[Arc<Agent>], named: &[String]) -> bool {
+    let is_named = |agent: &Arc<Agent>| named.iter().any(|name| **name == *agent.name);
+    !agents.is_empty() && agents.iter().all(is_named)
 }
 
 /// What an operation demands of its asker.

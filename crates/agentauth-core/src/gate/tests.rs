@@ -222,3 +222,33 @@ fn a_refusal_says_what_why_and_what_to_do() {
         }
     }
 }
+
+#[test]
+fn who_scrapes_is_named_and_so_is_everybody_above_it() {
+    let agent = |name: &str| {
+        let text = format!(
+            r#"{{"name": "{name}", "version": "1", "scopes": [{{"scope": "a.b", "purpose": "p"}}]}}"#
+        );
+        let manifest = crate::Manifest::parse(text.as_bytes()).unwrap();
+        let selectors = crate::Selectors {
+            executable: "/x".to_owned(),
+            sha256: None,
+            script: None,
+            script_sha256: None,
+            cgroup: None,
+        };
+        Arc::new(crate::Registration { manifest, selectors, launch_only: false }.agent())
+    };
+    let named = ["watcher".to_owned(), "outer".to_owned()];
+    for (agents, expected) in [
+        (&["watcher"][..], true),
+        (&["watcher", "outer"], true),
+        (&["watcher", "other"], false),
+        (&["other"], false),
+        (&[], false),
+    ] {
+        let agents: Vec<_> = agents.iter().map(|name| agent(name)).collect();
+        assert_eq!(scrapes(&agents, &named), expected, "{agents:?}");
+        assert!(!scrapes(&agents, &[]));
+    }
+}

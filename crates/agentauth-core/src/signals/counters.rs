@@ -29,6 +29,8 @@ pub struct Act<'a> {
     pub bytes: u64,
     /// And in items.
     pub items: u64,
+    /// How often it asks for it: once, unless equal questions were counted together.
+    pub times: u64,
 }
 
 /// What one agent did, in a fixed space.
@@ -138,10 +140,10 @@ impl Counters {
         let at = seconds(now);
         self.days.begin(at);
         let risk = act.scopes.iter().map(|scope| act.catalogue.risk(scope)).max().unwrap_or(RiskClass::Read);
-        let value = self.rate.add(at, 1);
+        let value = self.rate.add(at, act.times);
         let mut raised = self.judge(limits, Count::Rate, value, at);
         if risk > RiskClass::Read {
-            let value = self.burst.add(at, 1);
+            let value = self.burst.add(at, act.times);
             raised = raised.and(self.judge(limits, Count::Burst, value, at));
         }
         raised = raised.and(self.moved(limits, act.bytes, act.items, at));
@@ -150,11 +152,12 @@ impl Counters {
             seen = self.spread.add(at, self.hash(scope.resource(), scope.context_text()));
         }
         raised = raised.and(self.judge(limits, Count::Spread, seen, at));
-        raised = raised.and(self.works(limits, risk.is_high(), now));
-        if self.is_first(limits, act, &by_name) {
+        raised = raised.and(self.works(limits, act.times, risk.is_high(), now));
+        let first = self.is_first(limits, act, by_name);
+        if first {
             raised = raised.and(self.raise(limits, Signal::FirstSeen, 1, None, 0, at));
         }
-        Noted { signals: self.sees(limits, act, by_name, now), raised }
+        Noted { signals: self.up_for_one(first, at), raised }
     }
 
     /// What a decision about it has to see, without counting anything.
@@ -169,9 +172,7 @@ impl Counters {
         if !limits.enabled {
             return Signals::NONE;
         }
-        // A resource that was seen before is no news because another one is.
-        let up = self.up(now).without(Signal::FirstSeen);
-        if self.is_first(limits, act, &by_name) { up.with(Signal::FirstSeen) } else { up }
+        self.up_for_one(self.is_first(limits, act, by_name), seconds(now))
     }
 
     /// What it asked for was allowed.
@@ -194,7 +195,7 @@ impl Counters {
         self.bytes.take_back(at, act.bytes);
         self.items.take_back(at, act.items);
         let raised = if by_rule {
-            let value = self.denies.add(at, 1);
+            let value = self.denies.add(at, act.times);
             self.judge(limits, Count::Denies, value, at)
         } else {
             Signals::NONE
@@ -253,7 +254,7 @@ impl Counters {
     }
 
     /// Whether something risky is among it that it was never allowed before, and that nobody names.
-    fn is_first(&self, limits: &Limits, act: &Act<'_>, by_name: &impl Fn(&Scope) -> bool) -> bool {
+    fn is_first(&self, limits: &Limits, act: &Act<'_>, by_name: impl Fn(&Scope) -> bool) -> bool {
         limits.first_seen
             && self.days.before() >= limits.learning_days
             && risky(act).any(|scope| !self.known.contains(self.place(scope)) && !by_name(scope))
@@ -274,14 +275,14 @@ impl Counters {
 
     /// It is at work; outside of the hours it is noticed, and what is noticed does not become usual. What cannot be
     /// undone never does.
-    fn works(&mut self, limits: &Limits, risky: bool, now: Timestamp) -> Signals {
+    fn works(&mut self, limits: &Limits, times: u64, risky: bool, now: Timestamp) -> Signals {
         let at = seconds(now);
         let usual = !risky && self.days.usual_at(at) >= limits.learning_days;
         if limits.working_hours.is_empty() || self.hours.open(limits, now) || usual {
             self.days.at_work(at);
             return Signals::NONE;
         }
-        let weight = if risky { limits.off_hours.saturating_add(1) } else { 1 };
+        let weight = if risky { limits.off_hours.saturating_add(1) } else { times };
         let seen = self.off_hours.add(at, weight);
         if seen > limits.off_hours {
             return self.raise(limits, Signal::OffHours, seen, None, limits.off_hours, at);
@@ -316,6 +317,12 @@ impl Counters {
         }
         *up = Up { seen, usual, limit, since: at, until };
         Signals::NONE.with(signal)
+    }
+
+    /// The signals that a decision about one question sees: a resource that was seen before is no news because another is.
+    fn up_for_one(&self, first: bool, at: u64) -> Signals {
+        let up = self.up_at(at).without(Signal::FirstSeen);
+        if first { up.with(Signal::FirstSeen) } else { up }
     }
 
     fn up_at(&self, at: u64) -> Signals {

@@ -47,7 +47,7 @@ impl Subject {
     }
 
     fn ask_for(&mut self, scopes: &[Scope], bytes: u64, items: u64, by_name: bool, now: i64) -> Signals {
-        let act = Act { scopes, catalogue: &self.catalogue, bytes, items };
+        let act = Act { scopes, catalogue: &self.catalogue, bytes, items, times: 1 };
         let noted = self.counters.asks(&self.limits, &act, |_| by_name, at(now));
         self.raised.extend(noted.raised.iter().map(|signal| (now, signal)));
         self.counters.allowed(&self.limits, &act, at(now));
@@ -56,7 +56,7 @@ impl Subject {
 
     fn denied(&mut self, scope: &str, now: i64) -> Signals {
         let scopes = [scope.parse().unwrap()];
-        let act = Act { scopes: &scopes, catalogue: &self.catalogue, bytes: 0, items: 0 };
+        let act = Act { scopes: &scopes, catalogue: &self.catalogue, bytes: 0, items: 0, times: 1 };
         let noted = self.counters.asks(&self.limits, &act, |_| false, at(now));
         let after = self.counters.denied(&self.limits, &act, true, at(now));
         self.raised.extend(noted.raised.and(after.raised).iter().map(|signal| (now, signal)));
@@ -237,7 +237,7 @@ fn what_the_person_allowed_by_name_is_no_news_and_what_was_never_allowed_stays_n
             subject.denied("email.send:domain=evil.example", now).contains(Signal::FirstSeen) || again > 0
         );
         let scopes = ["email.send:domain=evil.example".parse().unwrap()];
-        let act = Act { scopes: &scopes, catalogue: &subject.catalogue, bytes: 0, items: 0 };
+        let act = Act { scopes: &scopes, catalogue: &subject.catalogue, bytes: 0, items: 0, times: 1 };
         let noted = subject.counters.asks(&subject.limits, &act, |_| false, at(now + 1));
         assert!(noted.signals.contains(Signal::FirstSeen), "{again}");
     }
@@ -248,7 +248,7 @@ fn what_was_denied_has_moved_nothing_and_what_is_reported_counts() {
     let mut subject = Subject::new(Limits::default());
     let scopes = ["files.read:/a".parse().unwrap()];
     for question in 0..100 {
-        let act = Act { scopes: &scopes, catalogue: &subject.catalogue, bytes: 1 << 30, items: 0 };
+        let act = Act { scopes: &scopes, catalogue: &subject.catalogue, bytes: 1 << 30, items: 0, times: 1 };
         let noted = subject.counters.asks(&subject.limits, &act, |_| false, at(MONDAY + question));
         assert!(!noted.signals.contains(Signal::Volume), "{question}");
         subject.counters.denied(&subject.limits, &act, false, at(MONDAY + question));
@@ -292,8 +292,8 @@ fn nothing_is_counted_where_it_is_switched_off() {
     }
 }
 
-/// A week in an office: bursts of reading and writing, meetings, lunch, a handful of domains, now and then a deny.
-fn normal_week(seed: u64) -> Vec<(i64, Signal)> {
+/// Days in an office: bursts of reading and writing, meetings, lunch, a handful of domains, now and then a deny.
+fn normal_days(seed: u64, days: i64) -> Vec<(i64, Signal)> {
     let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut draw = |below: u64| {
         random ^= random << 13;
@@ -303,7 +303,7 @@ fn normal_week(seed: u64) -> Vec<(i64, Signal)> {
     };
     let mut subject = Subject::new(office());
     let mut domains = vec!["example.com".to_owned()];
-    for day in (0..14).filter(|day| day % 7 < 5) {
+    for day in (0..days).filter(|day| day % 7 < 5) {
         let mut now = MONDAY + day * DAY + 8 * HOUR + draw(3600) as i64;
         let evening = MONDAY + day * DAY + 17 * HOUR + draw(3600) as i64;
         while now < evening {
@@ -338,9 +338,54 @@ fn normal_week(seed: u64) -> Vec<(i64, Signal)> {
 }
 
 #[test]
-fn a_normal_week_raises_none() {
+fn a_normal_week_raises_none_and_no_normal_month_does() {
     for seed in 1..=40 {
-        assert_eq!(normal_week(seed), [], "seed {seed}");
+        assert_eq!(normal_days(seed, 14), [], "seed {seed}");
+    }
+    for seed in 41..=43 {
+        assert_eq!(normal_days(seed, 90), [], "seed {seed}");
+    }
+}
+
+/// Months of two hundred agents, each of which goes to ever new places, some of them risky: what is kept of them has its
+/// size on the first day.
+#[test]
+fn months_of_many_agents_take_no_more_memory_than_a_day() {
+    const AGENTS: u64 = 200;
+    const DAYS: i64 = 90;
+    const KNOWN: usize = 512;
+    let limits = office();
+    let catalogue = Catalogue::shipped().unwrap();
+    let mut agents: Vec<Counters> = (0..AGENTS).map(Counters::new).collect();
+    let mut most = 0;
+    for day in 0..DAYS {
+        for (number, counters) in agents.iter_mut().enumerate() {
+            for question in 0..10 {
+                let place = (day * 10 + question) as usize;
+                let scopes = [
+                    format!("email.send:domain=d{place}.of-{number}.example").parse().unwrap(),
+                    format!("files.read:/projects/{number}/{place}").parse().unwrap(),
+                ];
+                let act = Act { scopes: &scopes, catalogue: &catalogue, bytes: 1000, items: 1, times: 1 };
+                let now = at(MONDAY + day * DAY + 8 * HOUR + question * 600);
+                counters.asks(&limits, &act, |_| question % 2 == 0, now);
+                match question % 5 {
+                    4 => drop(counters.denied(&limits, &act, true, now)),
+                    _ => counters.allowed(&limits, &act, now),
+                }
+                counters.reported(&limits, 2000, 2, now);
+            }
+            let known = counters.known_resources();
+            assert!(known <= KNOWN, "agent {number} on day {day}: {known}");
+            most = most.max(known);
+        }
+    }
+    assert_eq!(most, KNOWN, "the bound was reached");
+    // Nothing else of it is on the heap: to count more takes no more.
+    assert!(size_of::<Counters>() <= 4096, "{}", size_of::<Counters>());
+    for counters in &agents {
+        let up = counters.up(at(MONDAY + DAYS * DAY + 8 * HOUR));
+        assert!(up.is_empty(), "a night later it is over: {:?}", up.iter().collect::<Vec<_>>());
     }
 }
 

@@ -1,5 +1,7 @@
 //! Building the daemon: every part made from the configuration, and handed to those that need it.
 
+mod provider;
+
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock};
@@ -8,35 +10,29 @@ use agentauth_audit::export::Origin;
 use agentauth_audit::{AuditError, AuditLog, Terms};
 use agentauth_core::consent::Declined;
 use agentauth_core::recognise::{FileIdentity, Recogniser, Terminals};
-use agentauth_core::session::{SessionLimits, SessionState};
+use agentauth_core::session::SessionState;
 use agentauth_core::snapshot::Snapshot;
 use agentauth_core::{Clock, Launches, Presence};
 use agentauth_host::clock::{SteadyClock, SystemClock};
 use agentauth_host::device::{DeviceError, DeviceId};
 use agentauth_host::harden;
 use agentauth_host::machine::Machine;
-use agentauth_idp::{
-    ConfigFaults, HttpError, OidcSettings, Provider, ProviderConfig, ProviderSettings, RefreshVia,
-};
+use agentauth_idp::{ConfigFaults, HttpError, Provider};
 use agentauth_ipc::{HashCache, IdentifyError, ListenError, Listener, ProcIdentifier, listen};
-use agentauth_store::{
-    ClaimError, LateAgeFile, Memory, ProfileName, RightsChange, SecretName, SecretStore, StateDb, StateError,
-};
-use secrecy::SecretString;
+use agentauth_store::{ClaimError, ProfileName, RightsChange, SecretName, StateDb, StateError};
 use tokio_util::sync::CancellationToken;
 
 use super::Start;
-use super::app::{About, App, ProviderSide};
+use super::app::{About, App};
 use super::consents::{self, Consents};
 use super::events::Events;
 use super::filing::{self, Filing};
 use super::grounds::Grounds;
-use super::keeper::{self, Keeper};
+use super::keeper::Keeper;
 use super::kept;
 use super::launches;
 use super::limits::{Limits, Usage};
 use super::load::{self, LoadError, OwnPolicies, Places};
-use super::logins::{self, Logins};
 use super::manager::Manager;
 use super::metrics::Metrics;
 use super::passkeys::{self, Passkeys, RootsError};
@@ -48,7 +44,9 @@ use super::sinks::{self, Collector, Feeds, SinkSetupError};
 use super::state::State;
 use super::traces::{self, Exporter};
 use super::watching::Watching;
-use crate::config::{self, Config, DEFAULT_PROFILE, ProviderKind, RefreshRoute, StoreKind, load_applied};
+use crate::config::{self, Config, load_applied};
+pub(crate) use provider::provider_config;
+use provider::{Common, provider_side, secret_store};
 
 /// How many digests of executables are remembered.
 const DIGESTS: usize = 1024;
@@ -361,7 +359,8 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         store,
         key_name: SecretName::checkpoint_key(profile.clone()),
     });
-    let watching = Watching::new(config.signals.clone(), seed(), audit.clone(), events.clone());
+    let watching =
+        Watching::new(config.signals.clone(), seed(), audit.clone(), events.clone(), metrics.clone());
     let grounds = Grounds::new(&device, &machine);
     let app = App {
         about: About {
@@ -411,87 +410,6 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
     Ok(Assembled { app: Arc::new(app), keeper, feeds, exporter, listener, filing, past })
 }
 
-/// What both sides of the daemon work with.
-struct Common {
-    profile: ProfileName,
-    device: String,
-    audit: Recorder,
-    state: Arc<State>,
-    clock: Arc<SteadyClock>,
-    db: Arc<StateDb>,
-    rights: Arc<Rights>,
-    passkeys: Arc<Passkeys>,
-    metrics: Arc<Metrics>,
-    store: Arc<dyn SecretStore>,
-}
-
-fn provider_side(
-    config: &Config,
-    provider: Provider,
-    common: Common,
-    stop: CancellationToken,
-) -> Result<(ProviderSide, Keeper), RunError> {
-    let Common { profile, device, audit, state, clock, db, rights, passkeys, metrics, store } = common;
-    let state_directory = &config.paths.state_dir;
-    let store_kind = store.describe();
-    let keys = Arc::new(provider.keys(Some(state_directory.join("jwks.json")), clock.now()));
-    let settings = provider.config();
-    let (project_id, base_url) = (settings.project_id().map(str::to_owned), settings.base_url().to_string());
-    let (kind, issuer) = (config.provider.kind.as_str(), settings.issuer());
-    let redirect_uris = settings.redirect_uris();
-    let (keeper, handle) = Keeper::new(
-        keeper::Parts {
-            profile: profile.clone(),
-            state_directory: state_directory.clone(),
-            tenant: config.provider.tenant.clone(),
-            provider: provider.clone(),
-            keys: keys.clone(),
-            store,
-            db: db.clone(),
-            audit: audit.clone(),
-            state: state.clone(),
-            clock,
-            limits: SessionLimits {
-                max_age: config.session.max_age,
-                revalidate_every: config.session.revalidate_every,
-            },
-            jitter,
-            settle: Arc::new(move || rights.settle()),
-            metrics,
-        },
-        stop,
-    );
-    let logins = Logins::new(logins::Parts {
-        provider,
-        keys: keys.clone(),
-        keeper: handle.clone(),
-        audit,
-        // What the provider has just issued is held against the wall clock, wherever that was before.
-        clock: Arc::new(SystemClock),
-        time_limit: config.login.time_limit,
-        allow_device: config.login.allow_device,
-        state,
-        db,
-        profile,
-        device,
-        passkeys,
-    });
-    Ok((
-        ProviderSide {
-            keeper: handle,
-            logins,
-            keys,
-            kind,
-            issuer,
-            project_id,
-            base_url,
-            redirect_uris,
-            store_kind,
-        },
-        keeper,
-    ))
-}
-
 /// The socket that systemd handed over, or our own.
 fn listener(config: &Config, owner_uid: u32) -> Result<Listener, ListenError> {
     match listenfd::ListenFd::from_env().take_unix_listener(0) {
@@ -502,80 +420,6 @@ fn listener(config: &Config, owner_uid: u32) -> Result<Listener, ListenError> {
             listen(&config.paths.socket, owner_uid)
         }
     }
-}
-
-/// The provider as its crate wants it; `None` where none is configured.
-pub(crate) fn provider_config(config: &Config) -> Result<Option<ProviderConfig>, ConfigFaults> {
-    let provider = &config.provider;
-    if !provider.is_named() {
-        return Ok(None);
-    }
-    let oidc = (provider.kind == ProviderKind::Oidc).then(|| OidcSettings {
-        issuer: provider.issuer.clone().unwrap_or_default(),
-        preset: provider.preset,
-        roles_claim: provider.roles_claim.clone(),
-        permissions_claim: provider.permissions_claim.clone(),
-        tenant_claim: provider.tenant_claim.clone(),
-        audience: provider.audience.clone(),
-        resource: provider.resource.clone(),
-        access_token: provider.access_token,
-        access_token_type: provider.access_token_type,
-    });
-    ProviderConfig::new(ProviderSettings {
-        oidc,
-        project_id: provider.project_id.clone().unwrap_or_default(),
-        base_url: provider.base_url.as_ref().map(ToString::to_string),
-        client_id: provider.client_id.clone(),
-        scopes: Some(provider.scopes.clone()),
-        flow: provider.flow.clone(),
-        tenant: provider.tenant.clone(),
-        login_hint: provider.login_hint.clone(),
-        extra_issuers: provider.extra_issuers.clone(),
-        audiences: provider.audiences.clone(),
-        profile: Some(config.profile.clone()).filter(|profile| profile != DEFAULT_PROFILE),
-        redirect: Some(config.login.redirect()),
-        loopback: config.login.loopback,
-        network: config.network.clone(),
-        timeouts: None,
-        refresh_via: match provider.refresh {
-            RefreshRoute::Oauth => RefreshVia::TokenEndpoint,
-            RefreshRoute::Descope => RefreshVia::SessionEndpoint,
-        },
-    })
-    .map(Some)
-}
-
-fn secret_store(config: &Config, given: Option<SecretString>) -> Result<Arc<dyn SecretStore>, RunError> {
-    Ok(match config.secrets.store {
-        StoreKind::Memory => Arc::new(Memory::new()),
-        StoreKind::File => {
-            let passphrase = passphrase(config, given)?;
-            Arc::new(LateAgeFile::new(&config.paths.state_dir.join("secrets"), passphrase))
-        }
-        StoreKind::Keychain => keychain(),
-    })
-}
-
-#[cfg(target_os = "linux")]
-fn keychain() -> Arc<dyn SecretStore> {
-    Arc::new(agentauth_store::SecretService::new())
-}
-
-#[cfg(any(target_os = "macos", windows))]
-fn keychain() -> Arc<dyn SecretStore> {
-    Arc::new(agentauth_store::Native::new())
-}
-
-/// The one that the person was asked for, or the configured file's.
-fn passphrase(config: &Config, given: Option<SecretString>) -> Result<SecretString, RunError> {
-    if let Some(given) = given {
-        return Ok(given);
-    }
-    let path = config.secrets.passphrase_file.as_ref().ok_or(RunError::NoPassphrase)?;
-    let text =
-        std::fs::read_to_string(path).map_err(|cause| RunError::Passphrase { path: path.clone(), cause })?;
-    let text = zeroize::Zeroizing::new(text);
-    Ok(SecretString::from(text.trim_end_matches(['\r', '\n'])))
 }
 
 /// How many connections the descriptors of this process are enough for: a greeted one takes up to five.

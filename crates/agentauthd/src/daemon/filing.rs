@@ -15,7 +15,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use super::recorder::Recorder;
+use super::recorder::{Checkpoint, Recorder};
 use super::{kept, record, rights};
 use crate::config;
 
@@ -141,8 +141,10 @@ impl Filing {
         let signed = off_thread(move || parts.checkpoint(&key, named_in)).await;
         match signed {
             Some(Ok((newest, named_in))) => {
-                let at = Some(self.parts.clock.now());
-                self.signing = Signing { newest, named_in, at, key: self.signing.key.take(), problem: None };
+                let at = self.parts.clock.now();
+                self.parts.audit.signed(Checkpoint { seq: newest, at });
+                let key = self.signing.key.take();
+                self.signing = Signing { newest, named_in, at: Some(at), key, problem: None };
             }
             Some(Err(why)) => {
                 tracing::warn!(why, "no checkpoint of the audit log could be signed");

@@ -92,7 +92,10 @@ pub async fn run(start: Start) -> Result<(), RunError> {
     if let Some((directory, newest)) = parts.past {
         let app = app.clone();
         // Nobody waits for it; it ends with the daemon.
-        tokio::task::spawn_blocking(move || watching::learn(&app, &directory, newest));
+        tokio::task::spawn_blocking(move || {
+            let catalogue = app.state.load().catalogue.clone();
+            watching::learn(&app.watching, &catalogue, &directory, newest, &app.stop);
+        });
     }
     let watchdog = tokio::spawn(watchdog());
     let mut asking = tokio::spawn({

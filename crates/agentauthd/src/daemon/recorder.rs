@@ -5,7 +5,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use agentauth_audit::{AuditError, AuditLog, Event, Folding, Terms};
+use agentauth_audit::{AuditError, AuditLog, Event, Folding, Kind, Terms};
 use agentauth_core::Timestamp;
 use agentauth_idp::Chain;
 
@@ -32,6 +32,20 @@ struct Shared {
     news: News,
     filed: Mutex<Filed>,
     failures: AtomicU64,
+    /// Gaps in the record that began, or were found.
+    gaps: AtomicU64,
+    /// Denials that were counted instead of recorded in full.
+    folded: AtomicU64,
+    checkpoint: Mutex<Option<Checkpoint>>,
+}
+
+/// The newest checkpoint of this run.
+#[derive(Clone, Copy)]
+pub(crate) struct Checkpoint {
+    /// The number of its record.
+    pub(crate) seq: u64,
+    /// When it was signed.
+    pub(crate) at: Timestamp,
 }
 
 /// What went wrong, until it goes right again.
@@ -76,6 +90,9 @@ impl Recorder {
             news: News::default(),
             filed: Mutex::default(),
             failures: AtomicU64::default(),
+            gaps: AtomicU64::default(),
+            folded: AtomicU64::default(),
+            checkpoint: Mutex::default(),
         }))
     }
 
@@ -102,6 +119,9 @@ impl Recorder {
 
     fn appended(&self, event: &Event<'_>, appended: Result<(), AuditError>) -> Result<(), AuditError> {
         self.0.news.tell();
+        if event.kind == Kind::AuditGap && appended.is_ok() {
+            self.0.gaps.fetch_add(1, Ordering::Relaxed);
+        }
         match &appended {
             Err(error) => self.failed(error, Some(event.time)),
             // What room is kept for says nothing about other records.
@@ -133,6 +153,7 @@ impl Recorder {
             let key = self.0.secret.hash_one(Alike(event));
             let mut folding = self.folding();
             if folding.as_mut().is_some_and(|folding| folding.fold(key, event)) {
+                self.0.folded.fetch_add(1, Ordering::Relaxed);
                 return Ok(());
             }
         }
@@ -174,7 +195,10 @@ impl Recorder {
         let why = Chain(error).to_string();
         let mut trouble = self.trouble();
         if let Some(since) = missed {
-            let gap = trouble.gap.get_or_insert_with(|| Gap { events: 0, since, why: why.clone() });
+            let gap = trouble.gap.get_or_insert_with(|| {
+                self.0.gaps.fetch_add(1, Ordering::Relaxed);
+                Gap { events: 0, since, why: why.clone() }
+            });
             gap.events += 1;
         }
         trouble.fault = Some(why);
@@ -241,6 +265,26 @@ impl Recorder {
         self.0.failures.load(Ordering::Relaxed)
     }
 
+    /// How many gaps of the record began, or were found.
+    pub(crate) fn gaps(&self) -> u64 {
+        self.0.gaps.load(Ordering::Relaxed)
+    }
+
+    /// How many denials were counted instead of recorded in full.
+    pub(crate) fn folded(&self) -> u64 {
+        self.0.folded.load(Ordering::Relaxed)
+    }
+
+    /// A checkpoint was signed, and is on disk.
+    pub(crate) fn signed(&self, checkpoint: Checkpoint) {
+        *self.0.checkpoint.lock().unwrap_or_else(PoisonError::into_inner) = Some(checkpoint);
+    }
+
+    /// The newest checkpoint of this run.
+    pub(crate) fn checkpoint(&self) -> Option<Checkpoint> {
+        *self.0.checkpoint.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The log itself.
     pub(crate) fn log(&self) -> &AuditLog {
         &self.0.log
@@ -268,7 +312,7 @@ impl Recorder {
 
 #[cfg(test)]
 mod tests {
-    use agentauth_audit::{Kind, Trail};
+    use agentauth_audit::Trail;
     use agentauth_core::{CallerFacts, Timestamp};
     use agentauth_host::machine::Machine;
 

@@ -10,17 +10,20 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use agentauth_core::signals::{Act, Counters, Limits, Noted, Told};
-use agentauth_core::{Agent, Decision, Reason, Scope, Signals, Timestamp};
+use agentauth_core::{Decision, Scope, Signals, Timestamp};
 use uuid::Uuid;
 
 use super::events::{Events, Happening};
+use super::metrics::Metrics;
 use super::record;
 use super::recorder::Recorder;
 pub(crate) use allowed::{Allowed, Missing};
 pub(crate) use learning::learn;
 
-/// How many agents are watched one by one; beyond that all others together are.
+/// How many agents are watched one by one; beyond that all others together are, and noticed the sooner.
 const AGENTS: usize = 1024;
+/// What those are called, as no agent can be.
+const OTHERS: &str = "(others)";
 
 /// The watch over all agents.
 pub(crate) struct Watching {
@@ -32,13 +35,14 @@ pub(crate) struct Watching {
     strangers: Mutex<Watched>,
     audit: Recorder,
     events: Arc<Events>,
+    metrics: Arc<Metrics>,
 }
 
 /// One agent.
 struct Watched {
     counters: Counters,
-    /// What it was allowed lately.
-    allowed: Allowed,
+    /// What it was allowed lately; nothing for those that are watched together, whose decisions are not each other's.
+    allowed: Option<Allowed>,
 }
 
 /// Why an outcome is not taken: the decision is none of the agent's, none that was allowed, or too long ago.
@@ -47,35 +51,40 @@ pub(crate) struct NotKnown;
 
 impl Watching {
     /// Nothing seen yet.
-    pub(crate) fn new(limits: Limits, seed: u64, audit: Recorder, events: Arc<Events>) -> Self {
-        let strangers = Mutex::new(Watched::new(seed));
-        Self { limits, seed, agents: RwLock::default(), strangers, audit, events }
+    pub(crate) fn new(
+        limits: Limits,
+        seed: u64,
+        audit: Recorder,
+        events: Arc<Events>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let strangers = Mutex::new(Watched::new(OTHERS, seed));
+        Self { limits, seed, agents: RwLock::default(), strangers, audit, events, metrics }
     }
 
     /// A proven agent asks. Returns what its decision has to see.
     pub(crate) fn asks(
         &self,
-        agent: &Agent,
+        agent: &str,
         act: &Act<'_>,
         by_name: &dyn Fn(&Scope) -> bool,
         now: Timestamp,
     ) -> Signals {
-        let watched = self.of(&agent.name);
+        let watched = self.of(agent);
         let noted = lock(&watched).counters.asks(&self.limits, act, by_name, now);
-        self.tell(Some(&agent.name), &watched, noted, now);
+        self.tell(Some(agent), &watched, noted, now);
         noted.signals
     }
 
     /// What a decision about the same would have to see, without counting it.
     pub(crate) fn sees(
         &self,
-        agent: &Agent,
+        agent: &str,
         act: &Act<'_>,
         by_name: &dyn Fn(&Scope) -> bool,
         now: Timestamp,
     ) -> Signals {
-        let known = self.agents.read().unwrap_or_else(PoisonError::into_inner).get(&agent.name).cloned();
-        match known {
+        match self.known(agent) {
             Some(watched) => lock(&watched).counters.sees(&self.limits, act, by_name, now),
             None => Signals::NONE,
         }
@@ -92,18 +101,20 @@ impl Watching {
             return self.tell(None, &self.strangers, noted, now);
         }
         for (place, name) in decision.agents.iter().enumerate() {
-            let watched = self.of_name(name);
+            let watched = self.of(name);
             let mut agent = lock(&watched);
             if decision.allow {
                 agent.counters.allowed(&self.limits, act, now);
                 // Whose own the decision is may say what became of it.
                 if place == 0
+                    && let Some(allowed) = &mut agent.allowed
                     && let Some(id) = number(decision.id.as_str())
                 {
-                    agent.allowed.add(id, decision.high_risk, act.bytes, act.items, now);
+                    allowed.add(id, decision.high_risk, act.bytes, act.items, now);
                 }
             } else {
-                let noted = agent.counters.denied(&self.limits, act, is_by_rule(decision.reason), now);
+                let by_rule = decision.reason.is_about_what_was_asked();
+                let noted = agent.counters.denied(&self.limits, act, by_rule, now);
                 drop(agent);
                 self.tell(Some(name), &watched, noted, now);
             }
@@ -112,16 +123,17 @@ impl Watching {
 
     /// Whether this agent was allowed this not too long ago; then whether it has said before what became of it.
     pub(crate) fn knows(&self, agent: &str, decision: &str, now: Timestamp) -> Result<bool, NotKnown> {
-        let known = self.agents.read().unwrap_or_else(PoisonError::into_inner).get(agent).cloned();
-        let (known, id) = known.zip(number(decision)).ok_or(NotKnown)?;
-        lock(&known).allowed.told(id, now).ok_or(NotKnown)
+        let (known, id) = self.known(agent).zip(number(decision)).ok_or(NotKnown)?;
+        lock(&known).allowed.as_ref().and_then(|allowed| allowed.told(id, now)).ok_or(NotKnown)
     }
 
     /// The agent has said what became of it, and that is on record.
     pub(crate) fn became(&self, agent: &str, decision: &str, bytes: u64, items: u64, now: Timestamp) {
-        let (watched, Some(id)) = (self.of_name(agent), number(decision)) else { return };
+        let Some((watched, id)) = self.known(agent).zip(number(decision)) else { return };
         let mut seen = lock(&watched);
-        let (bytes, items) = seen.allowed.tell(id, bytes, items);
+        let Some((bytes, items)) = seen.allowed.as_mut().map(|allowed| allowed.tell(id, bytes, items)) else {
+            return;
+        };
         let noted = seen.counters.reported(&self.limits, bytes, items, now);
         drop(seen);
         self.tell(Some(agent), &watched, noted, now);
@@ -148,11 +160,9 @@ impl Watching {
     /// Risky actions that were allowed a while ago, and of which nobody said what became of them.
     pub(crate) fn missing(&self, now: Timestamp) -> Vec<(Arc<str>, Missing)> {
         let of = |(name, watched): (Arc<str>, Arc<Mutex<Watched>>)| {
-            lock(&watched)
-                .allowed
-                .missing(now)
-                .map(move |missing| (name.clone(), missing))
-                .collect::<Vec<_>>()
+            let watched = lock(&watched);
+            let missing = watched.allowed.iter().flat_map(|allowed| allowed.missing(now));
+            missing.map(|missing| (name.clone(), missing)).collect::<Vec<_>>()
         };
         let mut missing: Vec<_> = self.each().into_iter().flat_map(of).collect();
         missing.sort_by_key(|(_, missing)| missing.at);
@@ -164,23 +174,18 @@ impl Watching {
         agents.iter().map(|(name, watched)| (Arc::clone(name), Arc::clone(watched))).collect()
     }
 
-    fn of(&self, name: &Arc<str>) -> Arc<Mutex<Watched>> {
-        self.known(name).unwrap_or_else(|| self.begin(Arc::clone(name)))
-    }
-
-    fn of_name(&self, name: &str) -> Arc<Mutex<Watched>> {
-        self.known(name).unwrap_or_else(|| self.begin(name.into()))
+    fn of(&self, name: &str) -> Arc<Mutex<Watched>> {
+        self.known(name).unwrap_or_else(|| {
+            let mut agents = self.agents.write().unwrap_or_else(PoisonError::into_inner);
+            let name = place(&agents, name);
+            let begun = || Arc::new(Mutex::new(Watched::new(name, self.seed)));
+            Arc::clone(agents.entry(name.into()).or_insert_with(begun))
+        })
     }
 
     fn known(&self, name: &str) -> Option<Arc<Mutex<Watched>>> {
-        self.agents.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
-    }
-
-    fn begin(&self, name: Arc<str>) -> Arc<Mutex<Watched>> {
-        let mut agents = self.agents.write().unwrap_or_else(PoisonError::into_inner);
-        // So many are registered by nobody; those beyond share one place, and are noticed the sooner.
-        let name = if agents.len() < AGENTS || agents.contains_key(&name) { name } else { "".into() };
-        Arc::clone(agents.entry(name).or_insert_with(|| Arc::new(Mutex::new(Watched::new(self.seed)))))
+        let agents = self.agents.read().unwrap_or_else(PoisonError::into_inner);
+        agents.get(place(&agents, name)).cloned()
     }
 
     /// Writes down what was raised, and tells those who follow. Before the decision that saw it is written.
@@ -188,6 +193,7 @@ impl Watching {
         if noted.raised.is_empty() {
             return;
         }
+        self.metrics.raised(noted.raised);
         let told: Vec<Told> = lock(watched).counters.told(now).collect();
         for told in told.into_iter().filter(|told| noted.raised.contains(told.signal)) {
             tracing::warn!(agent, signal = %told.signal, seen = told.seen, limit = told.limit, "a signal is up");
@@ -199,22 +205,22 @@ impl Watching {
 }
 
 impl Watched {
-    fn new(seed: u64) -> Self {
-        Self { counters: Counters::new(seed), allowed: Allowed::default() }
+    fn new(name: &str, seed: u64) -> Self {
+        Self { counters: Counters::new(seed), allowed: (name != OTHERS).then(Allowed::default) }
+    }
+
+    /// What was learned of an earlier time, too.
+    fn absorb(&mut self, earlier: Self) {
+        self.counters.absorb(&earlier.counters);
+        if let (Some(own), Some(earlier)) = (&mut self.allowed, earlier.allowed) {
+            own.absorb(earlier);
+        }
     }
 }
 
-/// Whether it was denied for what was asked, and not for what is missing around it.
-fn is_by_rule(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::NotInManifest
-            | Reason::PolicyForbids
-            | Reason::RoleRequired
-            | Reason::ConsentRequired
-            | Reason::ConsentDenied
-            | Reason::GrantExpired
-    )
+/// Under which name this agent is among these.
+fn place<'n, T>(agents: &HashMap<Arc<str>, T>, name: &'n str) -> &'n str {
+    if agents.len() < AGENTS || agents.contains_key(name) { name } else { OTHERS }
 }
 
 /// A decision's id as a number.
@@ -225,3 +231,6 @@ fn number(id: &str) -> Option<u128> {
 fn lock(watched: &Mutex<Watched>) -> MutexGuard<'_, Watched> {
     watched.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

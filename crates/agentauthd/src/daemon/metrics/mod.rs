@@ -10,7 +10,7 @@ mod report;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use agentauth_core::{Assurance, Decision, Reason};
+use agentauth_core::{Assurance, Decision, Reason, Signal, Signals};
 
 pub(crate) use page::CONTENT_TYPE;
 pub(crate) use report::report;
@@ -30,6 +30,8 @@ pub(crate) struct Metrics {
     refreshes: [Counter; RefreshOutcome::ALL.len()],
     /// Spans of traces, by what became of them.
     spans: [Counter; SpanOutcome::ALL.len()],
+    /// Signals that went up.
+    signals: [Counter; Signal::ALL.len()],
     /// Requests that were answered.
     pub(crate) requests: Counter,
     /// Requests that were refused because their process asks too often.
@@ -65,6 +67,21 @@ impl Metrics {
         if let Some(counter) = place.and_then(|place| self.callers.get(place)) {
             counter.add();
         }
+    }
+
+    /// These went up, about one agent.
+    pub(crate) fn raised(&self, signals: Signals) {
+        for (counter, signal) in self.signals.iter().zip(Signal::ALL) {
+            if signals.contains(signal) {
+                counter.add();
+            }
+        }
+    }
+
+    /// How often this signal went up.
+    #[cfg(test)]
+    pub(crate) fn raised_so_far(&self, signal: Signal) -> u64 {
+        self.signals.get(signal as usize).map_or(0, Counter::get)
     }
 
     /// So many spans met their end.
@@ -199,6 +216,9 @@ mod tests {
         }
         for (place, outcome) in RefreshOutcome::ALL.into_iter().enumerate() {
             assert_eq!(outcome as usize, place, "{outcome:?}");
+        }
+        for (place, signal) in Signal::ALL.into_iter().enumerate() {
+            assert_eq!(signal as usize, place, "{signal}");
         }
         for (place, outcome) in SpanOutcome::ALL.into_iter().enumerate() {
             assert_eq!(outcome as usize, place, "{outcome:?}");

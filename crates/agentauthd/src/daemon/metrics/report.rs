@@ -1,7 +1,7 @@
 //! The page of metrics, put together when somebody asks.
 
 use agentauth_core::session::SessionState;
-use agentauth_core::{Reason, Timestamp};
+use agentauth_core::{Reason, Signal, Timestamp};
 use agentauth_host::usage::usage;
 
 use super::page::{Page, Seconds};
@@ -16,7 +16,7 @@ pub(crate) fn report(app: &App, connections: usize, now: Timestamp) -> String {
     callers(&mut page, app, connections);
     session(&mut page, app, now);
     standing(&mut page, app, now);
-    record(&mut page, app);
+    record(&mut page, app, now);
     copies(&mut page, app);
     process(&mut page, app);
     page.finish()
@@ -34,6 +34,12 @@ fn decisions(page: &mut Page, app: &App) {
         let samples = labelled.iter().zip(counters).map(|(labels, counter)| (&labels[..], counter.get()));
         page.counters(name, help, samples);
     }
+    let labels = Signal::ALL.map(|signal| [("signal", signal.as_str())]);
+    page.counters(
+        "agentauthd_signals_total",
+        "Signals that went up: an agent does what it does not usually do.",
+        labels.iter().zip(&metrics.signals).map(|(labels, counter)| (&labels[..], counter.get())),
+    );
     page.histogram(
         "agentauthd_check_duration_seconds",
         "Time from a check's question being read to its decision being recorded, without the time that it waited for an \
@@ -142,8 +148,9 @@ fn standing(page: &mut Page, app: &App, now: Timestamp) {
     );
 }
 
-fn record(page: &mut Page, app: &App) {
-    page.gauge("agentauthd_audit_last_record", "The number of the newest record.", Some(app.audit.newest()));
+fn record(page: &mut Page, app: &App, now: Timestamp) {
+    let newest = app.audit.newest();
+    page.gauge("agentauthd_audit_last_record", "The number of the newest record.", Some(newest));
     page.flag(
         "agentauthd_audit_writable",
         "Whether the last record could be written; where not, nothing is allowed.",
@@ -153,6 +160,27 @@ fn record(page: &mut Page, app: &App) {
         "agentauthd_audit_failures_total",
         "Records that could not be written, and what could not be brought to disk.",
         app.audit.failures(),
+    );
+    page.counter(
+        "agentauthd_audit_gaps_total",
+        "Gaps of the record: events could not be recorded for a while, or its end was found cut off.",
+        app.audit.gaps(),
+    );
+    page.counter(
+        "agentauthd_audit_folded_decisions_total",
+        "Denials that were counted with their like instead of recorded in full.",
+        app.audit.folded(),
+    );
+    let checkpoint = app.audit.checkpoint();
+    page.gauge(
+        "agentauthd_audit_checkpoint_age_seconds",
+        "Since the newest checkpoint was signed. Absent before the first.",
+        checkpoint.map(|newest| now.duration_since(newest.at).as_secs_f64().max(0.0)),
+    );
+    page.gauge(
+        "agentauthd_audit_unsigned_records",
+        "Records that no checkpoint vouches for yet. Absent before the first checkpoint.",
+        checkpoint.map(|checkpoint| newest.saturating_sub(checkpoint.seq)),
     );
 }
 

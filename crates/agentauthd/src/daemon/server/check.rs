@@ -239,9 +239,9 @@ fn decided(
     let mut watch = |agent: &Agent, by_name: &dyn Fn(&Scope) -> bool| {
         proven = true;
         if counts {
-            app.watching.asks(agent, &act, by_name, now)
+            app.watching.asks(&agent.name, &act, by_name, now)
         } else {
-            app.watching.sees(agent, &act, by_name, now)
+            app.watching.sees(&agent.name, &act, by_name, now)
         }
     };
     let decision = decide_watched(snapshot, request, subject, &mut watch, new_id(now), now);
@@ -250,7 +250,13 @@ fn decided(
 
 /// What the agent does, as it is counted.
 fn act<'a>(snapshot: &'a Snapshot, request: &'a CheckRequest, asked: &Asked) -> Act<'a> {
-    Act { scopes: &request.scopes, catalogue: &snapshot.catalogue, bytes: asked.bytes, items: asked.items }
+    Act {
+        scopes: &request.scopes,
+        catalogue: &snapshot.catalogue,
+        bytes: asked.bytes,
+        items: asked.items,
+        times: 1,
+    }
 }
 
 /// A fresh identifier, ordered by time.

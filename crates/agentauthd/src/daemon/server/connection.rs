@@ -5,11 +5,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use agentauth_api::{ErrorCode, NONCE_HEADER};
-use agentauth_core::Agent;
 use agentauth_core::agents::Match;
 use agentauth_core::caller::{CallerFacts, ProcessFacts};
 use agentauth_core::decide::{agents, assurance};
-use agentauth_core::gate::{Asker, GateRefusal, Operation, Reach, RefusalKind, may};
+use agentauth_core::gate::{Asker, GateRefusal, Operation, Reach, RefusalKind, may, scrapes};
 use agentauth_core::recognise::{Grade, Shortfall, recognise};
 use agentauth_core::snapshot::Snapshot;
 use agentauth_idp::Chain;
@@ -188,13 +187,11 @@ impl Connection {
         }
     }
 
-    /// The caller of the metrics: a process of the person's, or an agent that the configuration names, and that stands below
-    /// none that it does not name.
+    /// The caller of the metrics: a process of the person's, or an agent that may.
     pub(crate) async fn scraper(&self, app: &App, headers: &HeaderMap) -> Result<Caller, Refusal> {
         let caller = self.caller(app, headers).await?;
         let agents = agents(&app.state.load(), &caller.facts);
-        let named = |agent: &Arc<Agent>| app.scrapers.iter().any(|name| *name == *agent.name);
-        if self.peer.uid() == app.about.owner_uid && !agents.is_empty() && agents.iter().all(named) {
+        if self.asker(app, &caller, Grade::None) == Asker::Agent && scrapes(&agents, &app.scrapers) {
             return Ok(caller);
         }
         self.may(app, headers, Operation::Metrics).await
