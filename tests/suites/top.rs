@@ -1,8 +1,11 @@
 //! Watching: the dashboard on a real terminal, and `status --watch` where there is none.
 
+use std::time::{Duration, Instant};
+
 use e2e::cli::Running;
 use e2e::terminal::Terminal;
 use e2e::{ALICE, World, wait};
+use rustix::process::Signal;
 use serde_json::Value;
 
 const PAY: &str = "payments.execute:currency=EUR";
@@ -67,6 +70,22 @@ fn a_signal_leaves_the_terminal_in_order() {
         Terminal::start(&world.command(&["top"]), "timeout --foreground --signal=TERM 5 COMMAND; stty -a");
     terminal.until("picture", |screen| has(screen, &["nobody is logged in"]));
     restored(&terminal.finish().stdout);
+}
+
+#[test]
+fn a_daemon_that_hangs_keeps_nobody_from_quitting() {
+    let mut world = World::start();
+    let mut terminal = Terminal::start(&world.command(&["top"]), "COMMAND; echo \"code=$?\"");
+    terminal.until("picture", |screen| has(screen, &["nobody is logged in"]));
+    world.daemon().signal(Signal::STOP);
+    // By then it has been asked, and does not answer.
+    std::thread::sleep(Duration::from_secs(2));
+    let pressed = Instant::now();
+    terminal.press("q");
+    wait::until_true("the end", || terminal.shown().contains("code=0"));
+    let took = pressed.elapsed();
+    world.daemon().signal(Signal::CONT);
+    assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
 #[test]

@@ -147,18 +147,18 @@ impl Board {
             *counter += decision.count;
             tally.last = Some(decision.time);
         }
-        let (queue, most) = if self.paused {
+        let queue = if self.paused {
             self.unseen += decision.count;
-            (&mut self.waiting, KEPT)
+            &mut self.waiting
         } else {
             if self.scrolled > 0 && self.filter.lets_through(&decision) {
                 // What one looks at stays where it is.
                 self.scrolled += 1;
             }
-            (&mut self.decisions, KEPT)
+            &mut self.decisions
         };
         queue.push_front(decision);
-        queue.truncate(most);
+        queue.truncate(KEPT);
     }
 
     fn press(&mut self, key: Key, page: usize) -> Flow {

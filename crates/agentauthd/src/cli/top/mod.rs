@@ -5,14 +5,14 @@
 
 mod board;
 mod keys;
+mod screen;
 mod view;
 
-use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::io::{self, IsTerminal as _, Read as _};
 use std::time::Duration;
 
 use agentauth_audit::{Entries, Entry, Trail, VerifyError};
 use agentauth_client::{Client, Events};
-use agentauth_host::{clock, terminal};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -21,7 +21,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::{Context, Exit, Failure};
 use board::{Board, Flow, Happening};
 use keys::Keys;
-use view::Size;
+use screen::Screen;
 
 /// How often the record is looked at for more.
 const LOOK: Duration = Duration::from_millis(200);
@@ -31,13 +31,6 @@ const ASK: Duration = Duration::from_secs(1);
 const HISTORY: u64 = 2000;
 /// The most records that are read at a time, so that keys are obeyed in between.
 const AT_ONCE: usize = 2000;
-
-/// To the other screen and back, and the cursor away and back (xterm's private modes).
-const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[2J";
-const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
-/// Where the next picture begins, and what of the one before is cleared below it.
-const HOME: &str = "\x1b[H";
-const BELOW: &str = "\x1b[J";
 
 /// Watch decisions as they come, agents, the session's clock and questions. Decisions are read from the audit log: those of the
 /// last 2000 records, and what follows.
@@ -57,8 +50,10 @@ impl Top {
         // A daemon that cannot be reached is told of before the screen changes.
         let status = client.status().await?;
         let record = Record::new(context, status.audit.records);
-        let mut screen = Screen::enter()?;
-        let shown = watch(context, client, record, &mut screen).await;
+        let mut board = Board::default();
+        board.take(Happening::Status(Ok(Box::new(status))), 0);
+        let screen = Screen::enter()?;
+        let shown = watch(context, client, record, board, &screen).await;
         drop(screen);
         shown.map(|()| Exit::Done)
     }
@@ -66,32 +61,30 @@ impl Top {
 
 async fn watch(
     context: &Context<'_>,
-    mut client: Client,
+    client: Client,
     mut record: Record,
-    screen: &mut Screen,
+    mut board: Board,
+    screen: &Screen,
 ) -> Result<(), Failure> {
-    let mut board = Board::default();
-    let mut typed = typed();
+    let (mut typed, mut told) = (typed(), told(client));
     let mut keys = Keys::default();
-    let (mut look, mut ask) = (interval(LOOK), interval(ASK));
+    let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ask.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let listen = |kind| signal(kind).map_err(|error| Failure::caused("cannot receive signals", error));
     let (mut resized, mut ended) = (listen(SignalKind::window_change())?, listen(SignalKind::terminate())?);
-    // Whatever happens to sessions and questions is asked for at once.
-    let mut events = client.events().await.ok();
+    let mut interrupted = listen(SignalKind::interrupt())?;
     loop {
         let page = view::page(&board, screen.size());
         let happened = tokio::select! {
             biased;
             _ = ended.recv() => return Ok(()),
+            _ = interrupted.recv() => return Ok(()),
             read = typed.recv() => match read {
                 Some(read) => keys.take(&read).into_iter().map(Happening::Key).collect(),
                 None => return Ok(()),
             },
             _ = resized.recv() => Vec::new(),
-            _ = ask.tick() => asked(&mut client).await,
-            () = told(&mut events) => asked(&mut client).await,
+            Some(said) = told.recv() => said,
             _ = look.tick() => record.more(board.newest()),
         };
         for happening in happened {
@@ -99,11 +92,34 @@ async fn watch(
                 return Ok(());
             }
         }
-        if events.is_none() && board.away.is_none() {
-            events = client.events().await.ok();
-        }
         screen.draw(&board, context.now())?;
     }
+}
+
+/// What the daemon says, asked for every second and whenever it tells that something happened. Beside everything else: one
+/// that hangs keeps nobody from quitting.
+fn told(mut client: Client) -> mpsc::Receiver<Vec<Happening>> {
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let mut ask = interval(ASK);
+        ask.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut events = None;
+        loop {
+            tokio::select! {
+                () = sender.closed() => return,
+                _ = ask.tick() => {}
+                () = something(&mut events) => {}
+            }
+            let said = asked(&mut client).await;
+            if events.is_none() && matches!(said.first(), Some(Happening::Status(Ok(_)))) {
+                events = client.events().await.ok();
+            }
+            if sender.send(said).await.is_err() {
+                return;
+            }
+        }
+    });
+    receiver
 }
 
 /// How the daemon stands, and which questions wait.
@@ -115,7 +131,7 @@ async fn asked(client: &mut Client) -> Vec<Happening> {
 }
 
 /// Completes when something happened; never where nobody tells.
-async fn told(events: &mut Option<Events>) {
+async fn something(events: &mut Option<Events>) {
     match events {
         Some(stream) => {
             if !matches!(stream.next().await, Ok(Some(_))) {
@@ -208,55 +224,4 @@ impl Record {
         }
         Ok(read)
     }
-}
-
-/// The terminal, which is as it was before once this is dropped.
-struct Screen {
-    mode: Option<terminal::Raw>,
-    colour: bool,
-}
-
-impl Screen {
-    fn enter() -> Result<Self, Failure> {
-        let failed = |error| Failure::caused("could not take over the terminal", error);
-        let before = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            // What it says is to be read on the person's own screen.
-            if terminal::restore() {
-                let _ = put(LEAVE);
-            }
-            before(panic);
-        }));
-        let mode = terminal::Raw::begin().map_err(failed)?;
-        let colour = anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
-        let screen = Self { mode: Some(mode), colour };
-        put(ENTER).map_err(failed)?;
-        Ok(screen)
-    }
-
-    fn size(&self) -> Size {
-        let (width, height) = terminal_size::terminal_size()
-            .map_or((80, 24), |(width, height)| (usize::from(width.0), usize::from(height.0)));
-        Size { width, height }
-    }
-
-    fn draw(&self, board: &Board, now: agentauth_core::Timestamp) -> Result<(), Failure> {
-        let picture = view::frame(board, now, self.size(), self.colour, clock::time_of_day);
-        put(&format!("{HOME}{picture}{BELOW}")).map_err(Failure::Output)
-    }
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        // A terminal that is gone cannot be put in order.
-        let _ = put(LEAVE);
-        drop(self.mode.take());
-    }
-}
-
-/// As it stands: the dashboard decides about colour itself.
-fn put(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
 }
