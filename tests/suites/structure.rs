@@ -213,6 +213,37 @@ fn every_code_is_explained_and_no_other() {
     assert!(wrong.is_empty(), "docs/troubleshooting.md: {wrong:#?}");
 }
 
+#[test]
+fn every_member_and_error_of_the_socket_is_documented() {
+    let guide = std::fs::read_to_string(root().join("docs/api.md")).unwrap();
+    for code in agentauth_api::ErrorCode::ALL {
+        let row = format!("| `{code}` | {} |", code.status());
+        assert!(guide.contains(&row), "docs/api.md lacks `{row}`");
+    }
+    let words: BTreeSet<&str> = guide.split(|c: char| !c.is_ascii_lowercase() && c != '_').collect();
+    let mut missing = Vec::new();
+    for file in rust_files(&root().join("crates/agentauth-api/src")) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let lines: Vec<&str> = text.split("#[cfg(test)]").next().unwrap().lines().collect();
+        for (number, line) in lines.iter().enumerate() {
+            // Members of structs, which are public, with the name that serde gives them.
+            let Some((name, _)) = line.strip_prefix("    pub ").and_then(|line| line.split_once(": ")) else {
+                continue;
+            };
+            if !name.chars().all(|c| c.is_ascii_lowercase() || c == '_') {
+                continue;
+            }
+            let before = number.checked_sub(1).and_then(|before| lines.get(before)).unwrap_or(&"");
+            let renamed = before.split_once("rename = \"").and_then(|(_, rest)| rest.split('"').next());
+            let name = renamed.unwrap_or(name);
+            if !words.contains(name) {
+                missing.push(format!("{}:{}: {name}", file.display(), number + 1));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "not in docs/api.md: {missing:#?}");
+}
+
 /// The codes that a function, or an `impl` with such a function, names: `… => "code"` or `… => 64`.
 fn codes_in(text: &str, place: &str, numbers: bool) -> BTreeSet<String> {
     let Some(at) = text.find(place) else { return BTreeSet::new() };

@@ -42,6 +42,25 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// Every code.
+    pub const ALL: [Self; 15] = [
+        Self::RequestInvalid,
+        Self::RequestTooLarge,
+        Self::ScopeInvalid,
+        Self::RateLimited,
+        Self::Forbidden,
+        Self::CallerUnproven,
+        Self::NotFound,
+        Self::DecisionUnknown,
+        Self::AgentChanged,
+        Self::MethodNotAllowed,
+        Self::LoginUnavailable,
+        Self::Locked,
+        Self::AuditUnavailable,
+        Self::ShuttingDown,
+        Self::Internal,
+    ];
+
     /// The code as it stands on the wire.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -124,7 +143,7 @@ mod tests {
 
     #[test]
     fn the_wire_code_is_the_displayed_code() {
-        for code in [ErrorCode::RequestInvalid, ErrorCode::AuditUnavailable, ErrorCode::ShuttingDown] {
+        for code in ErrorCode::ALL {
             assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
         }
     }

@@ -27,6 +27,7 @@
 //! Architecture invariant: this crate reads no environment variable and starts no daemon.
 #![forbid(unsafe_code)]
 
+mod asking;
 mod client;
 mod connection;
 mod error;
@@ -36,10 +37,11 @@ pub use agentauth_api::{
     Account, AgentList, AgentView, ApplyRequest, ApplyResponse, CheckRequest, CheckResponse, Confinement,
     Consent, ConsentAllowed, ConsentAnswer, ConsentAnswered, ConsentEvent, ConsentList, ErrorCode, Event,
     FileAccess, GiveRequest, GiveResponse, GrantList, GrantView, Health, Hello, LaunchRequest,
-    LaunchResponse, LaunchSettings, LockResponse, LoginMethod, LoginProgress, LoginRequest, LoginStarted,
-    LoginWay, LogoutRequest, LogoutResponse, Party, PasskeyAdding, PasskeyList, PasskeyRemoved,
-    PasskeyRequest, PasskeyView, Problem, RegisterRequest, RegisterResponse, RemoveRequest, RemoveResponse,
-    RevokeResponse, RulePart, Status, UnlockRequest, UnlockResponse, Verdict,
+    LaunchResponse, LaunchSettings, LockResponse, LogRequest, LogResponse, LoginMethod, LoginProgress,
+    LoginRequest, LoginStarted, LoginWay, LogoutRequest, LogoutResponse, OutcomeKind, OutcomeRequest,
+    OutcomeResponse, Party, PasskeyAdding, PasskeyList, PasskeyRemoved, PasskeyRequest, PasskeyView, Problem,
+    RegisterRequest, RegisterResponse, RemoveRequest, RemoveResponse, RevokeResponse, RulePart, Status,
+    UnlockRequest, UnlockResponse, Verdict,
 };
 pub use agentauth_ipc::location::{DEFAULT_PROFILE, Location, LocationError, socket_path};
 pub use client::Client;

@@ -222,11 +222,7 @@ fn policy(page: &mut Page, status: &Status) {
 fn audit(page: &mut Page, status: &Status) {
     if status.audit.writable {
         let records = usize::try_from(status.audit.records).unwrap_or(usize::MAX);
-        page.fact(
-            "record",
-            GOOD,
-            &format!("writable, {}", count(records, "entry").replace("entrys", "entries")),
-        );
+        page.fact("record", GOOD, &format!("writable, {}", count(records, "record")));
     } else {
         page.fact("record", BAD, "cannot be written, so everything is denied");
         if let Some(detail) = &status.audit.detail {

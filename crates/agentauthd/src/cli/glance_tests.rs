@@ -58,7 +58,7 @@ provider     reached 3 min ago
 keys         2 keys, 60 min old, good for 23 h
 secrets      Secret Service
 policy       3 policies from built in, /home/ada/.config/agentauthd/policies
-record       writable, 1204 entries
+record       writable, 1204 records
 agents       1 agent
              payment-agent 1.0.0, 1 grant, /usr/bin/python3.11 /opt/payment_agent.py
 device       device:uuid:018f

@@ -26,7 +26,7 @@ pub(super) async fn report(
     body: Body,
 ) -> Result<Json<impl Serialize>, Refusal> {
     let caller = connection.may(&app, &headers, Operation::Outcome).await?;
-    let said = wire::outcome(body::json(body).await?)?;
+    let (said, outcome) = wire::outcome(body::json(body).await?)?;
     let unproven = |detail: &str| Refusal::new(ErrorCode::CallerUnproven, detail);
     let agent = decide::agents(&app.state.load(), &caller.facts).into_iter().next().ok_or_else(|| {
         unproven("only an agent that is proven to be one may say what became of its action: greet first")
@@ -44,5 +44,5 @@ pub(super) async fn report(
         Refusal::new(ErrorCode::AuditUnavailable, "the outcome cannot be recorded: report it again later")
     })?;
     app.watching.became(&agent.name, &said.decision, said.bytes, said.items, now);
-    Ok(Json(wire::outcome_recorded(said, repeated)))
+    Ok(Json(wire::outcome_recorded(said, outcome, repeated)))
 }

@@ -17,23 +17,24 @@ const MOST: u64 = 1 << 53;
 /// How many missing outcomes are shown.
 const MISSING: usize = 20;
 
-/// What the agent says.
+/// What the agent says, and the word for what became of it.
 ///
 /// # Errors
 /// A problem: a reference or a number beyond its bound.
-pub(crate) fn outcome(request: api::OutcomeRequest) -> Result<Said, Refusal> {
+pub(crate) fn outcome(request: api::OutcomeRequest) -> Result<(Said, api::OutcomeKind), Refusal> {
     let api::OutcomeRequest { decision, outcome, reference, bytes, items } = request;
     if reference.as_ref().is_some_and(|reference| reference.len() > MAX_REFERENCE) {
         let detail = format!("`reference` is longer than {MAX_REFERENCE} bytes: shorten it");
         return Err(Refusal::new(api::ErrorCode::RequestInvalid, detail));
     }
-    Ok(Said {
+    let said = Said {
         decision,
         outcome: outcome.as_str(),
         reference: reference.map(|reference| display_safe_within(&reference, MAX_REFERENCE)),
         bytes: claimed("bytes", bytes)?,
         items: claimed("items", items)?,
-    })
+    };
+    Ok((said, outcome))
 }
 
 /// How much is moved, by the agent's own word.
@@ -52,12 +53,11 @@ pub(super) fn claimed(name: &str, claimed: Option<u64>) -> Result<u64, Refusal> 
 }
 
 /// That it is on record.
-pub(crate) fn outcome_recorded(said: Said, repeated: bool) -> api::OutcomeResponse {
-    let outcome = match said.outcome {
-        "done" => api::OutcomeKind::Done,
-        "failed" => api::OutcomeKind::Failed,
-        _ => api::OutcomeKind::Unknown,
-    };
+pub(crate) fn outcome_recorded(
+    said: Said,
+    outcome: api::OutcomeKind,
+    repeated: bool,
+) -> api::OutcomeResponse {
     api::OutcomeResponse { decision: said.decision, outcome, repeated }
 }
 
