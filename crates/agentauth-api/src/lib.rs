@@ -4,6 +4,7 @@
 //! them and the rules. No type here can hold a token, a key or a refresh token.
 #![forbid(unsafe_code)]
 
+pub mod authzen;
 pub mod check;
 pub mod consent;
 pub mod events;
@@ -18,6 +19,12 @@ pub mod rules;
 pub mod status;
 mod strict;
 
+pub use authzen::{
+    AccessRequest, ActionSearchRequest, AuthzenAction, AuthzenConfiguration, AuthzenEntity, Document,
+    EvaluationContext, EvaluationError, EvaluationObligation, EvaluationOptions, EvaluationRequest,
+    EvaluationResponse, EvaluationsRequest, EvaluationsResponse, EvaluationsSemantic, PageRequest,
+    PageResponse, ResourceSearchRequest, SearchResponse, SearchResult, Searched, SubjectSearchRequest,
+};
 pub use check::{CheckRequest, CheckResponse, Obligations, Verdict};
 pub use consent::{
     Consent, ConsentAction, ConsentAllowed, ConsentAnswer, ConsentAnswered, ConsentGiven, ConsentList,
@@ -90,6 +97,18 @@ pub mod paths {
     pub const RULES: &str = "/v1/rules";
     /// `GET`: the registered passkeys; `POST`: register one; `DELETE {PASSKEYS}/{id}`: remove one.
     pub const PASSKEYS: &str = "/v1/passkeys";
+    /// `POST`: one question in the words of AuthZEN.
+    pub const ACCESS_EVALUATION: &str = "/access/v1/evaluation";
+    /// `POST`: several.
+    pub const ACCESS_EVALUATIONS: &str = "/access/v1/evaluations";
+    /// `POST`: who may do it.
+    pub const SEARCH_SUBJECT: &str = "/access/v1/search/subject";
+    /// `POST`: to what it may be done.
+    pub const SEARCH_RESOURCE: &str = "/access/v1/search/resource";
+    /// `POST`: what may be done.
+    pub const SEARCH_ACTION: &str = "/access/v1/search/action";
+    /// `GET`: where all that is.
+    pub const AUTHZEN_CONFIGURATION: &str = "/.well-known/authzen-configuration";
     /// `DELETE`: log out.
     pub const SESSION: &str = "/v1/session";
     /// `GET`: numbers for monitoring, in Prometheus' text format.

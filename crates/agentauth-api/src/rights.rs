@@ -29,6 +29,9 @@ pub struct RegisterRequest {
     /// Whether only what `agentauthd exec` started is taken for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub launch_only: Option<bool>,
+    /// The domain by which it may ask about others; empty for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enforcer: Option<String>,
 }
 
 /// What a registration comes to, and what it still needs.
@@ -91,6 +94,9 @@ pub struct AgentView {
     pub cgroup: Option<String>,
     /// Whether only what `agentauthd exec` started is taken for it.
     pub launch_only: bool,
+    /// The domain by which it may ask about others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enforcer: Option<String>,
     /// Whether the administrator forbids it.
     pub forbidden: bool,
     /// What it asks for.

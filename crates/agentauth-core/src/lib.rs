@@ -15,6 +15,7 @@ pub mod claims;
 pub mod consent;
 pub mod decide;
 pub mod decision;
+pub mod domain;
 pub mod facts;
 pub mod gate;
 pub mod grant;
