@@ -108,6 +108,18 @@ impl Raw {
         Ok(Answer { status, body })
     }
 
+    /// Reads one answer, with its head as it came.
+    pub fn receive_with_head(&mut self) -> io::Result<(String, Answer)> {
+        loop {
+            let waiting = &self.buffer[self.consumed..self.filled];
+            if let Some((_, head, _)) = parse_head(waiting)? {
+                let head = String::from_utf8_lossy(&waiting[..head]).into_owned();
+                return Ok((head, self.receive()?));
+            }
+            self.fill()?;
+        }
+    }
+
     /// Reads one answer without copying it.
     pub fn receive_borrowed(&mut self) -> io::Result<(u16, &[u8])> {
         loop {

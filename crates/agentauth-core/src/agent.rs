@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::agents::Assurance;
 use crate::canonical::{canonical_digest, sha256_hex};
 use crate::catalogue::Catalogue;
+use crate::domain::is_domain_name;
 use crate::grant::{Grant, Lifetime};
 use crate::manifest::{MAX_FILE_BYTES, Manifest, ManifestLint};
 use crate::scope::Scope;
@@ -33,6 +34,8 @@ pub struct Agent {
     pub source: Source,
     /// Whether only a process that the daemon's own launcher started is taken for it.
     pub launch_only: bool,
+    /// The domain by which it may ask about others; see [`crate::domain`].
+    pub enforcer: Option<String>,
 }
 
 /// Who registered an agent. An administrator's word stands above a person's.
@@ -55,6 +58,9 @@ pub struct Registration {
     /// Whether only a process that the daemon's own launcher started is taken for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub launch_only: bool,
+    /// The domain by which it may ask about others; see [`crate::domain`].
+    #[serde(default, deserialize_with = "domain_name", skip_serializing_if = "Option::is_none")]
+    pub enforcer: Option<String>,
 }
 
 /// One JSON file of the administrator's: it registers one agent for everybody on the machine, or forbids it.
@@ -68,6 +74,9 @@ pub struct AgentFile {
     /// Whether only a process that the daemon's own launcher started is taken for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub launch_only: bool,
+    /// The domain by which it may ask about others; see [`crate::domain`].
+    #[serde(default, deserialize_with = "domain_name", skip_serializing_if = "Option::is_none")]
+    pub enforcer: Option<String>,
     /// Whether it gets nothing, whoever else registers it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub forbidden: bool,
@@ -153,6 +162,7 @@ impl AgentFile {
             manifest: self.manifest.clone(),
             selectors: self.selectors.clone(),
             launch_only: self.launch_only,
+            enforcer: self.enforcer.clone(),
         }
     }
 
@@ -206,18 +216,22 @@ impl Registration {
     /// hexadecimal. Whoever edits a registration has another one.
     #[must_use]
     pub fn digest(&self) -> String {
-        let value = json!({
+        let mut value = json!({
             "manifest": self.manifest.digest(), "selectors": self.selectors, "launch_only": self.launch_only,
         });
+        if let (Some(domain), Some(members)) = (&self.enforcer, value.as_object_mut()) {
+            members.insert("enforcer".to_owned(), domain.as_str().into());
+        }
         // Without numbers, and two levels deep, the value always has a canonical text.
         canonical_digest(&value).unwrap_or_else(|_| sha256_hex(value.to_string().as_bytes()))
     }
 
     /// Whether somebody gets a right by it that `before` did not give: another process is recognised, or more may be
-    /// asked for.
+    /// asked for, about others too.
     #[must_use]
     pub fn widens(&self, before: &Self) -> bool {
         self.selectors != before.selectors
+            || (self.enforcer.is_some() && self.enforcer != before.enforcer)
             || (before.launch_only && !self.launch_only)
             || !before.manifest.widened_by(&self.manifest).is_empty()
     }
@@ -260,6 +274,7 @@ impl Registration {
             selectors: self.selectors.clone(),
             source: Source::Person,
             launch_only: self.launch_only,
+            enforcer: self.enforcer.clone(),
         }
     }
 }
@@ -272,6 +287,7 @@ impl Agent {
             manifest: self.manifest.clone(),
             selectors: self.selectors.clone(),
             launch_only: self.launch_only,
+            enforcer: self.enforcer.clone(),
         }
     }
 
@@ -412,6 +428,17 @@ impl Written {
     }
 }
 
+fn domain_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let name = Option::<String>::deserialize(deserializer)?;
+    match name.as_ref().filter(|name| !is_domain_name(name)) {
+        None => Ok(name),
+        Some(other) => Err(serde::de::Error::custom(format!(
+            "`enforcer` is `{}`: name a domain, with lower-case letters, digits, `_` and `-`",
+            display_safe_within(other, 64)
+        ))),
+    }
+}
+
 /// The kernel reports absolute paths without `.` and `..`; another spelling would never match.
 fn check_path(what: &str, path: &str) -> Result<(), String> {
     let shown = || display_safe_within(path, 100);
@@ -533,6 +560,26 @@ mod tests {
         }
         for group in ["", "/", "system.slice/a.service", "/a/", "/a//b", "/a/../b", "/../a", "/a\u{200b}"] {
             assert!(with(group).unwrap_err().to_string().contains("/proc/PID/cgroup"), "{group}");
+        }
+    }
+
+    #[test]
+    fn an_enforcer_is_registered_for_one_domain() {
+        let with = |enforcer: &str| {
+            let json = FILE.replace("\"grants\":", &format!("\"enforcer\":{enforcer},\"grants\":"));
+            AgentFile::parse(json.as_bytes())
+        };
+        let todo = with("\"todo\"").unwrap();
+        assert_eq!(todo.agent().enforcer.as_deref(), Some("todo"));
+        let (plain, todo) = (with("null").unwrap().registration(), todo.registration());
+        assert_eq!(Registration::parse(todo.to_json().as_bytes()).unwrap(), todo);
+        assert!(!plain.to_json().contains("enforcer"));
+        assert_ne!(plain.digest(), todo.digest());
+        assert!(todo.widens(&plain) && !plain.widens(&todo));
+        let other = Registration { enforcer: Some("records".to_owned()), ..todo.clone() };
+        assert!(other.widens(&todo) && other.digest() != todo.digest());
+        for refused in ["\"\"", "\"../x\"", "\"Todo\"", "5"] {
+            assert!(with(refused).is_err(), "{refused}");
         }
     }
 

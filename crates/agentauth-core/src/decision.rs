@@ -102,6 +102,8 @@ pub enum Reason {
     ConsentDenied,
     /// It was allowed, but no longer is.
     GrantExpired,
+    /// An enforcer may ask, and its domain does not permit what it asks about.
+    DomainForbids,
     /// The decision could not be written down.
     AuditUnavailable,
 }
@@ -188,6 +190,17 @@ impl Decision {
         self.withdrawn(Reason::CallerUnproven, None, now)
     }
 
+    /// This decision when what an enforcer asks about is not permitted by its domain: an allow becomes a deny; a deny stays
+    /// as it is. `why`: in words for people.
+    #[must_use]
+    pub fn domain_forbids(self, why: Option<&str>, now: Timestamp) -> Self {
+        if !self.allow {
+            return self;
+        }
+        let (message, model_message) = messages::domain_forbids(&self.agents, &self.scopes, why);
+        Self { message, model_message, ..self.withdrawn(Reason::DomainForbids, None, now) }
+    }
+
     fn withdrawn(self, reason: Reason, remedy: Option<Remedy>, now: Timestamp) -> Self {
         if !self.allow {
             return self;
@@ -221,7 +234,7 @@ impl Obligations {
 
 impl Reason {
     /// Every reason, in the order of the checks.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Granted,
         Self::Locked,
         Self::Quarantined,
@@ -239,6 +252,7 @@ impl Reason {
         Self::ConsentRequired,
         Self::ConsentDenied,
         Self::GrantExpired,
+        Self::DomainForbids,
         Self::AuditUnavailable,
     ];
 
@@ -278,6 +292,7 @@ impl Reason {
             Self::ConsentRequired => "consent_required",
             Self::ConsentDenied => "consent_denied",
             Self::GrantExpired => "grant_expired",
+            Self::DomainForbids => "domain_forbids",
             Self::AuditUnavailable => "audit_unavailable",
         }
     }

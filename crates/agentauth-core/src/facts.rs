@@ -305,7 +305,8 @@ impl AgentSet {
             script_sha256: None,
             cgroup: None,
         };
-        let agent = crate::agent::Registration { manifest, selectors, launch_only: false }.agent();
+        let agent =
+            crate::agent::Registration { manifest, selectors, launch_only: false, enforcer: None }.agent();
         Agent { manifest_digest: self.manifest.clone(), ..agent }
     }
 }

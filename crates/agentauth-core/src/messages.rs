@@ -139,6 +139,10 @@ pub(crate) fn explain(reason: Reason, about: &Circumstances<'_>) -> (String, Str
         Reason::GrantExpired => {
             (because("its grant has expired"), "answer the question that waits: `agentauthd consents` shows it".into())
         }
+        Reason::DomainForbids => (
+            because("the domain that it asks by does not permit that"),
+            "whoever keeps the domain can change what it permits".into(),
+        ),
         Reason::AuditUnavailable => (
             "the decision could not be written to the audit log".into(),
             "make room or repair the log; `agentauthd status` says what is wrong".into(),
@@ -173,6 +177,12 @@ pub(crate) fn withdrawn(reason: Reason, agents: &[String], scopes: &[Scope]) -> 
     explain(reason, &Circumstances { agents, scopes, ..Circumstances::default() })
 }
 
+/// The messages where a domain does not permit what an enforcer asks about. `why`: the policy's own words, or what is not
+/// known.
+pub(crate) fn domain_forbids(agents: &[String], scopes: &[Scope], why: Option<&str>) -> (String, String) {
+    explain(Reason::DomainForbids, &Circumstances { agents, scopes, detail: why, ..Circumstances::default() })
+}
+
 fn model(reason: Reason, what: &str, why: &str, about: &Circumstances<'_>) -> String {
     let remedy = about.remedy;
     let retry = match remedy {
@@ -191,6 +201,7 @@ fn model(reason: Reason, what: &str, why: &str, about: &Circumstances<'_>) -> St
         (Some(Remedy::Register), _) => {
             "Tell the user that this agent has to be registered, which only they can do."
         }
+        (_, Reason::DomainForbids) => "Tell whoever asked that it is not permitted to them.",
         (_, Reason::ConsentDenied) => "The user has refused this: accept it, and go on without it.",
         (Some(Remedy::Consent), _) => "Ask the user whether they want to allow it, and say what it is for.",
         (Some(Remedy::StepUp), _) => "Tell the user that it needs a stronger login.",

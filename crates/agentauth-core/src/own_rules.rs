@@ -22,6 +22,9 @@ pub struct OwnRules {
     /// The text of each policy file, by the file's name.
     #[serde(default)]
     pub policies: BTreeMap<String, String>,
+    /// The text of each file of the person's domains, as `NAME/FILE`; see [`crate::domain`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub domains: BTreeMap<String, String>,
 }
 
 /// What of the rules is to be applied.
@@ -29,7 +32,7 @@ pub struct OwnRules {
 pub enum Part {
     /// Settings and the catalogue.
     Configuration,
-    /// Policies.
+    /// Policies, and the domains by which enforcers ask.
     Policies,
 }
 
@@ -52,7 +55,7 @@ pub enum RuleChange {
         /// After.
         to: Option<String>,
     },
-    /// A policy file, with the SHA-256 of its text.
+    /// A policy file, or a file of a domain (`domains/NAME/FILE`), with the SHA-256 of its text.
     Policy {
         /// Its name.
         file: String,
@@ -74,8 +77,8 @@ impl OwnRules {
     #[must_use]
     pub fn with(self, part: Part, other: Self) -> Self {
         match part {
-            Part::Configuration => Self { policies: self.policies, ..other },
-            Part::Policies => Self { policies: other.policies, ..self },
+            Part::Configuration => Self { policies: self.policies, domains: self.domains, ..other },
+            Part::Policies => Self { policies: other.policies, domains: other.domains, ..self },
         }
     }
 
@@ -91,12 +94,12 @@ impl OwnRules {
             let of = |text: &Option<String>| text.as_ref().map(digest);
             changes.push(RuleChange::Catalogue { from: of(&self.catalogue), to: of(&after.catalogue) });
         }
-        for (file, from, to) in differences(&self.policies, &after.policies) {
-            changes.push(RuleChange::Policy {
-                file: file.clone(),
-                from: from.map(digest),
-                to: to.map(digest),
-            });
+        let policies = differences(&self.policies, &after.policies);
+        let policies = policies.into_iter().map(|(file, from, to)| (file.clone(), from, to));
+        let domains = differences(&self.domains, &after.domains);
+        let domains = domains.into_iter().map(|(file, from, to)| (format!("domains/{file}"), from, to));
+        for (file, from, to) in policies.chain(domains) {
+            changes.push(RuleChange::Policy { file, from: from.map(digest), to: to.map(digest) });
         }
         changes
     }
@@ -164,6 +167,7 @@ mod tests {
             settings: [("session.max_age".to_owned(), json!(setting))].into(),
             catalogue: catalogue.map(str::to_owned),
             policies: policies.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect(),
+            domains: BTreeMap::new(),
         }
     }
 
@@ -193,11 +197,27 @@ mod tests {
         assert_eq!(only_policies.with(Part::Configuration, after.clone()), after);
     }
 
+    #[test]
+    fn domains_go_with_the_policies() {
+        let before = rules(1, None, &[("a.cedar", "a")]);
+        assert!(!serde_json::to_string(&before).unwrap().contains("domains"));
+        let after =
+            OwnRules { domains: [("todo/a.cedar".to_owned(), "a".to_owned())].into(), ..before.clone() };
+        let [RuleChange::Policy { file, from: None, to: Some(_) }] = &before.changes(&after)[..] else {
+            panic!("{:?}", before.changes(&after));
+        };
+        assert_eq!(file, "domains/todo/a.cedar");
+        assert_ne!(before.digest(), after.digest());
+        assert_eq!(before.clone().with(Part::Policies, after.clone()), after);
+        assert_eq!(before.clone().with(Part::Configuration, after), before);
+    }
+
     fn any_rules() -> impl Strategy<Value = OwnRules> {
         let texts = || proptest::collection::btree_map("[a-c]", "[a-c]{0,2}", 0..3);
-        (texts(), proptest::option::of("[a-c]{0,2}"), texts()).prop_map(|(settings, catalogue, policies)| {
+        let catalogue = proptest::option::of("[a-c]{0,2}");
+        (texts(), catalogue, texts(), texts()).prop_map(|(settings, catalogue, policies, domains)| {
             let settings = settings.into_iter().map(|(key, text)| (key, json!(text))).collect();
-            OwnRules { settings, catalogue, policies }
+            OwnRules { settings, catalogue, policies, domains }
         })
     }
 

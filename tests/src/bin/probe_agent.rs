@@ -14,6 +14,8 @@
 //!     --exit-after-asking PROGRAM ARG...        greet, start PROGRAM on the connection, say `{"ready":true}`, wait for a
 //!                                               line on standard input, send the question, exit without reading
 //! probe-agent --socket PATH --request METHOD PATH [JSON]   greet, send this one request
+//! probe-agent --socket PATH --relay            greet, send each line's request (`{"method", "path", "headers", "body"}`),
+//!                                               print its answer (`{"status", "head", "body"}`)
 //! probe-agent --socket PATH --follow           greet, print each event of `GET /v1/events`, and at the end `{"ended":true}`
 //! probe-agent --run PROGRAM ARG...              run PROGRAM as its child
 //! probe-agent --idle                            read standard input to its end and do nothing
@@ -26,7 +28,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
-use agentauth_api::paths;
+use agentauth_api::{NONCE_HEADER, paths};
 use e2e::raw::{Answer, Raw, request};
 use serde_json::{Value, json};
 
@@ -44,6 +46,7 @@ struct Arguments {
     pass: Option<PathBuf>,
     request: Vec<String>,
     follow: bool,
+    relay: bool,
 }
 
 fn main() -> ExitCode {
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
             "--lend" => arguments.lend = given.by_ref().collect(),
             "--exit-after-asking" => arguments.exit_after_asking = given.by_ref().collect(),
             "--request" => arguments.request = given.by_ref().collect(),
+            "--relay" => arguments.relay = true,
             "--follow" => arguments.follow = true,
             "--pass" => arguments.pass = given.next().map(PathBuf::from),
             "--run" => {
@@ -136,6 +140,9 @@ fn ask(arguments: Arguments) -> std::io::Result<()> {
         println!("{}", json!({"ended": true}));
         return Ok(());
     }
+    if arguments.relay {
+        return relay(&mut raw, nonce.as_deref());
+    }
     if let [method, path, body @ ..] = arguments.request.as_slice() {
         let body = body.first().map(|body| serde_json::from_str::<Value>(body)).transpose()?;
         let answer = raw.ask(method, path, nonce.as_deref(), body.as_ref())?;
@@ -146,6 +153,29 @@ fn ask(arguments: Arguments) -> std::io::Result<()> {
         for _ in std::io::stdin().lock().lines() {
             check_all(&mut raw, nonce.as_deref(), &arguments.scopes)?;
         }
+    }
+    Ok(())
+}
+
+/// Every byte of the request is the line's, but for the greeting.
+fn relay(raw: &mut Raw, nonce: Option<&str>) -> std::io::Result<()> {
+    for line in std::io::stdin().lock().lines() {
+        let asked: Value = serde_json::from_str(&line?)?;
+        let text = |name: &str| asked[name].as_str().unwrap_or_default();
+        let body = text("body");
+        let mut request = format!("{} {} HTTP/1.1\r\nhost: agentauthd\r\n", text("method"), text("path"));
+        if let Some(nonce) = nonce {
+            request += &format!("{NONCE_HEADER}: {nonce}\r\n");
+        }
+        for (name, value) in asked["headers"].as_object().into_iter().flatten() {
+            request += &format!("{name}: {}\r\n", value.as_str().unwrap_or_default());
+        }
+        request += &format!("content-length: {}\r\n\r\n{body}", body.len());
+        raw.send(request.as_bytes())?;
+        let (head, answer) = raw.receive_with_head()?;
+        let body = String::from_utf8_lossy(&answer.body);
+        println!("{}", json!({"status": answer.status, "head": head, "body": body}));
+        std::io::stdout().flush()?;
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ fn agent(name: &str, selectors: &str) -> Agent {
     let manifest =
         Manifest::parse(format!(r#"{{"name":"{name}","version":"1","scopes":[]}}"#).as_bytes()).unwrap();
     let selectors = serde_json::from_str(selectors).unwrap();
-    Registration { manifest, selectors, launch_only: false }.agent()
+    Registration { manifest, selectors, launch_only: false, enforcer: None }.agent()
 }
 
 fn agents(registered: &[(&str, String)]) -> Agents {

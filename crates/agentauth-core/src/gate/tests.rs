@@ -237,7 +237,7 @@ fn who_scrapes_is_named_and_so_is_everybody_above_it() {
             script_sha256: None,
             cgroup: None,
         };
-        Arc::new(crate::Registration { manifest, selectors, launch_only: false }.agent())
+        Arc::new(crate::Registration { manifest, selectors, launch_only: false, enforcer: None }.agent())
     };
     let named = ["watcher".to_owned(), "outer".to_owned()];
     for (agents, expected) in [

@@ -33,7 +33,7 @@ fn agent() -> Arc<Agent> {
     let manifest =
         Manifest::parse(br#"{"name":"a","version":"1.2","publisher":"Example","scopes":[]}"#).unwrap();
     let selectors = serde_json::from_str(r#"{"executable":"/opt/a"}"#).unwrap();
-    Arc::new(crate::agent::Registration { manifest, selectors, launch_only: false }.agent())
+    Arc::new(crate::agent::Registration { manifest, selectors, launch_only: false, enforcer: None }.agent())
 }
 
 fn at(second: i64) -> Timestamp {

@@ -29,6 +29,12 @@ impl Widening {
                         .map(|it| format!("May ask for: {}", display_safe(it.scope.as_str()))),
                 );
                 lines.extend(
+                    registration
+                        .enforcer
+                        .as_deref()
+                        .map(|it| format!("May ask about others, by the domain: {}", safe(it))),
+                );
+                lines.extend(
                     replaces.as_ref().map(|_| "It takes the place of its registration so far".to_owned()),
                 );
                 lines

@@ -1,5 +1,6 @@
 //! What every request can reach.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use agentauth_core::consent::Choice;
@@ -12,6 +13,7 @@ use agentauth_ipc::{HashCache, Identify};
 use tokio_util::sync::CancellationToken;
 
 use super::consents::Consents;
+use super::domains::Domains;
 use super::events::Events;
 use super::grounds::Grounds;
 use super::keeper::KeeperHandle;
@@ -42,6 +44,8 @@ pub(crate) struct App {
     pub(crate) grounds: Grounds,
     pub(crate) pause: Arc<Pause>,
     pub(crate) rights: Arc<Rights>,
+    /// The domains by which enforcers ask.
+    pub(crate) domains: Arc<Domains>,
     pub(crate) consents: Arc<Consents>,
     pub(crate) events: Arc<Events>,
     pub(crate) watching: Watching,
@@ -102,4 +106,6 @@ pub(crate) struct About {
     pub(crate) hardening: Vec<Step>,
     /// The tenant whose roles count, if the configuration names one.
     pub(crate) tenant: Option<String>,
+    /// Where the socket is.
+    pub(crate) socket: PathBuf,
 }

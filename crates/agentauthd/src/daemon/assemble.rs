@@ -3,7 +3,7 @@
 mod provider;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
 
 use agentauth_audit::export::Origin;
@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::Start;
 use super::app::{About, App};
 use super::consents::{self, Consents};
+use super::domains::{self, Domains};
 use super::events::Events;
 use super::filing::{self, Filing};
 use super::grounds::Grounds;
@@ -44,10 +45,12 @@ use super::sinks::{self, Collector, Feeds, SinkSetupError};
 use super::state::State;
 use super::traces::{self, Exporter};
 use super::watching::Watching;
-use crate::config::{self, Config, load_applied};
+use crate::config::{self, ADMIN_DIRECTORY, Config, load_applied};
 pub(crate) use provider::provider_config;
 use provider::{Common, provider_side, secret_store};
 
+/// Whose files count in the administrator's directory.
+const ADMINISTRATOR: u32 = 0;
 /// How many digests of executables are remembered.
 const DIGESTS: usize = 1024;
 
@@ -223,7 +226,14 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         presence.note(seen, now);
     }
     let loaded = load::load(catalogue, &Places::of(config), own, rights)?;
-    let policy_sources: Vec<String> = loaded.policy_texts.iter().map(|(name, _)| name.clone()).collect();
+    let domains = Domains::new(
+        &Path::new(ADMIN_DIRECTORY).join(domains::DIRECTORY),
+        ADMINISTRATOR,
+        &own_rules.rules.domains,
+    );
+    let policy_sources = loaded.policy_texts.iter().map(|(name, _)| name.clone());
+    let policy_sources: Vec<String> = policy_sources.chain(domains.names()).collect();
+    let domains = Arc::new(domains);
     audit.begin_folding(Terms { in_full: config.audit.fold_after, window: config.audit.fold_window });
     let machine = Machine::this();
     let about =
@@ -300,6 +310,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         policies: RwLock::new(loaded.policy_texts),
         events: events.clone(),
         policies_dir: config.paths.policies_dir.clone(),
+        domains: domains.clone(),
         own_rules: Mutex::new(own_rules),
         sources: Sources { environment, flags },
         owner: owner_uid,
@@ -372,6 +383,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
             needless_credentials,
             hardening,
             tenant: config.provider.tenant.clone(),
+            socket: config.paths.socket.clone(),
         },
         state,
         clock,
@@ -380,6 +392,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         grounds,
         pause,
         rights,
+        domains,
         consents,
         events,
         watching,

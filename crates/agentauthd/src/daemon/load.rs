@@ -21,6 +21,7 @@ use agentauth_idp::Chain;
 use agentauth_store::StateDb;
 
 use super::assemble::provider_config;
+use super::domains::{self, Domains};
 use super::rights::{Standings, Wished, standings};
 use crate::config::trust::{self, Untrusted};
 use crate::config::{self, ADMIN_DIRECTORY, Config, ScopesFaults, scopes};
@@ -180,6 +181,9 @@ fn report(config: &Config, wished: Wished, standings: Standings) -> RulesReport 
     report.agents.extend(found.agents.iter().map(|agent| (*agent.name).to_owned()));
     report.agents.sort();
     report.problems.extend(found.problems);
+    report.problems.extend(wished.domain_faults.iter().map(ToString::to_string));
+    let domains = Path::new(ADMIN_DIRECTORY).join(domains::DIRECTORY);
+    report.problems.extend(Domains::new(&domains, places.admin_agents.1, &wished.rules.domains).problems());
     report.notes.extend(found.notes);
     report
 }
@@ -333,11 +337,16 @@ fn policies(
 }
 
 /// A file with its text, or with why that does not count and what to do.
-type Found = (PathBuf, Result<String, String>);
+pub(super) type Found = (PathBuf, Result<String, String>);
 
 /// The files of a directory with this extension, by name, as a shell's `*.extension` finds them; a directory that is
 /// not there has none. Fails with why the directory does not count and what to do.
-fn files(directory: &Path, extension: &str, limit: usize, owner: u32) -> Result<Vec<Found>, String> {
+pub(super) fn files(
+    directory: &Path,
+    extension: &str,
+    limit: usize,
+    owner: u32,
+) -> Result<Vec<Found>, String> {
     let told = |path: &Path, why: &Untrusted| format!("{why}{}; {}", why.cause(), why.remedy(path, owner));
     let refused = |error| told(directory, &Untrusted::Read(error));
     let entries = match fs::read_dir(directory) {

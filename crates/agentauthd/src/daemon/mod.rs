@@ -3,6 +3,7 @@
 mod app;
 mod assemble;
 mod consents;
+mod domains;
 mod events;
 mod evidence;
 mod facts;

@@ -1,6 +1,7 @@
 //! What is written to the audit log, event by event.
 
 mod consent;
+mod enforced;
 mod passkey;
 mod session;
 mod sink;
@@ -27,6 +28,7 @@ use super::launches::Ready;
 use super::rights::LastRun;
 use crate::log::{MARK, redact};
 pub(crate) use consent::{consent_answered, consent_asked, consent_ended};
+pub(crate) use enforced::Enforced;
 pub(crate) use passkey::{passkey_added, passkey_refused, passkey_removed, passkey_used};
 pub(crate) use session::{
     login, login_not_ended, login_refused, login_switched, logout, person_seen, refresh, refresh_failed,
@@ -120,6 +122,9 @@ fn about(decision: &Decision, asked: &Asked) -> Map<String, Value> {
             details.insert(name.to_owned(), claimed.into());
         }
     }
+    if let Some(enforced) = &asked.enforced {
+        details.insert("enforced".to_owned(), enforced.says.clone());
+    }
     if !decision.caveats.is_empty() {
         let caveats: Vec<_> = decision.caveats.iter().map(ToString::to_string).collect();
         details.insert("caveats".to_owned(), caveats.into());
@@ -140,6 +145,8 @@ pub(crate) struct Asked {
     pub(crate) bytes: u64,
     /// How many items.
     pub(crate) items: u64,
+    /// What an enforcer asks about.
+    pub(crate) enforced: Option<Enforced>,
 }
 
 /// What an agent says became of an action that it was allowed.
@@ -345,6 +352,7 @@ pub(crate) fn agent_registered<'a>(
         "selectors": registration.selectors,
         "launch_only": registration.launch_only,
     }));
+    details.extend(registration.enforcer.as_deref().map(|domain| ("enforcer".to_owned(), domain.into())));
     details.extend(confirmed.map(confirmation).unwrap_or_default());
     Event { actor: Some(asker(by)), details, ..Event::new(Kind::AgentRegistered, now) }
 }

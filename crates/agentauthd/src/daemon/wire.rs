@@ -1,5 +1,6 @@
 //! The one place that names both the words on the socket and the rules, and converts between them.
 
+mod authzen;
 mod consent;
 mod events;
 mod log;
@@ -33,6 +34,10 @@ use super::pause::Paused;
 use super::record::Asked;
 use super::server::Refusal;
 use crate::config::{self, addressed};
+pub(crate) use authzen::{
+    AuthzenFault, Batch, Evaluated, Found, Search, Semantic, Waiting, batch, configuration, evaluated,
+    evaluation, evaluations, failed, found, scope, search, untold,
+};
 pub(crate) use consent::{Answering, consent_answer, consent_answered, consent_confirming, consent_list};
 pub(crate) use events::{SessionSeen, event, lagged_event, session_event, session_seen};
 pub(crate) use log::{log_ask, logged};
@@ -95,6 +100,7 @@ pub(crate) fn question(request: api::CheckRequest, trace: Option<String>) -> Res
             call: request.call,
             bytes: watching::claimed("bytes", request.bytes)?,
             items: watching::claimed("items", request.items)?,
+            enforced: None,
         },
         wait: Duration::from_millis(request.wait_ms.unwrap_or(0)).min(MAX_WAIT),
         request: CheckRequest { scopes, purpose: request.purpose, action, dry_run_as: request.dry_run_as },
@@ -449,6 +455,7 @@ fn problems(
 ) -> Vec<String> {
     let mut problems = app.about.problems.clone();
     problems.extend(app.rights.rule_problems());
+    problems.extend(app.domains.problems());
     if app.provider.is_none() {
         problems.push(
             "no provider is configured: run `agentauthd setup`, then start the daemon again".to_owned(),

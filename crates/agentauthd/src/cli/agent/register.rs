@@ -30,6 +30,9 @@ pub(super) struct Register {
     /// Take only what `agentauthd exec` started for this agent.
     #[arg(long)]
     launch_only: bool,
+    /// Let it ask about others, by the rules of this domain (docs/authzen.md); with `--update`, an empty name ends that.
+    #[arg(long, value_name = "DOMAIN")]
+    enforcer: Option<String>,
     /// Bring the registration of this agent up to date: its files as they are now, for instance after a package update.
     #[arg(long, value_name = "NAME")]
     update: Option<String>,
@@ -73,6 +76,7 @@ impl Register {
             script: self.script.as_deref().map(absolute).transpose()?,
             cgroup: self.cgroup.clone(),
             launch_only: self.launch_only.then_some(true),
+            enforcer: self.enforcer.clone(),
         })
     }
 }
@@ -143,6 +147,12 @@ pub(super) fn selectors(agent: &AgentView) -> Vec<String> {
     if agent.launch_only {
         lines.push("started by `agentauthd exec`, and in no other way".to_owned());
     }
+    lines.extend(
+        agent
+            .enforcer
+            .as_deref()
+            .map(|domain| format!("it may ask about others, by the domain {}", display_safe(domain))),
+    );
     lines
 }
 

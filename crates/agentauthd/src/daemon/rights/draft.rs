@@ -23,7 +23,7 @@ pub(crate) struct Drafted {
 impl Rights {
     /// What `wish` comes to now. Changes nothing.
     pub(crate) async fn draft(&self, wish: Wish, hashes: &HashCache) -> Result<Drafted, RightsError> {
-        let Wish { manifest, update, executable, script, cgroup, launch_only } = wish;
+        let Wish { manifest, update, executable, script, cgroup, launch_only, enforcer } = wish;
         let named = manifest.as_ref().map(|manifest| manifest.name.clone()).or_else(|| update.clone());
         let before = named.as_deref().and_then(|name| self.state.load().agents.get(name).cloned());
         if update.is_some() && before.is_none() {
@@ -42,6 +42,8 @@ impl Rights {
         let script = script.or_else(|| selectors.and_then(|known| known.script.clone()));
         let cgroup = cgroup.or_else(|| selectors.and_then(|known| known.cgroup.clone()));
         let launch_only = launch_only.or(known.as_ref().map(|known| known.launch_only)).unwrap_or_default();
+        let enforcer = enforcer.or_else(|| known.as_ref().and_then(|known| known.enforcer.clone()));
+        let enforcer = enforcer.filter(|name| !name.is_empty());
         let (executable, digest) = self.file(&executable, hashes).await?;
         let script = match script {
             Some(script) => Some(self.file(&script, hashes).await?),
@@ -57,7 +59,7 @@ impl Rights {
             return Err(RightsError::NoScript(selectors.executable));
         }
         let selectors = selectors.checked().map_err(RightsError::Selectors)?;
-        let registration = Registration { manifest, selectors, launch_only };
+        let registration = Registration { manifest, selectors, launch_only, enforcer };
         let catalogue = self.state.load().catalogue.clone();
         let notes = registration.lint(&catalogue).into_iter().map(|lint| lint.message).collect();
         Ok(Drafted { registration, before, notes })

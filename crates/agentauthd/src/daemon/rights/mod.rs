@@ -27,6 +27,7 @@ use agentauth_idp::Chain;
 use agentauth_store::{ProfileName, RightsChange, StateDb, StateError};
 use tokio::sync::Mutex;
 
+use super::domains::Domains;
 use super::events::Events;
 use super::record;
 use super::recorder::Recorder;
@@ -51,6 +52,8 @@ pub(crate) struct Rights {
     pub(crate) events: Arc<Events>,
     /// Where the person's policies are.
     pub(crate) policies_dir: PathBuf,
+    /// The domains by which enforcers ask.
+    pub(crate) domains: Arc<Domains>,
     /// The person's own rules that are in force.
     pub(crate) own_rules: std::sync::Mutex<InForce>,
     /// Where the person's own rules are read anew.

@@ -9,6 +9,7 @@ use agentauth_core::widening::Confirmed;
 
 use super::{Rights, RightsError};
 use crate::config::{Config, Flags, Loaded, load, load_applied, scopes};
+use crate::daemon::domains::{self, DomainTexts};
 use crate::daemon::load::{OwnPolicies, policy_texts};
 use crate::daemon::{provider_config, record};
 use crate::environment::Environment;
@@ -22,6 +23,8 @@ pub(crate) struct Wished {
     pub(crate) catalogue_fault: Option<String>,
     /// Policy files that cannot be used.
     pub(crate) policy_faults: Vec<PolicyFault>,
+    /// Files of domains that cannot be used.
+    pub(crate) domain_faults: Vec<PolicyFault>,
 }
 
 /// What the record says of the rules that were applied.
@@ -78,14 +81,21 @@ impl Wished {
     /// Reads the files of a configuration. Blocking. `owner` is the user whose files count, besides root's.
     pub(crate) fn read(loaded: &Loaded, owner: u32) -> Self {
         let OwnPolicies { texts, faults } = OwnPolicies::read(&loaded.config.paths.policies_dir, owner);
+        let domains = DomainTexts::read(&loaded.config.paths.config_dir.join(domains::DIRECTORY), owner);
         let (catalogue, catalogue_fault) = match scopes::own_text(&loaded.config, owner) {
             Ok(text) => (text, None),
             Err(why) => (None, Some(why)),
         };
         Self {
-            rules: OwnRules { settings: loaded.own.clone(), catalogue, policies: texts },
+            rules: OwnRules {
+                settings: loaded.own.clone(),
+                catalogue,
+                policies: texts,
+                domains: domains.texts,
+            },
             catalogue_fault,
             policy_faults: faults,
+            domain_faults: domains.faults,
         }
     }
 
@@ -93,7 +103,8 @@ impl Wished {
     pub(crate) fn against(&self, recorded: Recorded) -> InForce {
         let (rules, basis, mut problems) = match recorded {
             Recorded::Never => {
-                return InForce { rules: self.rules.clone(), basis: Basis::Files, problems: Vec::new() };
+                let problems = self.domain_faults.iter().map(ToString::to_string).collect();
+                return InForce { rules: self.rules.clone(), basis: Basis::Files, problems };
             }
             Recorded::Applied(rules) => (rules, Basis::Applied, Vec::new()),
             Recorded::Lost(digest) if digest.is_some() && digest == self.rules.digest() => {
@@ -108,7 +119,7 @@ impl Wished {
         };
         problems.extend(unapplied(&rules.changes(&self.rules)));
         problems.extend(self.catalogue_fault.clone());
-        problems.extend(self.policy_faults.iter().map(ToString::to_string));
+        problems.extend(self.policy_faults.iter().chain(&self.domain_faults).map(ToString::to_string));
         InForce { rules, basis, problems }
     }
 }
@@ -167,7 +178,11 @@ impl Rights {
             let wished = Wished::read(&loaded, owner);
             match part {
                 Part::Configuration => refused_if(wished.catalogue_fault.as_slice())?,
-                Part::Policies => refused_if(&wished.policy_faults)?,
+                Part::Policies => {
+                    refused_if(&wished.policy_faults)?;
+                    refused_if(&wished.domain_faults)?;
+                    refused_if(&domains::faults(&wished.rules.domains))?;
+                }
             }
             let rules = now.clone().with(part, wished.rules);
             let config = load_applied(&sources.environment, &sources.flags, &rules.settings)
@@ -209,13 +224,11 @@ impl Rights {
             .map_err(RightsError::Audit)?;
         self.audit.to_disk().await.map_err(RightsError::Audit)?;
         self.keep(&rules).await?;
+        self.domains.apply(&rules.domains);
         *self.policies.write().unwrap_or_else(PoisonError::into_inner) = texts;
         self.state.change(|snapshot| snapshot.policy = std::sync::Arc::new(policy));
-        self.audit.note_down(&record::policy_loaded(
-            &self.policy_names(),
-            self.state.load().policy.len(),
-            now,
-        ));
+        let names: Vec<String> = self.policy_names().into_iter().chain(self.domains.names()).collect();
+        self.audit.note_down(&record::policy_loaded(&names, self.state.load().policy.len(), now));
         let problems = Vec::new();
         *self.own_rules.lock().unwrap_or_else(PoisonError::into_inner) =
             InForce { rules, basis: Basis::Applied, problems };

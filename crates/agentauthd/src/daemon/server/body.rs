@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use agentauth_api::ErrorCode;
 use axum::BoxError;
-use axum::body::{Body, HttpBody};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::response::Response;
 use http::{HeaderValue, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -20,6 +20,29 @@ const USUAL_ANSWER: usize = 1024;
 /// How long a body may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Reads a body.
+///
+/// # Errors
+/// A problem: too large, or too slow.
+pub(super) async fn bytes<B>(body: B) -> Result<Bytes, Refusal>
+where
+    B: HttpBody<Error: Into<BoxError>>,
+{
+    let collected = tokio::time::timeout(PATIENCE, Limited::new(body, MAX_BODY).collect()).await;
+    match collected {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let detail = format!("the body is longer than {MAX_BODY} bytes: send less");
+            Err(Refusal::new(ErrorCode::RequestTooLarge, detail))
+        }
+        Ok(Err(_)) => Err(Refusal::new(ErrorCode::RequestInvalid, "the body broke off: send it whole")),
+        Err(_) => {
+            let detail = format!("the body did not arrive within {} s: send it at once", PATIENCE.as_secs());
+            Err(Refusal::new(ErrorCode::RequestInvalid, detail))
+        }
+    }
+}
+
 /// Reads a JSON body. Unknown and duplicate members are refused.
 ///
 /// # Errors
@@ -29,21 +52,7 @@ where
     T: DeserializeOwned,
     B: HttpBody<Error: Into<BoxError>>,
 {
-    let collected = tokio::time::timeout(PATIENCE, Limited::new(body, MAX_BODY).collect()).await;
-    let bytes = match collected {
-        Ok(Ok(collected)) => collected.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            let detail = format!("the body is longer than {MAX_BODY} bytes: send less");
-            return Err(Refusal::new(ErrorCode::RequestTooLarge, detail));
-        }
-        Ok(Err(_)) => {
-            return Err(Refusal::new(ErrorCode::RequestInvalid, "the body broke off: send it whole"));
-        }
-        Err(_) => {
-            let detail = format!("the body did not arrive within {} s: send it at once", PATIENCE.as_secs());
-            return Err(Refusal::new(ErrorCode::RequestInvalid, detail));
-        }
-    };
+    let bytes = bytes(body).await?;
     serde_json::from_slice(&bytes).map_err(|error| {
         let detail = format!("the body is not what this endpoint takes: {error}; see docs/api.md");
         Refusal::new(ErrorCode::RequestInvalid, detail)

@@ -86,7 +86,7 @@ where
 }
 
 /// One decision: made, the caller proved once more, recorded. What cannot be recorded is denied.
-async fn answer(
+pub(super) async fn answer(
     app: &App,
     connection: &Connection,
     caller: &Caller,
@@ -187,6 +187,8 @@ fn written(
     let event = record::decision(decision, &caller.facts, asked, &facts, &snapshot.catalogue, now);
     // What nothing comes of may be counted with its like.
     let idle = !decision.allow && !decision.high_risk && !decision.dry_run && decision.effects.is_empty();
+    // What an enforcer asks about is in none of what makes two denials alike.
+    let idle = idle && asked.enforced.is_none();
     let written =
         if idle { app.audit.denied(&facts, &event) } else { app.audit.append_resting_on(&facts, &event) };
     written.inspect_err(|error| {
@@ -214,13 +216,13 @@ fn spent(decision: &Decision) -> impl Iterator<Item = &str> {
 
 /// Whether a question counts towards what the agent usually does, or is looked at once more.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Counting {
+pub(super) enum Counting {
     Yes,
     No,
 }
 
 /// One decision, and whether it is about agents that the caller is proven to be.
-fn decided(
+pub(super) fn decided(
     app: &App,
     snapshot: &Snapshot,
     caller: &Caller,
@@ -245,6 +247,10 @@ fn decided(
         }
     };
     let decision = decide_watched(snapshot, request, subject, &mut watch, new_id(now), now);
+    let decision = match &asked.enforced {
+        None => decision,
+        Some(enforced) => enforced.over(decision, now),
+    };
     (decision, proven)
 }
 

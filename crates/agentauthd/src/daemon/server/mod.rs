@@ -1,6 +1,7 @@
 //! The socket's server: accept, bound, serve, drain. One file for each request.
 
 mod agents;
+mod authzen;
 mod body;
 mod check;
 mod connection;
@@ -33,7 +34,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -144,7 +145,7 @@ async fn answer(
             request.extensions_mut().insert(connection);
             router.oneshot(request.map(Body::new)).instrument(span.clone()).await?
         }
-        Err(refusal) => refusal.into_response(),
+        Err(refusal) => authzen::refused(request.uri().path(), refusal),
     };
     span::answered(&span, response.status());
     response = refusal::addressed(&app.about.profile, response);
@@ -204,12 +205,22 @@ fn router(app: Arc<App>) -> Router {
         .route(paths::LOCK, post(lock::lock).delete(lock::unlock))
         .route(paths::SESSION, delete(session::logout))
         .route(paths::LOG, get(log::show).put(log::change))
+        .route(paths::ACCESS_EVALUATION, post(authzen::evaluation))
+        .route(paths::ACCESS_EVALUATIONS, post(authzen::evaluations))
+        .route(paths::SEARCH_SUBJECT, post(authzen::search_subject))
+        .route(paths::SEARCH_RESOURCE, post(authzen::search_resource))
+        .route(paths::SEARCH_ACTION, post(authzen::search_action))
+        .route(paths::AUTHZEN_CONFIGURATION, get(authzen::configuration))
         .route(paths::METRICS, get(metrics::metrics))
         .route(paths::HEALTHZ, get(health::healthz))
         .route(paths::READYZ, get(health::readyz))
-        .fallback(async || Refusal::new(ErrorCode::NotFound, "there is no such path; see docs/api.md"))
-        .method_not_allowed_fallback(async || {
-            Refusal::new(ErrorCode::MethodNotAllowed, "this path takes another method; see docs/api.md")
+        .fallback(async |uri: Uri| {
+            let detail = "there is no such path; see docs/api.md";
+            authzen::refused(uri.path(), Refusal::new(ErrorCode::NotFound, detail))
+        })
+        .method_not_allowed_fallback(async |uri: Uri| {
+            let detail = "this path takes another method; see docs/api.md";
+            authzen::refused(uri.path(), Refusal::new(ErrorCode::MethodNotAllowed, detail))
         })
         .with_state(app)
 }

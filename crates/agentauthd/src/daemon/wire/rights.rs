@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use agentauth_api as api;
 use agentauth_core::agent::{Agent, Registration};
+use agentauth_core::domain::is_domain_name;
 use agentauth_core::grant::{Grant, Lifetime, Standing};
 use agentauth_core::mandate::{Draft, MOST_SCOPES, MandateFault};
 use agentauth_core::manifest::Manifest;
@@ -27,6 +28,8 @@ pub(crate) struct Wish {
     pub(crate) script: Option<String>,
     pub(crate) cgroup: Option<String>,
     pub(crate) launch_only: Option<bool>,
+    /// Empty: none.
+    pub(crate) enforcer: Option<String>,
 }
 
 /// The wish in a request.
@@ -34,7 +37,8 @@ pub(crate) struct Wish {
 /// # Errors
 /// A problem: a manifest that is none, or too little to register anything.
 pub(crate) fn wish(request: api::RegisterRequest) -> Result<Wish, Refusal> {
-    let api::RegisterRequest { manifest, update, executable, script, cgroup, launch_only } = request;
+    let api::RegisterRequest { manifest, update, executable, script, cgroup, launch_only, enforcer } =
+        request;
     let invalid = |detail: String| Refusal::new(api::ErrorCode::RequestInvalid, detail);
     let manifest = manifest
         .map(|manifest| Manifest::parse(manifest.to_string().as_bytes()))
@@ -55,7 +59,14 @@ pub(crate) fn wish(request: api::RegisterRequest) -> Result<Wish, Refusal> {
         );
         return Err(invalid(detail));
     }
-    Ok(Wish { manifest, update, executable, script, cgroup, launch_only })
+    if let Some(other) = enforcer.as_deref().filter(|name| !name.is_empty() && !is_domain_name(name)) {
+        let detail = format!(
+            "`enforcer` is `{}`: name a domain, with lower-case letters, digits, `_` and `-`",
+            display_safe(other)
+        );
+        return Err(invalid(detail));
+    }
+    Ok(Wish { manifest, update, executable, script, cgroup, launch_only, enforcer })
 }
 
 /// What a registration comes to.
@@ -117,6 +128,7 @@ pub(crate) fn agent(snapshot: &Snapshot, agent: &Agent) -> api::AgentView {
         script_sha256: agent.selectors.script_sha256.clone(),
         cgroup: agent.selectors.cgroup.clone(),
         launch_only: agent.launch_only,
+        enforcer: agent.enforcer.clone(),
         forbidden: snapshot.quarantined_agents.contains(&*agent.name),
         scopes: scopes.collect(),
         grants: snapshot.grants.of_agent(&agent.name).count(),
