@@ -1,3 +1,5 @@
+//! Loading, judging and searching, the scenarios of AuthZEN, and what must hold of any question.
+
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
