@@ -220,6 +220,7 @@ fn every_member_and_error_of_the_socket_is_documented() {
         let row = format!("| `{code}` | {} |", code.status());
         assert!(guide.contains(&row), "docs/api.md lacks `{row}`");
     }
+    let guide = guide + &std::fs::read_to_string(root().join("docs/authzen.md")).unwrap();
     let words: BTreeSet<&str> = guide.split(|c: char| !c.is_ascii_lowercase() && c != '_').collect();
     let mut missing = Vec::new();
     for file in rust_files(&root().join("crates/agentauth-api/src")) {
