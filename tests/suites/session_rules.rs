@@ -355,6 +355,24 @@ fn withdrawn_keys_end_a_login_when_the_key_set_is_due() {
         asked + 1,
         "the provider was asked once whether the login stands"
     );
+    let record = world.audit();
+    let of = |kind: &str| record.iter().filter(|event| event["event"] == kind).collect::<Vec<_>>();
+    let changes = of("keys.loaded");
+    let removed: Vec<&str> = changes.last().unwrap()["details"]["removed"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(Value::as_str)
+        .collect();
+    assert!(withdrawn.iter().all(|kid| removed.contains(&kid.as_str())), "{changes:?}");
+    assert_eq!((of("keys.refused").len(), of("session.resumed").len()), (1, 1), "{record:?}");
+    assert_eq!(of("login.started")[0]["details"]["method"], "browser");
+    let configurations = of("configuration.loaded");
+    assert_eq!(configurations.len(), 2, "one for each start");
+    assert_eq!(
+        configurations[0]["details"], configurations[1]["details"],
+        "nothing was changed between them"
+    );
     let held = std::fs::read_to_string(&file).unwrap();
     assert!(withdrawn.iter().all(|kid| !held.contains(kid)), "a withdrawn key is kept: {held}");
     // The way out works.

@@ -193,6 +193,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
     };
     // From here on the configuration is the one that was applied.
     let config = applied.as_ref().map_or(config, |applied| &applied.config);
+    let settings = applied.as_ref().unwrap_or(&loaded).settings();
     let (catalogue_fault, policy_faults) = match own_rules.basis {
         Basis::Files => (wished.catalogue_fault, wished.policy_faults),
         Basis::Applied | Basis::Lost => (None, Vec::new()),
@@ -239,12 +240,16 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
     let about =
         record::Start { profile: &config.profile, device: &device, machine: &machine, last_run: &last_run };
     audit.append(&record::service_start(&about, now))?;
+    audit.append(&record::configuration_loaded(&settings, now))?;
     audit.append(&record::policy_loaded(&policy_sources, loaded.policy.len(), now))?;
     for (name, path) in &loaded.agent_files {
         if let Some(agent) = loaded.agents.get(name) {
             let source = path.display().to_string();
             audit.append(&record::agent_loaded(name, &agent.manifest_digest, &source, now))?;
         }
+    }
+    for agent in &loaded.forbidden {
+        audit.append(&record::quarantine(agent, now))?;
     }
     for problem in &loaded.problems {
         tracing::error!(problem, "an agent was not registered");

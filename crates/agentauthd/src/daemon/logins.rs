@@ -211,6 +211,11 @@ impl Logins {
     where
         F: Future<Output = Result<User, Failure>> + Send + 'static,
     {
+        let method = match &way {
+            Way::Browser { .. } => "browser",
+            Way::Device(_) => "device",
+        };
+        self.parts.audit.note_down(&record::login_started(method, self.parts.clock.now()));
         let id = Uuid::new_v4().to_string();
         let (sender, progress) = watch::channel(Progress::Waiting);
         let cancel = CancellationToken::new();

@@ -105,6 +105,10 @@ pub async fn run(start: Start) -> Result<(), RunError> {
     });
 
     let filing = tokio::spawn(parts.filing.run(stop.clone()));
+    let expiring = tokio::spawn({
+        let (rights, stop) = (app.rights.clone(), stop.clone());
+        async move { rights.watch_expiry(stop).await }
+    });
 
     let noticing = app.notify.then(|| {
         let (consents, profile) = (app.consents.clone(), app.about.profile.clone());
@@ -137,7 +141,7 @@ pub async fn run(start: Start) -> Result<(), RunError> {
     {
         tracing::error!("the keeper did not finish in time; a rotated login may be lost");
     }
-    for task in [paging, noticing, exporting].into_iter().flatten() {
+    for task in [paging, noticing, exporting, Some(expiring)].into_iter().flatten() {
         if let Err(error) = task.await {
             tracing::error!(%error, "a part of the daemon ended badly");
         }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use agentauth_audit::{Actor, Event, Kind, Stub, Verdict, VerifyingKey};
 use agentauth_core::agent::Registration;
 use agentauth_core::caller::CallerFacts;
+use agentauth_core::canonical::canonical_digest;
 use agentauth_core::decision::Decision;
 use agentauth_core::grant::Grant;
 use agentauth_core::own_rules::RuleChange;
@@ -26,13 +27,14 @@ use super::grounds::Fact;
 use super::kept::Unmet;
 use super::launches::Ready;
 use super::rights::LastRun;
+use crate::config::{Origin, Setting};
 use crate::log::{MARK, redact};
 pub(crate) use consent::{consent_answered, consent_asked, consent_ended};
 pub(crate) use enforced::Enforced;
 pub(crate) use passkey::{passkey_added, passkey_refused, passkey_removed, passkey_used};
 pub(crate) use session::{
-    login, login_not_ended, login_refused, login_switched, logout, person_seen, refresh, refresh_failed,
-    session_confirmed, session_over,
+    login, login_not_ended, login_refused, login_started, login_switched, logout, person_seen, refresh,
+    refresh_failed, session_confirmed, session_over, session_resumed,
 };
 pub(crate) use sink::{sink_down, sink_dropped, sink_up};
 
@@ -426,6 +428,50 @@ pub(crate) fn grant_revoked<'a>(grant: &'a Grant, by: &'a CallerFacts, now: Time
         details: details(json!({ "agent": &*grant.agent })),
         ..Event::new(Kind::GrantRevoked, now)
     }
+}
+
+/// A grant ended by itself.
+pub(crate) fn grant_expired(grant: &Grant, now: Timestamp) -> Event<'_> {
+    Event {
+        scopes: vec![grant.scope.as_str().into()],
+        grants: vec![(&*grant.id).into()],
+        details: details(json!({ "agent": &*grant.agent, "ended_at": grant.ends_at() })),
+        ..Event::new(Kind::GrantExpired, now)
+    }
+}
+
+/// The configuration that this run goes by: which options are set and where, and a digest over what all of them are set to.
+pub(crate) fn configuration_loaded(settings: &[Setting], now: Timestamp) -> Event<'static> {
+    let values: Map<String, Value> =
+        settings.iter().map(|setting| (setting.key.to_owned(), setting.json.clone())).collect();
+    let set: Map<String, Value> = settings
+        .iter()
+        .filter(|setting| setting.origin != Origin::Default)
+        .map(|setting| (setting.key.to_owned(), setting.origin.to_string().into()))
+        .collect();
+    let digest = canonical_digest(&Value::Object(values)).ok();
+    Event {
+        details: details(json!({ "digest": digest, "set": set })),
+        ..Event::new(Kind::ConfigurationLoaded, now)
+    }
+}
+
+/// An administrator's lock on an agent is in force.
+pub(crate) fn quarantine(agent: &str, now: Timestamp) -> Event<'static> {
+    Event { details: details(json!({ "agent": agent })), ..Event::new(Kind::Quarantine, now) }
+}
+
+/// The provider publishes other keys than before.
+pub(crate) fn keys_loaded(added: &[String], removed: &[String], now: Timestamp) -> Event<'static> {
+    Event {
+        details: details(json!({ "added": added, "removed": removed })),
+        ..Event::new(Kind::KeysLoaded, now)
+    }
+}
+
+/// The provider's keys cannot be had.
+pub(crate) fn keys_refused(what: &str, now: Timestamp) -> Event<'_> {
+    Event { message: Some(what.into()), ..Event::new(Kind::KeysRefused, now) }
 }
 
 /// A policy set took effect.

@@ -197,6 +197,8 @@ pub(crate) struct Keeper {
     looked: ClockReading,
     /// When the key set was fetched that the session token was last held against.
     keys_seen: Option<Timestamp>,
+    /// The keys that the record names, and whether it says that they cannot be had.
+    keys_told: (Vec<String>, bool),
 }
 
 /// What the keeper holds.
@@ -251,6 +253,7 @@ impl Keeper {
             background: TaskTracker::new(),
             looked: parts.clock.reading(),
             keys_seen: None,
+            keys_told: (Vec::new(), false),
             parts,
         };
         (keeper, handle)

@@ -6,6 +6,7 @@ use agentauth_idp::{Chain, KeyError};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{Held, Keeper, Login, StoredLogin};
+use crate::daemon::record;
 
 /// How long a store that cannot be read is left alone.
 pub(super) const STORE_RETRY: SignedDuration = SignedDuration::from_secs(15);
@@ -37,6 +38,8 @@ impl Keeper {
             Stored::Login(stored) => {
                 let why = "the provider has not confirmed the stored login since agentauthd started";
                 self.set_unverified(Some(stored.user.clone()), why);
+                let resumed = record::session_resumed(&stored.user, self.parts.clock.now());
+                self.parts.audit.note_down(&resumed);
                 self.held =
                     Held::Login(Login { stored, unstored: false, session_token: None, id_token: None });
                 self.next = Some(self.parts.clock.now());
@@ -141,7 +144,12 @@ impl Keeper {
             Some(Ok(_)) => {}
             Some(Err(error)) => {
                 tracing::warn!(error = %Chain(&error), "the provider's keys could not be fetched");
-                self.view.send_modify(|view| view.last_failure = Some(Chain(&error).to_string()));
+                let what = Chain(&error).to_string();
+                // Once for each time that they cannot be had.
+                if !std::mem::replace(&mut self.keys_told.1, true) {
+                    self.parts.audit.note_down(&record::keys_refused(&what, self.parts.clock.now()));
+                }
+                self.view.send_modify(|view| view.last_failure = Some(what));
             }
             None => return,
         }
@@ -150,6 +158,7 @@ impl Keeper {
             return;
         }
         self.keys_seen = fetched_at;
+        self.tell_keys();
         let fresh_until = self.parts.keys.fresh_until();
         self.show(|snapshot| snapshot.keys_fresh_until = fresh_until);
         if let Held::Login(Login { session_token: Some(token), .. }) = &self.held
@@ -157,6 +166,20 @@ impl Keeper {
         {
             self.set_unverified(self.user(), "the provider withdrew the key that signed the session");
             self.next = Some(now);
+        }
+    }
+
+    /// Records which keys the provider publishes from now on, where they are others than before.
+    fn tell_keys(&mut self) {
+        let ids = self.parts.keys.ids();
+        let (told, _) = std::mem::replace(&mut self.keys_told, (ids, false));
+        let ids = &self.keys_told.0;
+        let only = |of: &'_ [String], other: &[String]| -> Vec<String> {
+            of.iter().filter(|id| !other.contains(id)).cloned().collect()
+        };
+        let (added, removed) = (only(ids, &told), only(&told, ids));
+        if !added.is_empty() || !removed.is_empty() {
+            self.parts.audit.note_down(&record::keys_loaded(&added, &removed, self.parts.clock.now()));
         }
     }
 

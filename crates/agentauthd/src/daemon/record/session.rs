@@ -32,6 +32,16 @@ pub(crate) fn login<'a>(
     }
 }
 
+/// A login was begun.
+pub(crate) fn login_started(method: &'static str, now: Timestamp) -> Event<'static> {
+    Event { details: details(json!({ "method": method })), ..Event::new(Kind::LoginStarted, now) }
+}
+
+/// A login that was stored before is taken up again; it counts once the provider confirms it.
+pub(crate) fn session_resumed(user: &User, now: Timestamp) -> Event<'_> {
+    Event { user: Some(user.subject.as_str().into()), ..Event::new(Kind::SessionResumed, now) }
+}
+
 /// A login came to nothing.
 pub(crate) fn login_refused<'a>(
     method: LoginMethod,

@@ -6,6 +6,7 @@
 
 mod carried;
 mod draft;
+mod expiry;
 mod mandate;
 mod own;
 mod replay;

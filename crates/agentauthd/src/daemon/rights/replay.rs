@@ -171,6 +171,7 @@ pub(crate) fn ledger(trail: &Trail, watch: Option<u64>) -> Result<Told, VerifyEr
         | Kind::Checkpoint
         | Kind::ConsentAnswered
         | Kind::GrantAdded
+        | Kind::GrantExpired
         | Kind::GrantRevoked
         | Kind::PersonSeen
         | Kind::RulesApplied
@@ -230,7 +231,7 @@ fn apply(ledger: &mut Ledger, event: &Event<'_>, standing: Standing) {
                 ledger.apply(Entry::RulesApplied(rules));
             }
         }
-        Kind::GrantRevoked => ids().for_each(|id| ledger.apply(Entry::Revoked(id))),
+        Kind::GrantRevoked | Kind::GrantExpired => ids().for_each(|id| ledger.apply(Entry::Revoked(id))),
         Kind::PasskeyAdded if proven => {
             if let Some(id) = text("passkey") {
                 ledger.apply(Entry::PasskeyAdded(id));
