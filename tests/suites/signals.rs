@@ -63,7 +63,13 @@ fn a_decision_is_replayed_from_its_record_alone() {
                when { context.known.assurance == "pinned" && principal.name == "probe-agent" };"#,
         )]),
     );
-    let (mut judged, mut changed) = (0, 0);
+    let by_what_is_known = policy(&[(
+        "own.cedar",
+        r#"@id("no-standing-payment") forbid(principal, action in AgentAuth::Action::"payments.*", resource)
+           when { context.known.grant == "always" && context.known.device.os == "linux"
+                  && context.known.session_confirmed_age < 3600 && context.known has person_seen_at };"#,
+    )]);
+    let (mut judged, mut changed, mut changed_by_what_is_known) = (0, 0, 0);
     for record in records(&log, "decision") {
         let kinds: Vec<_> = record["facts"]
             .as_array()
@@ -87,7 +93,12 @@ fn a_decision_is_replayed_from_its_record_alone() {
         );
         judged += 1;
         changed += usize::from(past.judge(&stricter).permitted != again.permitted);
+        changed_by_what_is_known += usize::from(past.judge(&by_what_is_known).permitted != again.permitted);
     }
+    assert_eq!(
+        changed_by_what_is_known, 2,
+        "grant, device, session and person are in the record and its facts"
+    );
     assert_eq!((judged, changed), (6, 2), "the payments are what the other policies forbid");
     // Nothing else is needed, and nothing less will do.
     let allowed = records(&log, "decision").find(|record| record["decision"] == "allow").unwrap();

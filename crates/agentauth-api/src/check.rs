@@ -59,6 +59,20 @@ pub struct Obligations {
     pub require_proof: bool,
 }
 
+/// What exactly a remedy takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemedyTerms {
+    /// `step_up`: the authentication context class that the login must have (`acr`, RFC 9470).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acr: Option<String>,
+    /// `step_up`: how many seconds ago the login may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age_seconds: Option<u64>,
+    /// `consent`: how strongly the person must show that the answer is theirs: `prompt`, `passkey` or `reauth`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strength: Option<String>,
+}
+
 /// A decision. Always HTTP 200, for a deny too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckResponse {
@@ -72,6 +86,9 @@ pub struct CheckResponse {
     /// or `wait`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
+    /// What exactly that takes, where a policy says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy_terms: Option<RemedyTerms>,
     /// For the person.
     pub message: String,
     /// For a language model: what was refused, not to retry, what to ask the user.

@@ -25,7 +25,7 @@ pub use authzen::{
     EvaluationResponse, EvaluationsRequest, EvaluationsResponse, EvaluationsSemantic, PageRequest,
     PageResponse, ResourceSearchRequest, SearchResponse, SearchResult, Searched, SubjectSearchRequest,
 };
-pub use check::{CheckRequest, CheckResponse, Obligations, Verdict};
+pub use check::{CheckRequest, CheckResponse, Obligations, RemedyTerms, Verdict};
 pub use consent::{
     Consent, ConsentAction, ConsentAllowed, ConsentAnswer, ConsentAnswered, ConsentGiven, ConsentList,
     ConsentOffer, ConsentProgram, ConsentScope,
@@ -47,8 +47,8 @@ pub use rights::{
 pub use rules::{ApplyRequest, ApplyResponse, RuleDifference, RulePart};
 pub use status::{
     AgentStatus, AuditStatus, CallerStatus, FailedLogin, HardeningStatus, Health, KeysStatus, MissingOutcome,
-    ObservedSettings, PolicyStatus, ProviderStatus, SecretStoreStatus, SessionPhase, SessionStatus,
-    SignalView, SinkStatus, StandingStatus, Status,
+    ObservedSettings, PoliciesRefused, PolicyFault, PolicyStatus, ProviderStatus, SecretStoreStatus,
+    SessionPhase, SessionStatus, SignalView, SinkStatus, StandingStatus, Status,
 };
 
 use serde::{Deserialize, Serialize};

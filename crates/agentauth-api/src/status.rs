@@ -266,6 +266,42 @@ pub struct PolicyStatus {
     pub count: usize,
     /// Where they came from.
     pub sources: Vec<String>,
+    /// SHA-256 over names and texts of the sources, in lower-case hexadecimal.
+    #[serde(default)]
+    pub digest: String,
+    /// What is wrong with changed policies that were refused; those of before stay in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<PoliciesRefused>,
+}
+
+/// Changed policies that are not in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoliciesRefused {
+    /// When they were read.
+    pub at: Timestamp,
+    /// What is wrong with them.
+    pub faults: Vec<PolicyFault>,
+}
+
+/// One thing that is wrong with policies. Safe to show.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyFault {
+    /// The file.
+    pub file: String,
+    /// The policy's `@id`, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// The line, from 1, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// The column, from 1, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<usize>,
+    /// What is wrong, and what to do.
+    pub what: String,
+    /// The line in question, and a mark (`^`) below what is meant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excerpt: Vec<String>,
 }
 
 /// The record.

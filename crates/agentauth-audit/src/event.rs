@@ -53,6 +53,10 @@ pub struct Event<'a> {
     /// The grants that covered it, or are concerned.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<Text<'a>>,
+    /// The kind of the grant that there was for it, as policies saw it; where they differ, one for each scope and agent, with
+    /// spaces between them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant_kinds: Option<Text<'a>>,
     /// The signals about the asker that were up when it was decided.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signals: Vec<Text<'a>>,
@@ -88,6 +92,7 @@ impl<'a> Event<'a> {
             reason: None,
             policies: Vec::new(),
             grants: Vec::new(),
+            grant_kinds: None,
             signals: Vec::new(),
             facts: Vec::new(),
             dry_run: false,
@@ -346,6 +351,12 @@ impl<'a, const LIMIT: usize> From<&'a String> for Text<'a, LIMIT> {
 impl<const LIMIT: usize> From<String> for Text<'_, LIMIT> {
     fn from(text: String) -> Self {
         Text(Cow::Owned(text))
+    }
+}
+
+impl<'a, const LIMIT: usize> From<Cow<'a, str>> for Text<'a, LIMIT> {
+    fn from(text: Cow<'a, str>) -> Self {
+        Text(text)
     }
 }
 

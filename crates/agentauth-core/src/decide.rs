@@ -14,10 +14,10 @@ use crate::agents::Assurance;
 use crate::caller::CallerFacts;
 use crate::caveat::{Caveat, CaveatKinds};
 use crate::consent::Action;
-use crate::decision::{Decision, DecisionId, Effect, Obligations, Reason, Remedy};
-use crate::grant::{Grant, GrantAnswer, Occasion, Standing};
+use crate::decision::{Decision, DecisionId, Effect, Obligations, Reason, Remedy, RemedyTerms};
+use crate::grant::{Grant, GrantAnswer, GrantKind, GrantKinds, Occasion, Standing};
 use crate::messages::{self, Circumstances};
-use crate::policy::{Question, Verdict};
+use crate::policy::{Claimed, Question, Verdict};
 use crate::scope::Scope;
 use crate::session::{Expiry, Session, SessionFault};
 use crate::signals::Signals;
@@ -40,6 +40,10 @@ pub struct CheckRequest {
     pub purpose: Option<String>,
     /// What exactly is to be done; an approval is bound to its digest.
     pub action: Option<Action>,
+    /// How many bytes it will move, by the caller's word; 0 where it does not say. Given to policies as a claim.
+    pub bytes: u64,
+    /// How many items, likewise.
+    pub items: u64,
     /// The agent as which a person tries the question; see [`Subject::DryRun`].
     pub dry_run_as: Option<String>,
 }
@@ -122,6 +126,7 @@ pub fn decide_watched(
                 allow: true,
                 reason: Reason::Granted,
                 remedy: None,
+                remedy_terms: RemedyTerms::default(),
                 message,
                 model_message,
                 admin_note: None,
@@ -132,6 +137,7 @@ pub fn decide_watched(
                 scopes: request.scopes.clone(),
                 failed_scope: None,
                 grants: allowed.grants,
+                grant_kinds: allowed.kinds,
                 policies: allowed.policies,
                 obligations: allowed.obligations,
                 expires_at: allowed.expires_at,
@@ -149,6 +155,7 @@ pub fn decide_watched(
                     detail: refusal.detail.as_deref(),
                     role: refusal.role.as_deref(),
                     remedy: refusal.remedy,
+                    terms: Some(&refusal.terms),
                     ungreeted: refusal.ungreeted,
                     unlaunched: refusal.unlaunched,
                     ..about
@@ -159,6 +166,7 @@ pub fn decide_watched(
                 allow: false,
                 reason: refusal.reason,
                 remedy: refusal.remedy,
+                remedy_terms: refusal.terms,
                 message,
                 model_message,
                 admin_note: refusal.admin_note,
@@ -169,6 +177,7 @@ pub fn decide_watched(
                 scopes: request.scopes.clone(),
                 failed_scope: refusal.scope,
                 grants: refusal.grants,
+                grant_kinds: refusal.kinds,
                 policies: refusal.policies,
                 obligations: Obligations::default(),
                 expires_at: now,
@@ -244,6 +253,7 @@ struct Case<'a> {
 /// What an allow rests on.
 struct Allowed {
     grants: Vec<String>,
+    kinds: GrantKinds,
     policies: Vec<String>,
     obligations: Obligations,
     expires_at: Timestamp,
@@ -255,6 +265,9 @@ struct Allowed {
 struct Refusal {
     reason: Reason,
     remedy: Option<Remedy>,
+    terms: RemedyTerms,
+    /// A policy forbids it that looks at the grant, and says that a consent helps.
+    consent_helps: bool,
     detail: Option<String>,
     admin_note: Option<String>,
     /// Only the greeting is missing.
@@ -264,6 +277,7 @@ struct Refusal {
     scope: Option<Scope>,
     role: Option<String>,
     grants: Vec<String>,
+    kinds: GrantKinds,
     policies: Vec<String>,
     effects: Vec<Effect>,
 }
@@ -278,8 +292,27 @@ impl Case<'_> {
         let session = self.session()?;
         self.fresh(session)?;
         self.in_manifest()?;
-        let permitted = self.permitted(session)?;
-        self.granted(session, permitted)
+        let granted = self.permitted(session).and_then(|permitted| self.granted(session, permitted));
+        granted.map_err(|mut refusal| {
+            for (scope, agent) in self.each() {
+                let answer = self.grant(session, scope, agent);
+                refusal.kinds.push(answer.kind());
+                if refusal.consent_helps
+                    && matches!(answer, GrantAnswer::Missing | GrantAnswer::Expired(..))
+                    && self.snapshot.declined.of(&agent.name, scope, self.now).is_none()
+                {
+                    ask(&mut refusal.effects, &agent.name, scope);
+                }
+            }
+            refusal
+        })
+    }
+
+    /// What there is of grants for it, without taking a use.
+    fn grant(&self, session: &Session, scope: &Scope, agent: &Agent) -> GrantAnswer<'_> {
+        let action = self.request.action.as_ref().map(Action::digest);
+        let occasion = occasion(self.snapshot, session, agent, action, self.now);
+        self.snapshot.grants.judge(&agent.name, scope, &occasion)
     }
 
     /// Check 1: nobody has locked everything, the device or one of the agents.
@@ -378,7 +411,15 @@ impl Case<'_> {
                 tampered: self.caveats.iter().any(Caveat::is_tampering),
                 caveats: CaveatKinds::of(self.caveats),
                 signals: self.signals,
-                purpose: self.request.purpose.as_deref(),
+                device: &self.snapshot.device,
+                seen: self.snapshot.presence.seen,
+                grant: &|| -> GrantKind { self.grant(session, scope, agent).kind() },
+                claimed: Claimed {
+                    purpose: self.request.purpose.as_deref(),
+                    action: self.request.action.as_ref().map(Action::digest),
+                    bytes: self.request.bytes,
+                    items: self.request.items,
+                },
                 now: self.now,
             });
             if !verdict.permitted {
@@ -393,13 +434,19 @@ impl Case<'_> {
         if let Some(lifetime) = obligations.max_lifetime {
             expires_at = expires_at.min(later(self.now, lifetime));
         }
-        Ok(Allowed { grants: Vec::new(), policies, obligations, expires_at, effects: Vec::new() })
+        Ok(Allowed {
+            grants: Vec::new(),
+            kinds: GrantKinds::default(),
+            policies,
+            obligations,
+            expires_at,
+            effects: Vec::new(),
+        })
     }
 
     /// Check 7: every agent has a live grant for it. What is refused names the reason before what is only missing: no
     /// answer to a question would make it an allow. All that is missing is asked for at once.
     fn granted(&self, session: &Session, mut allowed: Allowed) -> Result<Allowed, Box<Refusal>> {
-        let action = self.request.action.as_ref().map(Action::digest);
         let mut missing: Option<Box<Refusal>> = None;
         let refused = |scope: &Scope| Refusal::new(Reason::ConsentDenied, Some(Remedy::Consent)).at(scope);
         for (scope, agent) in self.each() {
@@ -407,9 +454,9 @@ impl Case<'_> {
             if let Some(declined) = declined.filter(|declined| declined.is_everything()) {
                 return Err(refused(scope).saying(declined.to_string()));
             }
-            let occasion = occasion(self.snapshot, session, agent, action, self.now);
-            let (reason, earlier, detail) = match self.snapshot.grants.judge(&agent.name, scope, &occasion) {
+            let (reason, earlier, detail) = match self.grant(session, scope, agent) {
                 GrantAnswer::Live(grant) => {
+                    allowed.kinds.push(grant.kind());
                     add_names(&mut allowed.grants, std::slice::from_ref(&grant.id));
                     let spend = Effect::SpendGrant { id: (*grant.id).to_owned() };
                     if grant.uses.is_some() && !allowed.effects.contains(&spend) {
@@ -493,6 +540,8 @@ impl Refusal {
         Box::new(Self {
             reason,
             remedy,
+            terms: RemedyTerms::default(),
+            consent_helps: false,
             detail: None,
             admin_note: None,
             ungreeted: false,
@@ -500,6 +549,7 @@ impl Refusal {
             scope: None,
             role: None,
             grants: Vec::new(),
+            kinds: GrantKinds::default(),
             policies: Vec::new(),
             effects: Vec::new(),
         })
@@ -535,6 +585,8 @@ impl Refusal {
         let admin_note =
             verdict.errors.first().cloned().or_else(|| verdict.reason_admin.as_deref().map(str::to_owned));
         let mut refusal = Self::new(reason, verdict.remedy);
+        refusal.terms = verdict.remedy_terms.clone();
+        refusal.consent_helps = verdict.depends_on_grant && verdict.remedy == Some(Remedy::Consent);
         refusal.detail = detail;
         refusal.admin_note = admin_note;
         refusal.role = verdict.role.as_deref().map(str::to_owned);

@@ -1,11 +1,14 @@
 //! The decision: allow or deny, the reason, and the way forward.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::agents::Assurance;
+use crate::catalogue::Strength;
 use crate::caveat::Caveat;
+use crate::grant::GrantKinds;
 use crate::messages;
 use crate::scope::Scope;
 use crate::signals::Signals;
@@ -27,6 +30,8 @@ pub struct Decision {
     pub reason: Reason,
     /// What would turn this deny into an allow.
     pub remedy: Option<Remedy>,
+    /// What exactly that takes, where a policy says so.
+    pub remedy_terms: RemedyTerms,
     /// For the person: what was decided, why, and what to do. Safe to show.
     pub message: String,
     /// For a language model: what was refused, not to retry, what to ask the user. Safe to show.
@@ -48,6 +53,9 @@ pub struct Decision {
     pub failed_scope: Option<Scope>,
     /// The grants that allow (or the one that refuses, or has expired), without repetition.
     pub grants: Vec<String>,
+    /// The kind of the grant that policies saw or would have seen, for every scope and agent in order; none before the
+    /// policies were asked.
+    pub grant_kinds: GrantKinds,
     /// The policies that decided, in order, without repetition.
     pub policies: Vec<String>,
     /// What an allow demands: the strictest over all policies that permitted.
@@ -126,6 +134,17 @@ pub enum Remedy {
     Attestation,
     /// Wait: the daemon is already seeing to it.
     Wait,
+}
+
+/// What exactly a remedy takes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RemedyTerms {
+    /// [`Remedy::StepUp`]: the authentication context class that the login must have (`acr`, RFC 9470).
+    pub acr: Option<Arc<str>>,
+    /// [`Remedy::StepUp`]: how long ago the login may be.
+    pub max_age: Option<SignedDuration>,
+    /// [`Remedy::Consent`]: how strongly the person must show that the answer is theirs.
+    pub strength: Option<Strength>,
 }
 
 /// What an allow demands.
@@ -210,6 +229,7 @@ impl Decision {
             allow: false,
             reason,
             remedy,
+            remedy_terms: RemedyTerms::default(),
             message,
             model_message,
             obligations: Obligations::default(),
@@ -217,6 +237,29 @@ impl Decision {
             effects: Vec::new(),
             ..self
         }
+    }
+}
+
+impl RemedyTerms {
+    /// What both take together: the shorter age and the greater strength. Of two classes the first is named, since which
+    /// one is stronger only the provider knows.
+    #[must_use]
+    pub fn and(self, other: &Self) -> Self {
+        let max_age = match (self.max_age, other.max_age) {
+            (Some(one), Some(two)) => Some(one.min(two)),
+            (one, two) => one.or(two),
+        };
+        Self {
+            acr: self.acr.or_else(|| other.acr.clone()),
+            max_age,
+            strength: self.strength.max(other.strength),
+        }
+    }
+
+    /// Whether nothing is said.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
     }
 }
 
@@ -349,6 +392,21 @@ mod tests {
         for remedy in Remedy::ALL {
             assert_eq!(serde_json::to_value(remedy).unwrap(), remedy.as_str());
         }
+    }
+
+    #[test]
+    fn terms_only_get_stricter() {
+        let aged = |minutes| RemedyTerms {
+            max_age: Some(SignedDuration::from_mins(minutes)),
+            ..RemedyTerms::default()
+        };
+        let passkey = RemedyTerms { strength: Some(Strength::Passkey), ..RemedyTerms::default() };
+        assert_eq!(aged(5).and(&aged(3)), aged(3));
+        assert_eq!(passkey.clone().and(&RemedyTerms::default()), passkey);
+        assert_eq!(passkey.and(&aged(5)), RemedyTerms { strength: Some(Strength::Passkey), ..aged(5) });
+        let named = |acr: &str| RemedyTerms { acr: Some(acr.into()), ..RemedyTerms::default() };
+        assert_eq!(named("phr").and(&named("mfa")), named("phr"));
+        assert!(RemedyTerms::default().is_empty() && !named("phr").is_empty());
     }
 
     #[test]

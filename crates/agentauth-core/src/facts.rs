@@ -3,6 +3,7 @@
 
 mod past;
 
+use core::net::IpAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use crate::caller::{CallerFacts, ProcessFacts};
 use crate::canonical::{canonical_digest, sha256_hex};
 use crate::caveat::Caveat;
 use crate::claims::{EffectiveRights, SessionClaims};
+use crate::device::Device;
 use crate::manifest::{Manifest, UiHints};
 use crate::session::{Session, SessionLimits, User};
 use crate::text::display_safe_within;
@@ -115,12 +117,47 @@ pub struct SessionSet {
     pub current_tenant: Option<String>,
     /// How the user proved who they are (`amr`).
     pub factors: Vec<String>,
+    /// How strongly the user authenticated (`acr`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acr: Option<String>,
     /// Whether they have stepped up.
     pub stepped_up: bool,
     /// When they logged in.
     pub logged_in_at: Timestamp,
     /// When the session token ends.
     pub expires_at: Timestamp,
+    /// When the provider last answered for the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed_at: Option<Timestamp>,
+    /// When the person was seen last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person_seen_at: Option<Timestamp>,
+}
+
+/// The machine, and the daemon on it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineSet {
+    /// Names the installation.
+    pub device: String,
+    /// The machine's name.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// The operating system with its version.
+    pub os: String,
+    /// The version alone, where the system says one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os_version: Option<String>,
+    /// The address by which it would reach others.
+    #[serde(default)]
+    pub address: Option<IpAddr>,
+    /// The version of the daemon.
+    pub version: String,
+    /// Whether an administrator's directory is in force.
+    #[serde(default)]
+    pub managed: bool,
+    /// Whether the device is attested.
+    #[serde(default)]
+    pub attested: bool,
 }
 
 /// One agent as it is registered.
@@ -220,10 +257,10 @@ fn program(process: &ProcessFacts) -> Option<ProgramFacts> {
 }
 
 impl SessionSet {
-    /// What this session says.
+    /// What this session says, and when the person was seen last.
     #[must_use]
-    pub fn of(session: &Session) -> Self {
-        let Session { user, claims, rights, logged_in_at, .. } = session;
+    pub fn of(session: &Session, seen: Option<Timestamp>) -> Self {
+        let Session { user, claims, rights, logged_in_at, confirmed_at, .. } = session;
         let login = format!("{}\n{}\n{logged_in_at}", claims.issuer, user.subject);
         Self {
             login: sha256_hex(login.as_bytes()),
@@ -235,9 +272,12 @@ impl SessionSet {
             tenants: rights.tenants.clone(),
             current_tenant: rights.current_tenant.clone(),
             factors: claims.factors.clone(),
+            acr: claims.acr.clone(),
             stepped_up: claims.stepped_up,
             logged_in_at: *logged_in_at,
             expires_at: claims.expires_at,
+            confirmed_at: Some(*confirmed_at),
+            person_seen_at: seen,
         }
     }
 
@@ -257,6 +297,7 @@ impl SessionSet {
                 tenants: None,
                 current_tenant: self.current_tenant.clone(),
                 factors: self.factors.clone(),
+                acr: self.acr.clone(),
                 stepped_up: self.stepped_up,
                 warnings: Vec::new(),
             },
@@ -267,9 +308,25 @@ impl SessionSet {
                 current_tenant: self.current_tenant.clone(),
             },
             key_id: String::new(),
-            confirmed_at: self.logged_in_at,
+            confirmed_at: self.confirmed_at.unwrap_or(self.logged_in_at),
             logged_in_at: self.logged_in_at,
             limits: SessionLimits::default(),
+        }
+    }
+}
+
+impl MachineSet {
+    /// The device that policies see.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        let os = self.os.split_once(' ').map_or(&*self.os, |(os, _)| os);
+        Device {
+            id: self.device.clone(),
+            os: os.to_owned(),
+            os_version: self.os_version.clone(),
+            daemon_version: self.version.clone(),
+            managed: self.managed,
+            attested: self.attested,
         }
     }
 }

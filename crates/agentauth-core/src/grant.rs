@@ -1,6 +1,7 @@
 //! Grants: scopes that a person (or an administrator) allowed or refused an agent, and for how long.
 
 mod index;
+mod kind;
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use crate::time::Timestamp;
 use crate::window::Window;
 
 pub use index::{GrantAnswer, Grants};
+pub use kind::{GrantKind, GrantKinds};
 
 /// A scope that was allowed to an agent, or refused.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,8 +2,9 @@
 //! refused, not to retry, what to ask the user). Every text from outside is made safe to show here.
 
 use crate::agents::Assurance;
+use crate::catalogue::Strength;
 use crate::caveat::Caveat;
-use crate::decision::{Reason, Remedy};
+use crate::decision::{Reason, Remedy, RemedyTerms};
 use crate::scope::Scope;
 use crate::text::display_safe_within;
 
@@ -32,6 +33,8 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) role: Option<&'a str>,
     /// What would help.
     pub(crate) remedy: Option<Remedy>,
+    /// What exactly that takes.
+    pub(crate) terms: Option<&'a RemedyTerms>,
     /// Whether it is refused because the caller did not greet.
     pub(crate) ungreeted: bool,
     /// Whether it is refused because `agentauthd exec` did not start it.
@@ -219,13 +222,27 @@ fn model(reason: Reason, what: &str, why: &str, about: &Circumstances<'_>) -> St
 fn policy_todo(about: &Circumstances<'_>) -> String {
     match about.remedy {
         Some(Remedy::Register) => return better_proven(about),
-        Some(Remedy::StepUp) => "log in again with a stronger factor",
+        Some(Remedy::StepUp) => return stronger(about.terms),
         Some(Remedy::Proof) => "use a credential that is bound to a key",
         Some(Remedy::Attestation) => "have this device attested",
-        Some(Remedy::Consent) => "confirm it when you are asked",
+        Some(Remedy::Consent) => match about.terms.and_then(|terms| terms.strength) {
+            Some(Strength::Passkey) => "confirm it with your passkey when you are asked",
+            Some(Strength::Reauth) => "sign in to confirm it when you are asked",
+            Some(Strength::Prompt) | None => "confirm it when you are asked",
+        },
         _ => "ask an administrator if it should be allowed",
     }
     .to_owned()
+}
+
+/// How the person logs in strongly enough.
+fn stronger(terms: Option<&RemedyTerms>) -> String {
+    let class = terms.and_then(|terms| terms.acr.as_deref());
+    let class = class.map(|acr| format!(" (`{}`)", display_safe_within(acr, 60))).unwrap_or_default();
+    let age = terms.and_then(|terms| terms.max_age);
+    let age = age.map(|age| format!("; the login may be {age:#} old at most")).unwrap_or_default();
+    let how = if class.is_empty() && !age.is_empty() { "" } else { " with a stronger factor" };
+    format!("log in again{how}{class}{age}")
 }
 
 /// How the agent comes to be proven by more than its path.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::agents::Agents;
 use crate::catalogue::{Catalogue, Strength};
 use crate::consent::{Choice, Declined, needs};
+use crate::device::Device;
 use crate::gate::Widening;
 use crate::grant::{Grant, Grants, Lifetime};
 use crate::launches::Launches;
@@ -44,6 +45,8 @@ pub struct Snapshot {
     pub catalogue: Arc<Catalogue>,
     /// For high-risk scopes: how old the provider's last confirmation of the session may be.
     pub max_confirmation_age: SignedDuration,
+    /// The machine, and the daemon on it.
+    pub device: Arc<Device>,
 }
 
 impl Snapshot {

@@ -11,6 +11,8 @@ pub struct Machine {
     pub host: Option<String>,
     /// The operating system, with its version where the system says one.
     pub os: String,
+    /// Its version alone: on Linux the kernel's release.
+    pub os_version: Option<String>,
     /// The address by which it would reach others; `None` without a network.
     pub address: Option<IpAddr>,
 }
@@ -19,14 +21,12 @@ impl Machine {
     /// This machine as it is now. Sends nothing.
     #[must_use]
     pub fn this() -> Machine {
-        Machine { host: system_text("hostname"), os: os(), address: address() }
-    }
-}
-
-fn os() -> String {
-    match system_text("osrelease") {
-        Some(release) => format!("{} {release}", std::env::consts::OS),
-        None => std::env::consts::OS.to_owned(),
+        let os_version = system_text("osrelease");
+        let os = match &os_version {
+            Some(version) => format!("{} {version}", std::env::consts::OS),
+            None => std::env::consts::OS.to_owned(),
+        };
+        Machine { host: system_text("hostname"), os, os_version, address: address() }
     }
 }
 

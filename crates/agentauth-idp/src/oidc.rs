@@ -254,6 +254,7 @@ impl Given<'_> {
             issued_at: self.id.map(|judged| judged.id.issued_at),
             expires_at: self.asked_at.checked_add(life).unwrap_or(self.asked_at),
             factors: self.id.map(|judged| judged.id.factors.clone()).unwrap_or_default(),
+            acr: self.id.and_then(|judged| judged.id.assurance.clone()),
         };
         let sources: Vec<&Claims> = self.id.map(|judged| &judged.claims).into_iter().chain(info).collect();
         Ok(VerifiedSession {

@@ -9,21 +9,26 @@ impl Catalogue {
     #[must_use]
     pub fn overlaid(mut self, upper: Self) -> Self {
         self.actions.extend(upper.actions);
+        self.labels.overlaid(upper.labels);
         self.closed |= upper.closed;
         self
     }
 
     /// This catalogue with a person's own entries below it. They may describe actions that nobody described yet, and be
     /// stricter with the others: no entry gets a lower risk, a weaker strength or a longer lifetime than it has, nor
-    /// other words or contexts.
+    /// other words or contexts. They may add labels, and change none.
     ///
     /// # Errors
     /// Every entry that would be milder, at once; everything, where the catalogue is closed.
     pub fn extended(mut self, own: Self) -> Result<Self, CatalogueFault> {
         let mut faults = Vec::new();
-        if self.closed && !own.actions.is_empty() {
+        if self.closed && !(own.actions.is_empty() && own.labels.is_empty()) {
             faults.push("the administrator closed the catalogue: nobody else may add to it".to_owned());
         }
+        let taken = self.labels.extended(own.labels);
+        faults.extend(
+            taken.iter().map(|label| format!("the label `{label}` is there already: use another name")),
+        );
         for (name, entry) in own.actions {
             match self.actions.entry(name) {
                 btree_map::Entry::Vacant(free) => drop(free.insert(entry)),

@@ -5,6 +5,7 @@
 //! nobody names can still be registered by a manifest; it then counts as [`RiskClass::Execute`], because nobody said
 //! that it is harmless.
 
+mod labels;
 mod layers;
 mod read;
 
@@ -13,6 +14,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+
+pub use labels::{Labels, MAX_LABELLED, MAX_LABELS};
 
 use crate::canonical::sha256_hex;
 use crate::scope::Scope;
@@ -28,6 +31,7 @@ pub const MAX_ACTIONS: usize = 4096;
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
     actions: BTreeMap<String, ActionEntry>,
+    labels: Labels,
     closed: bool,
 }
 
@@ -127,8 +131,20 @@ impl Catalogue {
             json!([name, says, risk, path, keys, lifetime.to_string(), strength])
         });
         sha256_hex(
-            json!({ "closed": self.closed, "actions": entries.collect::<Vec<_>>() }).to_string().as_bytes(),
+            json!({
+                "closed": self.closed,
+                "labels": self.labels.iter().collect::<Vec<_>>(),
+                "actions": entries.collect::<Vec<_>>(),
+            })
+            .to_string()
+            .as_bytes(),
         )
+    }
+
+    /// Which resources bear which label.
+    #[must_use]
+    pub fn labels(&self) -> &Labels {
+        &self.labels
     }
 
     /// What is known of the action of `scope`.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
+use super::labels::{self, Labels, MAX_LABELLED, MAX_LABELS};
 use super::{ActionEntry, Catalogue, CatalogueFault, DefaultLifetime, MAX_ACTIONS, RiskClass, Strength};
 use crate::scope::{MAX_NAME_BYTES, Scope};
 use crate::text::{display_safe_within, has_hidden};
@@ -25,9 +26,11 @@ pub(super) fn catalogue(text: &str) -> Result<Catalogue, CatalogueFault> {
         match (name.as_str(), value) {
             ("closed", Value::Boolean(closed)) => catalogue.closed = closed,
             ("closed", other) => reader.wrong_type("closed", &other, "`true` or `false`"),
+            ("labels", Value::Table(labels)) => reader.labels(labels, &mut catalogue.labels),
+            ("labels", other) => reader.wrong_type("labels", &other, "a table"),
             ("resources", Value::Table(resources)) => reader.resources(resources, &mut catalogue.actions),
             ("resources", other) => reader.wrong_type("resources", &other, "a table"),
-            (name, _) => reader.unknown("", name, "`closed`, `resources`"),
+            (name, _) => reader.unknown("", name, "`closed`, `labels`, `resources`"),
         }
     }
     if catalogue.actions.len() > MAX_ACTIONS {
@@ -47,6 +50,40 @@ struct Reader {
 }
 
 impl Reader {
+    fn labels(&mut self, labels: Table, found: &mut Labels) {
+        if labels.len() > MAX_LABELS {
+            self.fault(format!("there are {} labels: at most {MAX_LABELS} are read", labels.len()));
+        }
+        for (label, value) in labels {
+            let place = format!("labels.{}", shown(&label));
+            if !labels::is_name(&label) {
+                self.fault(format!("`{place}`: a label is 1 to 64 lower-case letters, digits, `_` and `-`"));
+                continue;
+            }
+            let Value::Array(entries) = value else {
+                self.wrong_type(&place, &value, "a list");
+                continue;
+            };
+            if entries.len() > MAX_LABELLED {
+                self.fault(format!("`{place}`: at most {MAX_LABELLED} resources bear one label"));
+            }
+            let mut labelled = Vec::with_capacity(entries.len());
+            for entry in entries {
+                match &entry {
+                    Value::String(text) => match labels::labelled(text) {
+                        Some(scope) => labelled.push(scope),
+                        None => self.fault(format!(
+                            "`{place}`: `{}` is no `resource` or `resource:context`, such as `files:/srv/hr`",
+                            shown(text)
+                        )),
+                    },
+                    other => self.wrong_type(&place, other, "a list of texts"),
+                }
+            }
+            found.insert(label, labelled);
+        }
+    }
+
     fn resources(&mut self, resources: Table, found: &mut BTreeMap<String, ActionEntry>) {
         for (resource, value) in resources {
             let place = format!("resources.{}", shown(&resource));

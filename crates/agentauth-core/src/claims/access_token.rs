@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::Claims;
 use super::facts::{FactPlaces, SessionFrame};
 use super::jws::{JwsHeader, split_jws};
-use super::read::{ascii_subject, audiences, strings, text, times};
+use super::read::{ascii_subject, audiences, context_class, strings, text, times};
 use super::refusal::{TokenRefusal, shown};
 use super::rights::SessionClaims;
 
@@ -99,6 +99,7 @@ pub fn judge_access_token(
         issued_at,
         expires_at,
         factors: strings(claims.get("amr"), "amr", &mut Vec::new()),
+        acr: context_class(claims),
     };
     Ok(places.session(frame, &[claims]))
 }

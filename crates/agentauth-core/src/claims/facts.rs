@@ -35,6 +35,8 @@ pub struct SessionFrame {
     pub expires_at: Timestamp,
     /// `amr`.
     pub factors: Vec<String>,
+    /// `acr`.
+    pub acr: Option<String>,
 }
 
 impl FactPlaces {
@@ -91,6 +93,7 @@ impl FactPlaces {
             tenants: None,
             current_tenant,
             factors: frame.factors,
+            acr: frame.acr,
             stepped_up: false,
             warnings,
         }
@@ -114,6 +117,7 @@ mod tests {
             issued_at: None,
             expires_at: Timestamp::from_second(2000).unwrap(),
             factors: Vec::new(),
+            acr: None,
         }
     }
 

@@ -33,6 +33,12 @@ pub(super) fn text<'c>(claims: &'c Claims, claim: &'static str) -> Result<Option
     }
 }
 
+/// `acr` as policies see it (RFC 9470): a text of at most 255 bytes, or none.
+pub(super) fn context_class(claims: &Claims) -> Option<String> {
+    let text = claims.get("acr").and_then(Value::as_str)?;
+    (1..=MAX_SUBJECT_BYTES).contains(&text.len()).then(|| text.to_owned())
+}
+
 /// A user identifier: a string of 1 to 255 bytes without control characters.
 pub(super) fn subject<'c>(claims: &'c Claims, claim: &'static str) -> Result<Option<&'c str>, TokenRefusal> {
     let subject = text(claims, claim)?;

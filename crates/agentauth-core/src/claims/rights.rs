@@ -32,6 +32,8 @@ pub struct SessionClaims {
     pub current_tenant: Option<String>,
     /// `amr`: how the user proved who they are.
     pub factors: Vec<String>,
+    /// `acr`: how strongly the user authenticated, in the provider's words.
+    pub acr: Option<String>,
     /// `su`: stepped up.
     pub stepped_up: bool,
     /// Claims that were there but not as they should be, and what they count as; for logs and `doctor`.

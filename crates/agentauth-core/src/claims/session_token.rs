@@ -6,7 +6,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::Claims;
-use super::read::{audiences, strings, subject, text, times};
+use super::read::{audiences, context_class, strings, subject, text, times};
 use super::refusal::{TokenRefusal, shown};
 use super::rights::{SessionClaims, tenants};
 
@@ -149,6 +149,7 @@ pub fn judge_session(
         tenants: tenants(claims, &mut warnings),
         current_tenant,
         factors: strings(claims.get("amr"), "amr", &mut warnings),
+        acr: context_class(claims),
         stepped_up: claims.get("su") == Some(&Value::Bool(true)),
         warnings,
     })

@@ -67,6 +67,7 @@ static WORLD: LazyLock<Snapshot> = LazyLock::new(|| {
         policy: Arc::new(policy),
         catalogue: Arc::new(catalogue),
         max_confirmation_age: SignedDuration::from_mins(15),
+        device: Arc::default(),
     }
 });
 

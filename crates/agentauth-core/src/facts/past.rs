@@ -5,13 +5,15 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{AgentSet, CallerSet, FactKind, SessionSet};
+use super::{AgentSet, CallerSet, FactKind, MachineSet, SessionSet};
 use crate::agent::Agent;
 use crate::agents::Assurance;
 use crate::catalogue::RiskClass;
 use crate::caveat::{Caveat, CaveatKinds};
 use crate::decision::Obligations;
-use crate::policy::{Policy, Question, Verdict};
+use crate::device::Device;
+use crate::grant::GrantKinds;
+use crate::policy::{Claimed, Policy, Question, Verdict};
 use crate::scope::Scope;
 use crate::session::Session;
 use crate::signals::Signals;
@@ -27,7 +29,13 @@ pub struct Past {
     greeted: bool,
     caveats: Vec<Caveat>,
     signals: Signals,
+    device: Arc<Device>,
+    seen: Option<Timestamp>,
+    grant_kinds: String,
     purpose: Option<String>,
+    action: Option<String>,
+    bytes: u64,
+    items: u64,
     at: Timestamp,
 }
 
@@ -73,6 +81,8 @@ struct Record {
     #[serde(default)]
     purpose: Option<String>,
     #[serde(default)]
+    grant_kinds: String,
+    #[serde(default)]
     signals: Signals,
     #[serde(default)]
     facts: Vec<String>,
@@ -94,6 +104,12 @@ struct Actor {
 struct Details {
     #[serde(default)]
     caveats: Vec<Caveat>,
+    #[serde(default)]
+    action: Option<String>,
+    #[serde(default)]
+    bytes: u64,
+    #[serde(default)]
+    items: u64,
 }
 
 impl Past {
@@ -110,6 +126,7 @@ impl Past {
             return Err(NotReplayable::NotAsked("it is no decision about scopes"));
         }
         let (mut agents, mut session, mut greeted) = (Vec::new(), None, record.dry_run);
+        let mut device = Device::default();
         for digest in &record.facts {
             let missing = || NotReplayable::Facts(digest.clone());
             let set = facts(digest).ok_or_else(missing)?;
@@ -126,7 +143,10 @@ impl Past {
                 FactKind::Caller => {
                     greeted |= CallerSet::deserialize(said).map_err(|_| missing())?.greeted;
                 }
-                FactKind::Machine | FactKind::Rules => {}
+                FactKind::Machine => {
+                    device = MachineSet::deserialize(said).map_err(|_| missing())?.device();
+                }
+                FactKind::Rules => {}
             }
         }
         if agents.is_empty() || agents.len() != record.actor.agents.len() {
@@ -135,13 +155,19 @@ impl Past {
         let session = session.ok_or(NotReplayable::NotAsked("nobody was logged in"))?;
         Ok(Self {
             agents,
+            seen: session.person_seen_at,
             session: Arc::new(session.session()),
+            device: Arc::new(device),
             asked: record.scopes.into_iter().zip(record.risks).collect(),
             assurance: record.actor.assurance,
             greeted,
             caveats: record.details.caveats,
             signals: record.signals,
+            grant_kinds: record.grant_kinds,
             purpose: record.purpose,
+            action: record.details.action,
+            bytes: record.details.bytes,
+            items: record.details.items,
             at: record.time,
         })
     }
@@ -156,9 +182,9 @@ impl Past {
     #[must_use]
     pub fn judge(&self, policy: &Policy) -> Replayed {
         let mut replayed = Replayed { permitted: true, ..Replayed::default() };
-        for ((scope, risk), agent) in
-            self.asked.iter().flat_map(|asked| self.agents.iter().map(move |agent| (asked, agent)))
-        {
+        let asked = self.asked.iter().flat_map(|asked| self.agents.iter().map(move |agent| (asked, agent)));
+        for (position, ((scope, risk), agent)) in asked.enumerate() {
+            let kind = GrantKinds::read(&self.grant_kinds, position);
             let verdict = policy.judge(&Question {
                 agent,
                 session: &self.session,
@@ -169,7 +195,15 @@ impl Past {
                 tampered: self.caveats.iter().any(Caveat::is_tampering),
                 caveats: CaveatKinds::of(&self.caveats),
                 signals: self.signals,
-                purpose: self.purpose.as_deref(),
+                device: &self.device,
+                seen: self.seen,
+                grant: &|| kind,
+                claimed: Claimed {
+                    purpose: self.purpose.as_deref(),
+                    action: self.action.as_deref(),
+                    bytes: self.bytes,
+                    items: self.items,
+                },
                 now: self.at,
             });
             if !verdict.permitted {

@@ -3,7 +3,8 @@
 
 use cedar_policy::Effect;
 
-use crate::decision::{Obligations, Remedy};
+use crate::catalogue::Strength;
+use crate::decision::{Obligations, Remedy, RemedyTerms};
 use crate::text::{display_safe_within, has_hidden};
 use crate::time::SignedDuration;
 
@@ -16,6 +17,8 @@ pub(super) struct Annotations {
     pub(super) role: Option<String>,
     /// What would help when this forbids.
     pub(super) remedy: Option<Remedy>,
+    /// What exactly that takes.
+    pub(super) terms: RemedyTerms,
     /// What to tell the person.
     pub(super) reason_user: Option<String>,
     /// What to tell the administrator.
@@ -25,16 +28,33 @@ pub(super) struct Annotations {
 }
 
 impl Annotations {
-    /// Reads the annotations of one policy; the second part is everything that is wrong with them.
+    /// Reads the annotations of one policy; the second part is everything that is wrong with them, each with its key.
     pub(super) fn read<'a>(
         effect: Effect,
         written: impl Iterator<Item = (&'a str, &'a str)>,
-    ) -> (Self, Vec<String>) {
+    ) -> (Self, Vec<(String, String)>) {
         let mut annotations = Self::default();
         let mut faults = Vec::new();
+        let mut fault = |key: &str, what: String| {
+            faults.push((key.to_owned(), format!("@{}: {what}", display_safe_within(key, 40))))
+        };
+        let mut terms = Vec::new();
         for (key, value) in written {
-            if let Err(fault) = annotations.take(effect, key, value) {
-                faults.push(format!("@{}: {fault}", display_safe_within(key, 40)));
+            if matches!(key, "acr" | "max_age" | "strength") {
+                terms.push(key);
+            }
+            if let Err(what) = annotations.take(effect, key, value) {
+                fault(key, what);
+            }
+        }
+        // A term that belongs to no remedy would never be told.
+        for key in terms {
+            let (fits, wanted) = match key {
+                "strength" => (annotations.remedy == Some(Remedy::Consent), "consent"),
+                _ => (annotations.remedy == Some(Remedy::StepUp), "step_up"),
+            };
+            if !fits {
+                fault(key, format!("it only means something beside `@remedy(\"{wanted}\")`"));
             }
         }
         (annotations, faults)
@@ -78,14 +98,27 @@ impl Annotations {
                     }
                 });
             }
+            "acr" => {
+                only(Effect::Forbid, "forbid")?;
+                self.terms.acr = Some(sentence(value, 255)?.into());
+            }
+            "max_age" => {
+                only(Effect::Forbid, "forbid")?;
+                self.terms.max_age = Some(duration(value)?);
+            }
+            "strength" => {
+                only(Effect::Forbid, "forbid")?;
+                let strengths = [Strength::Prompt, Strength::Passkey, Strength::Reauth];
+                let found = strengths.into_iter().find(|strength| strength.as_str() == value);
+                self.terms.strength = Some(found.ok_or_else(|| {
+                    format!("`{}` is none of `prompt`, `passkey`, `reauth`", display_safe_within(value, 40))
+                })?);
+            }
             "reason_user" => self.reason_user = Some(sentence(value, 300)?),
             "reason_admin" => self.reason_admin = Some(sentence(value, 300)?),
             "max_lifetime" => {
                 only(Effect::Permit, "permit")?;
-                let duration = value.parse::<SignedDuration>().ok().filter(SignedDuration::is_positive);
-                self.obligations.max_lifetime = Some(duration.ok_or_else(|| {
-                    format!("`{}` is not a duration such as `PT5M`", display_safe_within(value, 40))
-                })?);
+                self.obligations.max_lifetime = Some(duration(value)?);
             }
             "require_proof" => {
                 only(Effect::Permit, "permit")?;
@@ -101,13 +134,20 @@ impl Annotations {
                 };
             }
             _ => {
-                return Err("there is no such annotation: use `id`, `role`, `remedy`, `reason_user`, `reason_admin`, \
-                            `max_lifetime` or `require_proof`"
-                    .to_owned());
+                return Err(
+                    "there is no such annotation: use `id`, `role`, `remedy`, `acr`, `max_age`, `strength`, \
+                            `reason_user`, `reason_admin`, `max_lifetime` or `require_proof`"
+                        .to_owned(),
+                );
             }
         }
         Ok(())
     }
+}
+
+fn duration(value: &str) -> Result<SignedDuration, String> {
+    let duration = value.parse::<SignedDuration>().ok().filter(SignedDuration::is_positive);
+    duration.ok_or_else(|| format!("`{}` is not a duration such as `PT5M`", display_safe_within(value, 40)))
 }
 
 fn sentence(value: &str, limit: usize) -> Result<String, String> {

@@ -1,12 +1,16 @@
 //! What policies see: the user with their rights, the agent, the resource, and the context of one question.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use cedar_policy::{Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
 use sha2::{Digest as _, Sha256};
 
-use super::{Question, schema};
+use super::{Claimed, Question, schema};
 use crate::agent::Agent;
+use crate::catalogue::{Labels, RiskClass};
+use crate::device::Device;
+use crate::grant::GrantKind;
 use crate::scope::{Scope, ScopeContext, path_and_above};
 use crate::session::Session;
 use crate::time::Timestamp;
@@ -23,6 +27,7 @@ pub(super) struct Types {
     permission: EntityTypeName,
     tenant: EntityTypeName,
     resource: EntityTypeName,
+    device: EntityTypeName,
     action: EntityTypeName,
 }
 
@@ -58,6 +63,7 @@ impl Types {
             permission: named("Permission")?,
             tenant: named("Tenant")?,
             resource: named("Resource")?,
+            device: named("Device")?,
             action: named("Action")?,
         })
     }
@@ -104,8 +110,13 @@ impl Types {
         })
     }
 
-    /// The agent and its user. All ancestors are named directly, so that little is left to compute.
-    pub(super) fn asker(&self, agent: &Agent, user: &PreparedUser) -> Result<Asker, Unaskable> {
+    /// The agent, its user and the device. All ancestors are named directly, so that little is left to compute.
+    pub(super) fn asker(
+        &self,
+        agent: &Agent,
+        user: &PreparedUser,
+        device: &Device,
+    ) -> Result<Asker, Unaskable> {
         let uid = uid(&self.agent, &agent.name);
         let manifest = &agent.manifest;
         let mut attributes = vec![
@@ -121,16 +132,44 @@ impl Types {
             attributes.into_iter().collect(),
             user.ancestors.iter().cloned().collect(),
         )?;
-        Ok(Asker { uid, entities: Entities::from_entities([entity, user.entity.clone()], None)? })
+        let all = [entity, user.entity.clone(), self.device_entity(device)?];
+        Ok(Asker { uid, entities: Entities::from_entities(all, None)? })
+    }
+
+    /// The name of a device.
+    pub(super) fn device(&self, device: &Device) -> EntityUid {
+        uid(&self.device, &device.id)
+    }
+
+    fn device_entity(&self, device: &Device) -> Result<Entity, Unaskable> {
+        let text = |text: &String| RestrictedExpression::new_string(text.clone());
+        let mut attributes = vec![
+            ("id".to_owned(), text(&device.id)),
+            ("os".to_owned(), text(&device.os)),
+            ("managed".to_owned(), RestrictedExpression::new_bool(device.managed)),
+            ("attested".to_owned(), RestrictedExpression::new_bool(device.attested)),
+        ];
+        attributes.extend(device.os_version.as_ref().map(|version| ("os_version".to_owned(), text(version))));
+        Ok(Entity::new(self.device(device), attributes.into_iter().collect(), HashSet::new())?)
     }
 
     /// The resource that a scope names: `files`, `files:/projects/alpha` in `files:/projects` in `files:/` in `files`,
     /// `sheets:sheetId=1` in `sheets`. Parameters are tags.
-    pub(super) fn resource(&self, scope: &Scope) -> Result<Entity, Unaskable> {
+    pub(super) fn resource(
+        &self,
+        scope: &Scope,
+        risk: RiskClass,
+        labels: &Labels,
+    ) -> Result<Entity, Unaskable> {
         let kind = scope.resource();
         let named = |context: &str| uid(&self.resource, &format!("{kind}:{context}"));
         let whole = uid(&self.resource, kind);
-        let mut attributes = vec![("kind".to_owned(), RestrictedExpression::new_string(kind.to_owned()))];
+        let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
+        let mut attributes = vec![
+            ("kind".to_owned(), text(kind)),
+            ("risk".to_owned(), text(risk.as_str())),
+            ("classification".to_owned(), RestrictedExpression::new_set(labels.of(scope).map(text))),
+        ];
         let mut tags = Vec::new();
         let (resource, parents) = match scope.context() {
             ScopeContext::Any => (whole, Vec::new()),
@@ -151,12 +190,29 @@ impl Types {
     }
 }
 
-/// The context of one question.
-pub(super) fn context(question: &Question<'_>) -> Result<Context, Unaskable> {
+/// The context of one question. `grant` is the kind of the grant, where a policy reads it.
+pub(super) fn context(
+    types: &Types,
+    question: &Question<'_>,
+    grant: GrantKind,
+) -> Result<Context, Unaskable> {
     let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
-    let known = RestrictedExpression::new_record([
+    let Question { session, device, .. } = question;
+    // A clock that ran back makes nothing negative.
+    let age = |since: Timestamp| {
+        RestrictedExpression::new_long(question.now.duration_since(since).as_secs().max(0))
+    };
+    let mut known = vec![
         ("now".to_owned(), instant(question.now)),
-        ("logged_in_at".to_owned(), instant(question.session.logged_in_at)),
+        ("logged_in_at".to_owned(), instant(session.logged_in_at)),
+        ("auth_age".to_owned(), age(session.logged_in_at)),
+        ("amr".to_owned(), RestrictedExpression::new_set(session.claims.factors.iter().map(|one| text(one)))),
+        ("session_confirmed_age".to_owned(), age(session.confirmed_at)),
+        ("device".to_owned(), RestrictedExpression::new_entity_uid(types.device(device))),
+        ("daemon_version".to_owned(), text(&device.daemon_version)),
+        ("grant".to_owned(), text(grant.as_str())),
+        // No token is bound to a key that a caller could prove to hold.
+        ("proof".to_owned(), RestrictedExpression::new_bool(false)),
         ("assurance".to_owned(), text(question.assurance.as_str())),
         ("assurance_level".to_owned(), RestrictedExpression::new_long(question.assurance as i64)),
         ("greeted".to_owned(), RestrictedExpression::new_bool(question.greeted)),
@@ -164,10 +220,20 @@ pub(super) fn context(question: &Question<'_>) -> Result<Context, Unaskable> {
         ("caveats".to_owned(), RestrictedExpression::new_set(question.caveats.words().map(text))),
         ("risk".to_owned(), text(question.risk.as_str())),
         ("high_risk".to_owned(), RestrictedExpression::new_bool(question.risk.is_high())),
-    ])?;
-    let claimed = RestrictedExpression::new_record(
-        question.purpose.map(|purpose| ("purpose".to_owned(), text(purpose))),
-    )?;
+    ];
+    known.extend(session.claims.acr.as_deref().map(|acr| ("acr".to_owned(), text(acr))));
+    known.extend(question.seen.map(|seen| ("person_seen_at".to_owned(), instant(seen))));
+    let known = RestrictedExpression::new_record(known)?;
+    let Claimed { purpose, action, bytes, items } = question.claimed;
+    let mut claimed = Vec::new();
+    for (name, said) in [("purpose", purpose), ("action", action)] {
+        claimed.extend(said.map(|said| (name.to_owned(), text(said))));
+    }
+    for (name, moved) in [("bytes", bytes), ("items", items)] {
+        let moved = i64::try_from(moved).unwrap_or(i64::MAX);
+        claimed.extend((moved > 0).then(|| (name.to_owned(), RestrictedExpression::new_long(moved))));
+    }
+    let claimed = RestrictedExpression::new_record(claimed)?;
     let signals = RestrictedExpression::new_set(question.signals.iter().map(|signal| text(signal.as_str())));
     let parts = [("known", known), ("claimed", claimed), ("signals", signals)];
     Ok(Context::from_pairs(parts.map(|(name, part)| (name.to_owned(), part)))?)
@@ -195,7 +261,7 @@ fn digest(session: &Session) -> [u8; 32] {
         add(&list.len().to_string());
         list.iter().for_each(|entry| add(entry));
     }
-    for optional in [&user.email, &rights.current_tenant] {
+    for optional in [&user.email, &rights.current_tenant, &claims.acr] {
         add(if optional.is_some() { "some" } else { "none" });
         add(optional.as_deref().unwrap_or_default());
     }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use cedar_policy::ffi::DetailedError;
@@ -10,6 +11,7 @@ use cedar_policy::{PolicyId, PolicySet, Schema, ValidationMode, Validator};
 
 use super::Rule;
 use super::annotations::Annotations;
+use super::source::{Place, Statement, statements};
 use crate::text::display_safe_within;
 
 /// The longest policy file, in bytes.
@@ -26,8 +28,8 @@ pub struct PolicyFault {
     pub file: String,
     /// The policy's @id, where it has one.
     pub policy: Option<String>,
-    /// The line in the file, from 1, where it is known.
-    pub line: Option<usize>,
+    /// Where in the file, where that is known.
+    pub place: Option<Place>,
     /// What is wrong and what to do; safe to show.
     pub what: String,
 }
@@ -35,6 +37,16 @@ pub struct PolicyFault {
 /// Everything that is wrong with a set of policies. None of it is loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyFaults(pub Vec<PolicyFault>);
+
+/// A policy that was found.
+struct Found<'a> {
+    /// Its position among the rules.
+    rule: usize,
+    /// The text of its file.
+    text: &'a str,
+    /// Where it stands in there.
+    whole: Option<Range<usize>>,
+}
 
 /// What a load found.
 pub(super) struct Loaded {
@@ -48,12 +60,12 @@ pub(super) fn load(sources: &[(&str, &str)], schema: &Schema) -> Result<Loaded, 
     let mut policies = Vec::new();
     let mut rules: Vec<Rule> = Vec::new();
     let mut whole = PolicySet::new();
-    let mut by_id: HashMap<String, (usize, Option<usize>)> = HashMap::new();
+    let mut by_id: HashMap<String, Found<'_>> = HashMap::new();
     for (file, text) in sources {
-        let fault = |policy: Option<&str>, line, what| PolicyFault {
+        let fault = |policy: Option<&str>, place, what| PolicyFault {
             file: display_safe_within(file, 200),
             policy: policy.map(str::to_owned),
-            line,
+            place,
             what,
         };
         if text.len() > MAX_POLICY_BYTES {
@@ -69,78 +81,87 @@ pub(super) fn load(sources: &[(&str, &str)], schema: &Schema) -> Result<Loaded, 
             Err(errors) => {
                 for error in errors.iter() {
                     let detail = DetailedError::from(error);
-                    let line = detail.source_locations.first().map(|label| line_of(text, label.loc.start));
-                    faults.push(fault(None, line, shown(&detail)));
+                    faults.push(fault(None, place_in(text, &detail), shown(&detail)));
                 }
                 continue;
             }
+        };
+        let written = statements(text);
+        let statement = |id: &PolicyId| number(id).and_then(|number| written.get(number));
+        let whole_of = |statement: Option<&Statement>| {
+            statement.map(|statement| Place::of(text, statement.whole.clone()))
+        };
+        let annotation = |statement: Option<&Statement>, key: &str| {
+            let (_, bytes) = statement?.annotations.iter().find(|(found, _)| found == key)?;
+            Some(Place::of(text, bytes.clone()))
         };
         for template in set.templates() {
             let id = template.annotation("id").map(|id| display_safe_within(id, 128));
             faults.push(fault(
                 id.as_deref(),
-                None,
+                whole_of(statement(template.id())),
                 "templates (`?principal`, `?resource`) are not supported: name who and what".to_owned(),
             ));
         }
-        // Cedar names the policies of a file `policy0`, `policy1`…: that is their order.
-        let mut written: Vec<_> = set.policies().collect();
-        written.sort_by_key(|policy| {
-            policy.id().to_string().strip_prefix("policy").and_then(|number| number.parse::<usize>().ok())
-        });
-        let lines = policy_lines(text, written.len());
-        for (position, policy) in written.into_iter().enumerate() {
-            let line = lines.get(position).copied();
+        let mut in_order: Vec<_> = set.policies().collect();
+        in_order.sort_by_key(|policy| number(policy.id()));
+        for policy in in_order {
+            let statement = statement(policy.id());
             let (annotations, wrong) = Annotations::read(policy.effect(), policy.annotations());
             let id = annotations.id.clone();
-            faults.extend(wrong.into_iter().map(|what| fault(id.as_deref(), line, what)));
+            let wrong = wrong.into_iter();
+            faults.extend(wrong.map(|(key, what)| fault(id.as_deref(), annotation(statement, &key), what)));
             let Some(id) = id else {
                 if policy.annotation("id").is_none() {
                     faults.push(fault(
                         None,
-                        line,
+                        whole_of(statement),
                         "a policy has no @id: name it, so that decisions can say which one decided"
                             .to_owned(),
                     ));
                 }
                 continue;
             };
-            if let Some((earlier, _)) = by_id.get(&id) {
-                let other = rules.get(*earlier).map_or("", |rule| rule.file.as_ref());
+            if let Some(earlier) = by_id.get(&id) {
+                let other = rules.get(earlier.rule).map_or("", |rule| rule.file.as_ref());
                 faults.push(fault(
                     Some(&id),
-                    line,
+                    annotation(statement, "id"),
                     format!("the @id stands in `{other}` already: every policy needs its own"),
                 ));
                 continue;
             }
             let policy = policy.new_id(PolicyId::new(&id));
             if let Err(error) = whole.add(policy.clone()) {
-                faults.push(fault(Some(&id), line, error.to_string()));
+                faults.push(fault(Some(&id), whole_of(statement), error.to_string()));
                 continue;
             }
-            by_id.insert(id.clone(), (rules.len(), line));
+            let whole = statement.map(|statement| statement.whole.clone());
+            by_id.insert(id.clone(), Found { rule: rules.len(), text, whole });
             rules.push(Rule { id: id.into(), file: display_safe_within(file, 200).into(), annotations });
             policies.push(policy);
         }
     }
     if rules.len() > MAX_POLICIES {
         let what = format!("there are {} policies: at most {MAX_POLICIES} are read", rules.len());
-        return Err(PolicyFaults(vec![PolicyFault { file: String::new(), policy: None, line: None, what }]));
+        return Err(PolicyFaults(vec![PolicyFault { file: String::new(), policy: None, place: None, what }]));
     }
     let result = Validator::new(schema.clone()).validate(&whole, ValidationMode::Strict);
-    let place = |id: &PolicyId| {
-        let found = by_id.get(AsRef::<str>::as_ref(id)).copied();
-        let rule = found.and_then(|(index, _)| rules.get(index));
-        (rule.map_or(String::new(), |rule| rule.file.to_string()), found.and_then(|(_, line)| line))
+    let found = |id: &PolicyId| by_id.get(AsRef::<str>::as_ref(id));
+    let file_of = |id: &PolicyId| {
+        let rule = found(id).and_then(|found| rules.get(found.rule));
+        rule.map_or(String::new(), |rule| rule.file.to_string())
     };
     for error in result.validation_errors() {
-        let (file, line) = place(error.policy_id());
         let detail = DetailedError::from(error);
+        let place = found(error.policy_id()).and_then(|found| {
+            let whole = || Some(Place::of(found.text, found.whole.clone()?));
+            place_in(found.text, &detail).or_else(whole)
+        });
         faults.push(PolicyFault {
-            file,
+            file: file_of(error.policy_id()),
             policy: Some(error.policy_id().to_string()),
-            line,
+            place,
             what: shown(&detail),
         });
     }
@@ -151,7 +172,7 @@ pub(super) fn load(sources: &[(&str, &str)], schema: &Schema) -> Result<Loaded, 
     let warnings = result
         .validation_warnings()
         .map(|warning| {
-            format!("{}: {}", place(warning.policy_id()).0, display_safe_within(&warning.to_string(), 400))
+            format!("{}: {}", file_of(warning.policy_id()), display_safe_within(&warning.to_string(), 400))
         })
         .collect();
     Ok(Loaded { policies, rules, warnings })
@@ -166,26 +187,33 @@ fn shown(detail: &DetailedError) -> String {
     display_safe_within(&text, 600)
 }
 
-fn line_of(text: &str, offset: usize) -> usize {
-    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+/// Where Cedar says that it is.
+fn place_in(text: &str, detail: &DetailedError) -> Option<Place> {
+    detail.source_locations.first().map(|label| Place::of(text, label.loc.start..label.loc.end))
 }
 
-/// The line at which each policy's @id stands, if the text has exactly one per policy at the beginning of a line.
-fn policy_lines(text: &str, policies: usize) -> Vec<usize> {
-    let lines: Vec<_> = text
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| line.trim_start().starts_with("@id("))
-        .map(|(number, _)| number + 1)
-        .collect();
-    if lines.len() == policies { lines } else { Vec::new() }
+/// Cedar names the policies of a file `policy0`, `policy1`…: that is their order.
+fn number(id: &PolicyId) -> Option<usize> {
+    AsRef::<str>::as_ref(id).strip_prefix("policy").and_then(|number| number.parse().ok())
+}
+
+impl PolicyFault {
+    /// The line at fault, and the mark below it; nothing where the place is not known. Safe to show.
+    #[must_use]
+    pub fn excerpt(&self) -> Vec<String> {
+        self.place
+            .iter()
+            .flat_map(|place| [&place.text, &place.mark])
+            .map(|line| format!("| {line}"))
+            .collect()
+    }
 }
 
 impl fmt::Display for PolicyFault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.file)?;
-        if let Some(line) = self.line {
-            write!(formatter, ":{line}")?;
+        if let Some(place) = &self.place {
+            write!(formatter, ":{}:{}", place.line, place.column)?;
         }
         if let Some(policy) = &self.policy {
             write!(formatter, ": `{policy}`")?;
@@ -197,7 +225,10 @@ impl fmt::Display for PolicyFault {
 impl fmt::Display for PolicyFaults {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("the policies cannot be loaded")?;
-        self.0.iter().try_for_each(|fault| write!(formatter, "\n  {fault}"))
+        self.0.iter().try_for_each(|fault| {
+            write!(formatter, "\n  {fault}")?;
+            fault.excerpt().into_iter().try_for_each(|line| write!(formatter, "\n    {line}"))
+        })
     }
 }
 

@@ -9,8 +9,11 @@ use crate::agent::Agent;
 use crate::agents::Assurance;
 use crate::catalogue::RiskClass;
 use crate::caveat::CaveatKinds;
+use crate::device::Device;
+use crate::grant::GrantKind;
 use crate::scope::Scope;
 use crate::signals::Signals;
+use crate::time::Timestamp;
 
 /// Everything that a remembered verdict depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +21,7 @@ pub(super) struct MemoKey {
     pub(super) agent: Registration,
     pub(super) scope: Scope,
     pub(super) user: [u8; 32],
+    pub(super) device: Arc<Device>,
     pub(super) facts: Facts,
 }
 
@@ -26,12 +30,14 @@ pub(super) struct MemoKey {
 pub(super) struct AskerKey {
     pub(super) agent: Registration,
     pub(super) user: [u8; 32],
+    pub(super) device: Arc<Device>,
 }
 
 /// What a context that is ready for evaluation depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct ContextKey {
     pub(super) user: [u8; 32],
+    pub(super) device: Arc<Device>,
     pub(super) facts: Facts,
 }
 
@@ -44,6 +50,9 @@ pub(super) struct Facts {
     pub(super) tampered: bool,
     pub(super) caveats: CaveatKinds,
     pub(super) signals: Signals,
+    pub(super) seen: Option<Timestamp>,
+    /// [`GrantKind::None`] where no policy reads it.
+    pub(super) grant: GrantKind,
 }
 
 /// A registration, by its place in memory; held, so that no other one can come to stand there.
@@ -51,7 +60,7 @@ pub(super) struct Facts {
 pub(super) struct Registration(pub(super) Arc<Agent>);
 
 impl Facts {
-    pub(super) fn of(question: &Question<'_>) -> Self {
+    pub(super) fn of(question: &Question<'_>, grant: GrantKind) -> Self {
         Self {
             assurance: question.assurance,
             risk: question.risk,
@@ -59,17 +68,20 @@ impl Facts {
             tampered: question.tampered,
             caveats: question.caveats,
             signals: question.signals,
+            seen: question.seen,
+            grant,
         }
     }
 }
 
 impl MemoKey {
-    pub(super) fn new(question: &Question<'_>, user: &PreparedUser) -> Self {
+    pub(super) fn new(question: &Question<'_>, grant: GrantKind, user: &PreparedUser) -> Self {
         Self {
             agent: Registration(Arc::clone(question.agent)),
             scope: question.scope.clone(),
             user: user.digest,
-            facts: Facts::of(question),
+            device: Arc::clone(question.device),
+            facts: Facts::of(question, grant),
         }
     }
 }

@@ -10,10 +10,12 @@ mod memo;
 mod reads;
 mod schema;
 mod slice;
+mod source;
 #[cfg(test)]
 mod tests;
 
 pub use load::{MAX_POLICIES, MAX_POLICY_BYTES, PolicyFault, PolicyFaults};
+pub use source::Place;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -25,9 +27,11 @@ use quick_cache::sync::Cache;
 use crate::agent::Agent;
 use crate::agents::Assurance;
 use crate::canonical::sha256_hex;
-use crate::catalogue::{Catalogue, RiskClass};
+use crate::catalogue::{Catalogue, Labels, RiskClass};
 use crate::caveat::CaveatKinds;
-use crate::decision::{Obligations, Remedy};
+use crate::decision::{Obligations, Remedy, RemedyTerms};
+use crate::device::Device;
+use crate::grant::GrantKind;
 use crate::scope::Scope;
 use crate::session::Session;
 use crate::signals::Signals;
@@ -62,6 +66,7 @@ pub struct Policy {
     slices: HashMap<String, ActionSlice>,
     schema: Schema,
     schema_text: String,
+    labels: Labels,
     warnings: Vec<String>,
     digest: String,
     types: Types,
@@ -82,7 +87,7 @@ struct Rule {
 }
 
 /// One question to the policies.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Question<'a> {
     /// Which agent asks.
     pub agent: &'a Arc<Agent>,
@@ -102,10 +107,29 @@ pub struct Question<'a> {
     pub caveats: CaveatKinds,
     /// What is unusual about what the agent does.
     pub signals: Signals,
-    /// What the caller says it is for.
-    pub purpose: Option<&'a str>,
+    /// The machine, and the daemon on it.
+    pub device: &'a Arc<Device>,
+    /// When the person was seen last.
+    pub seen: Option<Timestamp>,
+    /// Tells the kind of the grant that an allow would use. Asked only where a policy reads it.
+    pub grant: &'a dyn Fn() -> GrantKind,
+    /// What the caller says.
+    pub claimed: Claimed<'a>,
     /// When.
     pub now: Timestamp,
+}
+
+/// What the caller says of its question: its own word, and no more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Claimed<'a> {
+    /// What it is for.
+    pub purpose: Option<&'a str>,
+    /// The digest of the canonical action.
+    pub action: Option<&'a str>,
+    /// How many bytes it will move; 0 where it does not say.
+    pub bytes: u64,
+    /// How many items, likewise.
+    pub items: u64,
 }
 
 /// What the policies say.
@@ -122,6 +146,8 @@ pub struct Verdict {
     pub role: Option<Arc<str>>,
     /// What would help, where every policy that forbade names something: the first one's.
     pub remedy: Option<Remedy>,
+    /// What exactly that takes: the strictest over all that forbade and name it.
+    pub remedy_terms: RemedyTerms,
     /// What the first policy that forbade wants the person told.
     pub reason_user: Option<Arc<str>>,
     /// What the first policy that forbade wants the administrator told.
@@ -130,6 +156,8 @@ pub struct Verdict {
     pub errors: Vec<String>,
     /// Whether the verdict may change with time alone, or with what the agent does.
     pub depends_on_time: bool,
+    /// Whether the kind of the grant was read, so that a grant may change it.
+    pub depends_on_grant: bool,
 }
 
 impl Policy {
@@ -149,7 +177,7 @@ impl Policy {
         let schema_text = schema::schema_text(catalogue, &actions);
         let own_fault = |what: String| {
             let file = "(generated vocabulary)".to_owned();
-            PolicyFaults(vec![load::PolicyFault { file, policy: None, line: None, what }])
+            PolicyFaults(vec![PolicyFault { file, policy: None, place: None, what }])
         };
         let (schema, _) =
             Schema::from_cedarschema_str(&schema_text).map_err(|error| own_fault(error.to_string()))?;
@@ -172,6 +200,7 @@ impl Policy {
             slices,
             schema,
             schema_text,
+            labels: catalogue.labels().clone(),
             warnings: loaded.warnings,
             digest: sha256_hex(digest.as_bytes()),
             types,
@@ -203,12 +232,15 @@ impl Policy {
             Ok(user) => user,
             Err(error) => return Arc::new(Verdict::failed(&error)),
         };
-        let key = action.slice.reads.can_be_remembered().then(|| MemoKey::new(question, &user));
+        let reads = action.slice.reads;
+        let grant = if reads.grant { (question.grant)() } else { GrantKind::None };
+        let key = reads.can_be_remembered().then(|| MemoKey::new(question, grant, &user));
         if let Some(remembered) = key.as_ref().and_then(|key| self.memo.get(key)) {
             return remembered;
         }
-        let verdict =
-            Arc::new(self.evaluate(action, question, &user).unwrap_or_else(|error| Verdict::failed(&error)));
+        let verdict = Arc::new(
+            self.evaluate(action, question, grant, &user).unwrap_or_else(|error| Verdict::failed(&error)),
+        );
         if let Some(key) = key {
             self.memo.insert(key, Arc::clone(&verdict));
         }
@@ -271,13 +303,14 @@ impl Policy {
         &self,
         action: &ActionSlice,
         question: &Question<'_>,
+        grant: GrantKind,
         user: &PreparedUser,
     ) -> Result<Verdict, Unaskable> {
         let asker = self.asker(question, user)?;
-        let resource = self.types.resource(question.scope)?;
+        let resource = self.types.resource(question.scope, question.risk, &self.labels)?;
         let resource_uid = resource.uid();
         let entities = asker.entities.clone().add_entities([resource, action.entity.clone()], None)?;
-        let request = self.request(action, question, user, asker.uid.clone(), resource_uid)?;
+        let request = self.request(action, question, grant, user, [asker.uid.clone(), resource_uid])?;
         let response = Authorizer::new().is_authorized(&request, &action.slice.policies, &entities);
 
         let errors: Vec<_> = response
@@ -285,6 +318,7 @@ impl Policy {
             .errors()
             .map(|error| display_safe_within(&error.to_string(), 300))
             .collect();
+        let reads = action.slice.reads;
         let permitted = errors.is_empty() && response.decision() == Decision::Allow;
         let mut rules: Vec<&Rule> = if errors.is_empty() {
             response.diagnostics().reason().filter_map(|id| self.rule(id)).collect()
@@ -302,7 +336,8 @@ impl Policy {
             permitted,
             policies,
             errors,
-            depends_on_time: action.slice.reads.time || action.slice.reads.signals,
+            depends_on_grant: reads.grant,
+            depends_on_time: reads.time || reads.signals || reads.grant,
             ..Verdict::default()
         };
         if permitted {
@@ -318,17 +353,24 @@ impl Policy {
             verdict.reason_admin = first(|annotations| &annotations.reason_admin);
             if rules.iter().all(|rule| rule.annotations.remedy.is_some()) {
                 verdict.remedy = rules.iter().find_map(|rule| rule.annotations.remedy);
+                let alike = rules.iter().filter(|rule| rule.annotations.remedy == verdict.remedy);
+                verdict.remedy_terms = alike
+                    .fold(RemedyTerms::default(), |strictest, rule| strictest.and(&rule.annotations.terms));
             }
         }
         Ok(verdict)
     }
 
     fn asker(&self, question: &Question<'_>, user: &PreparedUser) -> Result<Arc<Asker>, Unaskable> {
-        let key = AskerKey { agent: Registration(Arc::clone(question.agent)), user: user.digest };
+        let key = AskerKey {
+            agent: Registration(Arc::clone(question.agent)),
+            user: user.digest,
+            device: Arc::clone(question.device),
+        };
         if let Some(asker) = self.askers.get(&key) {
             return Ok(asker);
         }
-        let asker = Arc::new(self.types.asker(question.agent, user)?);
+        let asker = Arc::new(self.types.asker(question.agent, user, question.device)?);
         self.askers.insert(key, Arc::clone(&asker));
         Ok(asker)
     }
@@ -338,16 +380,20 @@ impl Policy {
         &self,
         action: &ActionSlice,
         question: &Question<'_>,
+        grant: GrantKind,
         user: &PreparedUser,
-        agent: EntityUid,
-        resource: EntityUid,
+        [agent, resource]: [EntityUid; 2],
     ) -> Result<Request, Unaskable> {
         let reusable = action.slice.reads.can_be_remembered();
-        let key = ContextKey { user: user.digest, facts: Facts::of(question) };
+        let key = ContextKey {
+            user: user.digest,
+            device: Arc::clone(question.device),
+            facts: Facts::of(question, grant),
+        };
         if let Some(context) = reusable.then(|| self.contexts.get(&key)).flatten() {
             return Ok(Request::new(agent, action.uid.clone(), resource, context, None)?);
         }
-        let context = entities::context(question)?;
+        let context = entities::context(&self.types, question, grant)?;
         let request = Request::new(agent, action.uid.clone(), resource, context.clone(), Some(&self.schema))?;
         if reusable {
             self.contexts.insert(key, context);
@@ -363,6 +409,17 @@ impl Policy {
 impl Verdict {
     fn failed(error: &Unaskable) -> Self {
         Self { errors: vec![display_safe_within(&error.to_string(), 300)], ..Self::default() }
+    }
+}
+
+impl fmt::Debug for Question<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Question")
+            .field("agent", &self.agent.name)
+            .field("scope", self.scope)
+            .field("now", &self.now)
+            .finish_non_exhaustive()
     }
 }
 

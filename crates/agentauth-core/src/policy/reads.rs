@@ -3,14 +3,30 @@
 use serde_json::Value;
 
 /// The members of `context.known` that a remembered verdict's key contains.
-const KEYED: [&str; 8] =
-    ["logged_in_at", "assurance", "assurance_level", "greeted", "tampered", "caveats", "risk", "high_risk"];
+const KEYED: [&str; 14] = [
+    "logged_in_at",
+    "acr",
+    "amr",
+    "person_seen_at",
+    "device",
+    "daemon_version",
+    "proof",
+    "assurance",
+    "assurance_level",
+    "greeted",
+    "tampered",
+    "caveats",
+    "risk",
+    "high_risk",
+];
 
 /// What a policy reads beyond the key of a remembered verdict.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Reads {
-    /// The time of the question.
+    /// The time of the question, or how long ago something was.
     pub(super) time: bool,
+    /// The kind of the grant. It is part of the key where it is read, but comes and goes by itself.
+    pub(super) grant: bool,
     /// What the caller claims.
     pub(super) claimed: bool,
     /// The signals that are up. They are part of the key, but come and go by themselves.
@@ -19,10 +35,11 @@ pub(super) struct Reads {
 
 impl Reads {
     /// Everything there is: what must be assumed of a policy that cannot be looked into.
-    pub(super) const EVERYTHING: Self = Self { time: true, claimed: true, signals: true };
+    pub(super) const EVERYTHING: Self = Self { time: true, grant: true, claimed: true, signals: true };
     /// Nothing beyond the key.
-    const NOTHING: Self = Self { time: false, claimed: false, signals: false };
+    const NOTHING: Self = Self { time: false, grant: false, claimed: false, signals: false };
     const TIME: Self = Self { time: true, ..Self::NOTHING };
+    const GRANT: Self = Self { grant: true, ..Self::NOTHING };
     const CLAIMED: Self = Self { claimed: true, ..Self::NOTHING };
     const SIGNALS: Self = Self { signals: true, ..Self::NOTHING };
 
@@ -39,6 +56,7 @@ impl Reads {
     pub(super) fn and(self, other: Self) -> Self {
         Self {
             time: self.time || other.time,
+            grant: self.grant || other.grant,
             claimed: self.claimed || other.claimed,
             signals: self.signals || other.signals,
         }
@@ -60,6 +78,7 @@ impl Reads {
                     {
                         return match context_member(left) {
                             Some("known") if KEYED.contains(&member) => Self::NOTHING,
+                            Some("known") if member == "grant" => Self::GRANT,
                             Some("known") => Self::TIME,
                             Some("claimed") => Self::CLAIMED,
                             Some(_) => Self::EVERYTHING,
@@ -130,6 +149,20 @@ mod tests {
         );
         assert_eq!(reads(r#"context.claimed has purpose && context.claimed.purpose == "x""#), (false, true));
         assert_eq!(reads(r#"[context.claimed].contains({"purpose": "x"})"#), (false, true));
+    }
+
+    #[test]
+    fn the_grant_is_in_the_key_where_it_is_read() {
+        let policy = |condition: &str| {
+            let text = format!("permit(principal, action, resource) when {{ {condition} }};");
+            Reads::of(&Policy::parse(None, text).unwrap().to_json().unwrap())
+        };
+        let reads = policy(r#"context.known.grant == "once" && context.known.device.managed"#);
+        assert!(reads.grant && !reads.time && reads.can_be_remembered());
+        for aged in ["context.known.auth_age < 300", "context.known.session_confirmed_age < 60"] {
+            assert!(policy(aged).time && !policy(aged).can_be_remembered(), "{aged}");
+        }
+        assert!(policy("context.known == context.known").grant);
     }
 
     #[test]

@@ -33,10 +33,28 @@ const TYPES: &str = r#"
   entity Resource in [Resource] = {
     "kind": String,
     "path"?: String,
+    "risk": String,
+    "classification": Set<String>,
   } tags String;
+  entity Device = {
+    "id": String,
+    "os": String,
+    "os_version"?: String,
+    "managed": Bool,
+    "attested": Bool,
+  };
   type Known = {
     "now": datetime,
     "logged_in_at": datetime,
+    "auth_age": Long,
+    "acr"?: String,
+    "amr": Set<String>,
+    "session_confirmed_age": Long,
+    "person_seen_at"?: datetime,
+    "device": Device,
+    "daemon_version": String,
+    "grant": String,
+    "proof": Bool,
     "assurance": String,
     "assurance_level": Long,
     "greeted": Bool,
@@ -47,6 +65,9 @@ const TYPES: &str = r#"
   };
   type Claimed = {
     "purpose"?: String,
+    "action"?: String,
+    "bytes"?: Long,
+    "items"?: Long,
   };
 "#;
 

@@ -1,5 +1,8 @@
 //! Loading, slicing and verdicts.
 
+mod annotations;
+mod remembered;
+
 use std::collections::HashMap;
 
 use cedar_policy::{Entities, EntityUid, PolicySet};
@@ -36,6 +39,17 @@ fn agent() -> Arc<Agent> {
     Arc::new(crate::agent::Registration { manifest, selectors, launch_only: false, enforcer: None }.agent())
 }
 
+fn device() -> Arc<Device> {
+    Arc::new(Device {
+        id: "device:uuid:1".into(),
+        os: "linux".into(),
+        os_version: Some("6.1.0".into()),
+        daemon_version: "0.1.0".into(),
+        managed: true,
+        attested: false,
+    })
+}
+
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
 }
@@ -52,6 +66,7 @@ fn session(roles: &[&str]) -> Arc<Session> {
         tenants: None,
         current_tenant: Some("T1".into()),
         factors: vec!["mfa".into()],
+        acr: Some("phr".into()),
         stepped_up: false,
         warnings: Vec::new(),
     };
@@ -79,7 +94,7 @@ fn ask_as(
     scope: &str,
     change: impl FnOnce(&mut Question<'_>),
 ) -> Arc<Verdict> {
-    let (agent, scope) = (agent(), scope.parse::<Scope>().unwrap());
+    let (agent, device, scope) = (agent(), device(), scope.parse::<Scope>().unwrap());
     let mut question = Question {
         agent: &agent,
         session,
@@ -90,7 +105,10 @@ fn ask_as(
         tampered: false,
         caveats: CaveatKinds::default(),
         signals: Signals::NONE,
-        purpose: None,
+        device: &device,
+        seen: None,
+        grant: &|| GrantKind::None,
+        claimed: Claimed::default(),
         now: at(0),
     };
     change(&mut question);
@@ -275,6 +293,26 @@ fn policies_see_user_agent_resource_and_context() {
             true,
         ),
         (r#"context.claimed has purpose"#, "files.read", false),
+        (r#"context.claimed has action || context.claimed has bytes"#, "files.read", false),
+        (r#"context.known.device.os == "linux" && context.known.device.managed"#, "files.read", true),
+        (
+            r#"context.known.device == AgentAuth::Device::"device:uuid:1" && context.known.device.id == "device:uuid:1""#,
+            "files.read",
+            true,
+        ),
+        (
+            r#"context.known.device has os_version && context.known.device.os_version like "6.*""#,
+            "files.read",
+            true,
+        ),
+        (r#"context.known.device.attested || context.known.proof"#, "files.read", false),
+        (r#"context.known.daemon_version == "0.1.0""#, "files.read", true),
+        (r#"context.known.auth_age == 60 && context.known.session_confirmed_age == 0"#, "files.read", true),
+        (r#"context.known has acr && context.known.acr == "phr""#, "files.read", true),
+        (r#"context.known.amr.contains("mfa")"#, "files.read", true),
+        (r#"context.known has person_seen_at"#, "files.read", false),
+        (r#"context.known.grant == "none""#, "files.read", true),
+        (r#"resource.risk == "money" && resource.classification.isEmpty()"#, "payments.execute", true),
     ] {
         let text = format!(r#"@id("p") permit(principal, action, resource) when {{ {condition} }};"#);
         let loaded = load(&[&text]);
@@ -292,7 +330,7 @@ fn policies_see_user_agent_resource_and_context() {
 fn claims_are_kept_apart_from_knowledge() {
     let policy = policy(&[r#"@id("p") permit(principal, action, resource)
         when { context.claimed has purpose && context.claimed.purpose == "invoice" };"#]);
-    let with = |purpose| ask(&policy, "files.read", |question| question.purpose = purpose).permitted;
+    let with = |purpose| ask(&policy, "files.read", |question| question.claimed.purpose = purpose).permitted;
     assert!(with(Some("invoice")) && !with(Some("fun")) && !with(None) && with(Some("invoice")));
 }
 
@@ -334,12 +372,14 @@ fn every_fault_is_reported_at_once_with_file_line_and_id() {
         r#"@id("template") permit(principal == ?principal, action, resource);"#,
     ]);
     for expected in [
-        "0.cedar: a policy has no @id",
-        "1.cedar:4: `twice`: the @id stands in `1.cedar`",
-        "2.cedar:1: `odd`: @colour",
-        "3.cedar:3: ",
-        "4.cedar:1: `typo`",
-        "5.cedar:1: `attr`",
+        "0.cedar:1:1: a policy has no @id",
+        "1.cedar:4:1: `twice`: the @id stands in `1.cedar`",
+        "2.cedar:1:12: `odd`: @colour",
+        "3.cedar:3:6: ",
+        "4.cedar:1:41: `typo`",
+        "5.cedar:1:56: `attr`",
+        "7.cedar:1:23: `role-on-permit`: @role",
+        "11.cedar:1:1: `template`",
         "6.cedar",
         "`role-on-permit`: @role",
         "`remedy`: @remedy: `pray`",
@@ -357,38 +397,26 @@ fn ids_are_unique_across_files() {
 }
 
 #[test]
-fn obligations_are_the_strictest_of_all_that_permitted() {
-    let policy = policy(&[
-        r#"@id("a") @max_lifetime("PT10M") permit(principal, action, resource);"#,
-        r#"@id("b") @max_lifetime("PT5M") permit(principal, action in AgentAuth::Action::"files.*", resource);"#,
-        r#"@id("c") @require_proof permit(principal, action == AgentAuth::Action::"files.write", resource);"#,
-        r#"@id("d") @max_lifetime("PT1M") permit(principal, action, resource) when { context.known.tampered };"#,
-    ]);
-    let obligations = |scope: &str| {
-        let obligations = ask(&policy, scope, |_| {}).obligations;
-        (obligations.max_lifetime.unwrap().as_secs(), obligations.require_proof)
+fn the_kind_of_the_grant_is_asked_only_where_it_is_read() {
+    let reads = policy(&[r#"@id("p") permit(principal, action, resource)
+        unless { context.known.grant == "always" };"#]);
+    let with = |policy: &Policy, kind: &'static dyn Fn() -> GrantKind| {
+        ask(policy, "files.read", |question| question.grant = kind).permitted
     };
-    assert_eq!(obligations("email.read"), (600, false));
-    assert_eq!(obligations("files.read"), (300, false));
-    assert_eq!(obligations("files.write"), (300, true));
+    assert!(with(&reads, &|| GrantKind::Once) && !with(&reads, &|| GrantKind::Always));
+    assert!(with(&reads, &|| GrantKind::Once), "what is remembered is of this kind");
+    assert!(with(&policy(&[PERMIT]), &|| panic!("nobody reads it")));
 }
 
 #[test]
-fn role_and_remedy_come_from_what_forbade() {
-    let step_up = r#"@id("b-step") @remedy("step_up") forbid(principal, action, resource) unless { principal.user.stepped_up };"#;
-    let verdict = ask(&policy(&[PERMIT, step_up]), "files.read", |_| {});
-    assert_eq!((verdict.remedy, verdict.role.as_deref()), (Some(Remedy::StepUp), None));
-    // Another forbid without a remedy: stepping up would not help.
-    let plain = r#"@id("a-plain") forbid(principal, action, resource);"#;
-    let verdict = ask(&policy(&[PERMIT, step_up, plain]), "files.read", |_| {});
-    assert_eq!((verdict.remedy, verdict.policies.len()), (None, 2));
-    let role =
-        r#"@id("c-role") @role("boss") @reason_user("Only bosses.") forbid(principal, action, resource);"#;
-    let verdict = ask(&policy(&[PERMIT, plain, role]), "files.read", |_| {});
-    assert_eq!(
-        (verdict.role.as_deref(), verdict.reason_user.as_deref()),
-        (Some("boss"), Some("Only bosses."))
-    );
+fn what_is_labelled_is_told_of_the_resource() {
+    let catalogue = Catalogue::shipped().unwrap();
+    let labels = Catalogue::parse("[labels]\nsecret = [\"files:/srv/hr\"]").unwrap();
+    let text = r#"@id("p") permit(principal, action, resource)
+        unless { resource.classification.contains("secret") };"#;
+    let policy = Policy::load(&[("x", text)], &catalogue.overlaid(labels), [""; 0]).unwrap();
+    assert!(permits(&policy, "files.read:/srv/web") && !permits(&policy, "files.read:/srv/hr/pay"));
+    assert!(!permits(&policy, "files.read"), "who asks for everything asks for that, too");
 }
 
 #[test]
@@ -414,7 +442,7 @@ fn an_action_is_only_asked_of_the_policies_that_can_apply() {
 fn verdicts_are_remembered_until_something_they_read_changes() {
     let policy = policy(&[PERMIT]);
     let (session, other) = (session(&["a"]), session(&["b"]));
-    let (agent, scope) = (agent(), "files.read:/x".parse::<Scope>().unwrap());
+    let (agent, device, scope) = (agent(), device(), "files.read:/x".parse::<Scope>().unwrap());
     let question = Question {
         agent: &agent,
         session: &session,
@@ -425,13 +453,19 @@ fn verdicts_are_remembered_until_something_they_read_changes() {
         tampered: false,
         caveats: CaveatKinds::default(),
         signals: Signals::NONE,
-        purpose: None,
+        device: &device,
+        seen: None,
+        grant: &|| GrantKind::None,
+        claimed: Claimed::default(),
         now: at(0),
     };
     let first = policy.judge(&question);
     let same = |question: &Question<'_>| Arc::ptr_eq(&first, &policy.judge(question));
     assert!(same(&question));
-    assert!(same(&Question { now: at(100), purpose: Some("x"), ..question }), "neither is read");
+    let claimed = Claimed { purpose: Some("x"), action: Some("y"), bytes: 1, items: 2 };
+    let once = || GrantKind::Once;
+    assert!(same(&Question { now: at(100), claimed, grant: &once, ..question }), "none is read");
+    assert!(same(&Question { device: &device.clone(), ..question }), "it is the same device");
     let renewed = Arc::new(Session { confirmed_at: at(100), key_id: "other".into(), ..(*session).clone() });
     assert!(same(&Question { session: &renewed, ..question }), "the rights are the same");
     assert!(!same(&Question { session: &other, ..question }));
@@ -441,6 +475,9 @@ fn verdicts_are_remembered_until_something_they_read_changes() {
     assert!(!same(&Question { signals: Signals::NONE.with(Signal::Burst), ..question }));
     assert!(!same(&Question { caveats: CaveatKinds::of(&[crate::Caveat::Deleted]), ..question }));
     assert!(!same(&Question { risk: RiskClass::Money, ..question }));
+    assert!(!same(&Question { seen: Some(at(0)), ..question }));
+    let elsewhere = Arc::new(Device { managed: false, ..Device::clone(&device) });
+    assert!(!same(&Question { device: &elsewhere, ..question }));
     assert!(!same(&Question { scope: &"files.read:/y".parse().unwrap(), ..question }));
     assert!(!same(&Question { agent: &Arc::new((*agent).clone()), ..question }), "registered again");
 }
@@ -476,8 +513,9 @@ fn conforms(scope: &str, session: &Arc<Session>) {
     let policy = policy(&[PERMIT]);
     let (agent, scope) = (agent(), scope.parse::<Scope>().unwrap());
     let user = policy.types.prepare(session).unwrap();
-    let asker = policy.types.asker(&agent, &user).unwrap();
-    let resource = policy.types.resource(&scope).unwrap();
+    let asker = policy.types.asker(&agent, &user, &device()).unwrap();
+    let labels = policy.labels.clone();
+    let resource = policy.types.resource(&scope, RiskClass::Read, &labels).unwrap();
     let (agent, resource, entities) =
         (asker.uid.clone(), resource.uid(), asker.entities.iter().cloned().chain([resource]));
     let entities =

@@ -65,6 +65,8 @@ pub(crate) struct SessionText {
     pub(crate) current_tenant: Option<String>,
     pub(crate) acts_in: Option<String>,
     pub(crate) factors: Vec<String>,
+    #[serde(default)]
+    pub(crate) acr: Option<String>,
     pub(crate) stepped_up: bool,
     pub(crate) expires_at: Timestamp,
     pub(crate) refresh_expires_at: Option<Timestamp>,
@@ -134,6 +136,7 @@ impl World {
             policy: Arc::new(policy.unwrap_or_else(|faults| panic!("{faults}"))),
             catalogue: Arc::new(catalogue),
             max_confirmation_age: SignedDuration::from_secs(self.snapshot.max_confirmation_age_seconds),
+            device: Arc::default(),
         }
     }
 }
@@ -162,6 +165,7 @@ impl SessionText {
                     tenants: self.tenants.clone(),
                     current_tenant: self.current_tenant.clone(),
                     factors: self.factors.clone(),
+                    acr: self.acr.clone(),
                     stepped_up: self.stepped_up,
                     warnings: Vec::new(),
                 };

@@ -120,7 +120,10 @@ impl Verdict {
 
     fn tell(&self) -> Result<(), Failure> {
         for wrong in self.faults.iter().chain(&self.problems) {
-            output::say(&format!("{BAD}error:{BAD:#} {}", display_safe_within(wrong, SHOWN)));
+            // A policy's fault goes on with the line in question and a mark below it.
+            let mut lines = wrong.lines().map(|line| display_safe_within(line, SHOWN));
+            output::say(&format!("{BAD}error:{BAD:#} {}", lines.next().unwrap_or_default()));
+            lines.for_each(|line| output::say(&format!("       {line}")));
         }
         for note in &self.notes {
             output::say(&format!("{WARN}note:{WARN:#} {}", display_safe_within(note, SHOWN)));

@@ -60,6 +60,9 @@ pub(super) fn unreachable(error: &ClientError) -> String {
     format!("{BAD}!{BAD:#} {}", display_safe_within(&error.to_string(), 1024))
 }
 
+/// How many faults of refused policies are shown.
+const FAULTS: usize = 5;
+
 #[derive(Default)]
 struct Page {
     lines: Vec<String>,
@@ -217,6 +220,15 @@ fn policy(page: &mut Page, status: &Status) {
         many => format!("{many} policies"),
     };
     page.fact("policy", Style::new(), &format!("{policies}{from}"));
+    let Some(refused) = &status.policy.refused else { return };
+    page.more(&format!("{BAD}changed policies are refused; these stay in force{BAD:#}"));
+    for fault in refused.faults.iter().take(FAULTS) {
+        let place = [fault.line, fault.column].into_iter().flatten().map(|number| format!(":{number}"));
+        let policy = fault.policy.as_ref().map(|id| format!(": `{id}`")).unwrap_or_default();
+        let told = format!("{}{}{policy}: {}", fault.file, place.collect::<String>(), fault.what);
+        page.more(&display_safe_within(&told, 1024));
+        fault.excerpt.iter().for_each(|line| page.more(&format!("  {}", display_safe_within(line, 200))));
+    }
 }
 
 fn audit(page: &mut Page, status: &Status) {

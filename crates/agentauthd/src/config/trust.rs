@@ -80,6 +80,20 @@ pub(crate) fn judge_own_directory(path: &Path, owner: u32) -> Result<(), Untrust
     judge_own(&metadata, owner)
 }
 
+/// Whether `directory` is an administrator's: there, and nobody but `owner` (root, outside tests) can write it.
+pub(crate) fn is_administered(directory: &Path, owner: u32) -> bool {
+    judge_admin_directory(directory, owner).is_ok()
+}
+
+/// Whether a directory belongs to `owner`, and nobody else can put files into it or take them out. It is no link.
+pub(crate) fn judge_admin_directory(directory: &Path, owner: u32) -> Result<(), Untrusted> {
+    let metadata = std::fs::symlink_metadata(directory).map_err(Untrusted::Read)?;
+    if !metadata.is_dir() {
+        return Err(Untrusted::NotADirectory);
+    }
+    judge("it", &metadata, &[owner], 0o022)
+}
+
 fn judge_own(metadata: &Metadata, owner: u32) -> Result<(), Untrusted> {
     // A group that bears the owner's own number is the owner's private group, as umask 002 expects.
     let private_group = metadata.gid() == metadata.uid();

@@ -12,7 +12,7 @@ use agentauth_core::consent::Declined;
 use agentauth_core::recognise::{FileIdentity, Recogniser, Terminals};
 use agentauth_core::session::SessionState;
 use agentauth_core::snapshot::Snapshot;
-use agentauth_core::{Clock, Launches, Presence};
+use agentauth_core::{Clock, Launches, MachineSet, Presence};
 use agentauth_host::clock::{SteadyClock, SystemClock};
 use agentauth_host::device::{DeviceError, DeviceId};
 use agentauth_host::harden;
@@ -45,6 +45,7 @@ use super::sinks::{self, Collector, Feeds, SinkSetupError};
 use super::state::State;
 use super::traces::{self, Exporter};
 use super::watching::Watching;
+use crate::config::trust;
 use crate::config::{self, ADMIN_DIRECTORY, Config, load_applied};
 pub(crate) use provider::provider_config;
 use provider::{Common, provider_side, secret_store};
@@ -226,7 +227,8 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
     if let Some(seen) = rights.seen {
         presence.note(seen, now);
     }
-    let loaded = load::load(catalogue, &Places::of(config), own, rights)?;
+    let places = Places::of(config);
+    let loaded = load::load(catalogue, &places, own, rights)?;
     let domains = Domains::new(
         &Path::new(ADMIN_DIRECTORY).join(domains::DIRECTORY),
         ADMINISTRATOR,
@@ -237,11 +239,12 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
     let domains = Arc::new(domains);
     audit.begin_folding(Terms { in_full: config.audit.fold_after, window: config.audit.fold_window });
     let machine = Machine::this();
+    let machine_set = machine_set(&machine, &device);
     let about =
         record::Start { profile: &config.profile, device: &device, machine: &machine, last_run: &last_run };
     audit.append(&record::service_start(&about, now))?;
     audit.append(&record::configuration_loaded(&settings, now))?;
-    audit.append(&record::policy_loaded(&policy_sources, loaded.policy.len(), now))?;
+    audit.append(&record::policy_loaded(&policy_sources, &loaded.policy, "start", now))?;
     for (name, path) in &loaded.agent_files {
         if let Some(agent) = loaded.agents.get(name) {
             let source = path.display().to_string();
@@ -277,6 +280,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         policy: loaded.policy.clone(),
         catalogue: loaded.catalogue,
         max_confirmation_age: config.checks.max_confirmation_age,
+        device: Arc::new(machine_set.device()),
     }));
 
     let sink_parts = sinks::Parts {
@@ -313,6 +317,9 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         audit: audit.clone(),
         clock: clock.clone(),
         policies: RwLock::new(loaded.policy_texts),
+        admin_policies: places.admin_policies,
+        administrators: RwLock::new(Arc::new(loaded.admin_policies)),
+        refused_policies: Mutex::default(),
         events: events.clone(),
         policies_dir: config.paths.policies_dir.clone(),
         domains: domains.clone(),
@@ -377,7 +384,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
     });
     let watching =
         Watching::new(config.signals.clone(), seed(), audit.clone(), events.clone(), metrics.clone());
-    let grounds = Grounds::new(&device, &machine);
+    let grounds = Grounds::new(&machine_set);
     let app = App {
         about: About {
             owner_uid,
@@ -437,6 +444,20 @@ fn listener(config: &Config, owner_uid: u32) -> Result<Listener, ListenError> {
             tracing::warn!(%error, "what the service manager handed over is no listening Unix socket");
             listen(&config.paths.socket, owner_uid)
         }
+    }
+}
+
+/// What is recorded of the machine, and seen of it by policies.
+fn machine_set(machine: &Machine, device: &str) -> MachineSet {
+    MachineSet {
+        device: device.to_owned(),
+        host: machine.host.clone(),
+        os: machine.os.clone(),
+        os_version: machine.os_version.clone(),
+        address: machine.address,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        managed: trust::is_administered(Path::new(ADMIN_DIRECTORY), 0),
+        attested: false,
     }
 }
 

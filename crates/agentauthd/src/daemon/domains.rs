@@ -194,7 +194,7 @@ fn fault(path: &Path, why: &str) -> PolicyFault {
     PolicyFault {
         file,
         policy: None,
-        line: None,
+        place: None,
         what: format!("nothing of the domain is used, because {why}"),
     }
 }

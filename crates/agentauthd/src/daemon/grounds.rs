@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use agentauth_core::session::{Session, SessionState};
 use agentauth_core::snapshot::Snapshot;
 use agentauth_core::{
-    Agent, AgentSet, CallerFacts, CallerSet, Catalogue, FactKind, FactSet, Policy, SessionSet,
+    Agent, AgentSet, CallerFacts, CallerSet, Catalogue, FactKind, FactSet, MachineSet, Policy, SessionSet,
+    Timestamp,
 };
-use agentauth_host::machine::Machine;
 use arc_swap::ArcSwapOption;
 use serde::Serialize;
 use serde_json::json;
@@ -48,7 +48,7 @@ impl Fact {
 /// The sets that decisions rest on.
 pub(crate) struct Grounds {
     machine: Arc<Fact>,
-    session: ArcSwapOption<(Arc<Session>, Arc<Fact>)>,
+    session: ArcSwapOption<SessionSeen>,
     rules: ArcSwapOption<(RulesSeen, Arc<Fact>)>,
     agents: RwLock<HashMap<Arc<str>, AgentSeen>>,
     /// Every set that is in use or was lately, by digest: what comes again was written already.
@@ -58,6 +58,13 @@ pub(crate) struct Grounds {
 /// An agent, with the set that was made of it.
 type AgentSeen = (Arc<Agent>, Arc<Fact>);
 
+/// A session and when the person was seen last, with the set that was made of the two.
+struct SessionSeen {
+    session: Arc<Session>,
+    person: Option<Timestamp>,
+    fact: Arc<Fact>,
+}
+
 /// The rules that a set was made of.
 struct RulesSeen {
     policy: Arc<Policy>,
@@ -66,18 +73,9 @@ struct RulesSeen {
 }
 
 impl Grounds {
-    /// On this machine, by this installation of the daemon.
-    pub(crate) fn new(device: &str, machine: &Machine) -> Self {
-        let machine = FactSet::new(
-            FactKind::Machine,
-            &json!({
-                "device": device,
-                "host": machine.host,
-                "os": machine.os,
-                "address": machine.address,
-                "version": env!("CARGO_PKG_VERSION"),
-            }),
-        );
+    /// On this machine.
+    pub(crate) fn new(machine: &MachineSet) -> Self {
+        let machine = FactSet::new(FactKind::Machine, machine);
         Self {
             machine: Arc::new(Fact { set: machine, written_in: AtomicU64::new(0) }),
             session: ArcSwapOption::empty(),
@@ -100,21 +98,23 @@ impl Grounds {
             agents.iter().filter_map(|name| snapshot.agents.get(name)).map(|agent| self.agent(agent)),
         );
         if let SessionState::Active(session) = &snapshot.session {
-            facts.push(self.session(session));
+            facts.push(self.session(session, snapshot.presence.seen));
         }
         facts.push(self.rules(snapshot));
         facts.push(Arc::clone(&self.machine));
         facts
     }
 
-    fn session(&self, session: &Arc<Session>) -> Arc<Fact> {
+    fn session(&self, session: &Arc<Session>, person: Option<Timestamp>) -> Arc<Fact> {
         if let Some(known) = &*self.session.load()
-            && Arc::ptr_eq(&known.0, session)
+            && Arc::ptr_eq(&known.session, session)
+            && known.person == person
         {
-            return Arc::clone(&known.1);
+            return Arc::clone(&known.fact);
         }
-        let fact = self.fact(FactKind::Session, &SessionSet::of(session));
-        self.session.store(Some(Arc::new((Arc::clone(session), Arc::clone(&fact)))));
+        let fact = self.fact(FactKind::Session, &SessionSet::of(session, person));
+        let seen = SessionSeen { session: Arc::clone(session), person, fact: Arc::clone(&fact) };
+        self.session.store(Some(Arc::new(seen)));
         fact
     }
 
@@ -185,8 +185,7 @@ mod tests {
 
     #[test]
     fn what_comes_again_is_the_same_set_and_what_is_remembered_is_bounded() {
-        let machine = Machine { host: None, os: "os".to_owned(), address: None };
-        let grounds = Grounds::new("device", &machine);
+        let grounds = Grounds::new(&MachineSet::default());
         let caller = |path: String| {
             let mut facts = CallerFacts::default();
             facts.process.executable =

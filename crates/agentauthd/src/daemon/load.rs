@@ -22,6 +22,7 @@ use agentauth_store::StateDb;
 
 use super::assemble::provider_config;
 use super::domains::{self, Domains};
+use super::policies::{AdminPolicies, policy_texts};
 use super::rights::{Standings, Wished, standings};
 use crate::config::trust::{self, Untrusted};
 use crate::config::{self, ADMIN_DIRECTORY, Config, ScopesFaults, scopes};
@@ -37,6 +38,8 @@ pub(crate) struct Loaded {
     pub(crate) catalogue: Arc<Catalogue>,
     /// The policies, name and text.
     pub(crate) policy_texts: Vec<(String, String)>,
+    /// The administrator's among them.
+    pub(crate) admin_policies: AdminPolicies,
     /// The file of each agent that the administrator registered, by the agent's name.
     pub(crate) agent_files: Vec<(String, PathBuf)>,
     /// Agents that the administrator forbids.
@@ -50,6 +53,8 @@ pub(crate) struct Loaded {
 pub(crate) struct Places {
     /// The administrator's registrations, and the administrator.
     pub(crate) admin_agents: (PathBuf, u32),
+    /// The administrator's policies, and the administrator.
+    pub(crate) admin_policies: (PathBuf, u32),
     /// The person's policies.
     pub(crate) policies: PathBuf,
 }
@@ -59,6 +64,7 @@ impl Places {
     pub(crate) fn of(config: &Config) -> Self {
         Self {
             admin_agents: (Path::new(ADMIN_DIRECTORY).join("agents"), 0),
+            admin_policies: (Path::new(ADMIN_DIRECTORY).join("policies"), 0),
             policies: config.paths.policies_dir.clone(),
         }
     }
@@ -90,7 +96,7 @@ pub struct RulesReport {
     pub registered: Vec<Arc<Agent>>,
     /// How many policies would be in force, those that ship included.
     pub policies: usize,
-    /// What would keep the daemon from starting.
+    /// What would keep the daemon from starting. A policy's fault has the line in question and a mark on lines of their own.
     pub faults: Vec<String>,
     /// Registrations that would be refused: their agents would get nothing.
     pub problems: Vec<String>,
@@ -114,8 +120,10 @@ pub(crate) fn load(
     for note in &found.notes {
         tracing::warn!(note, "worth a look in a registration");
     }
-    let (policy, policy_texts) =
-        policies(&places.policies, own, &catalogue, &found.agents).inspect_err(|_| {
+    let (directory, administrator) = &places.admin_policies;
+    let admin = AdminPolicies::read(directory, *administrator);
+    let (policy, policy_texts) = policies(&admin, &places.policies, own, &catalogue, &found.agents)
+        .inspect_err(|_| {
             // A policy may name an action that only a refused registration knows.
             for problem in &found.problems {
                 tracing::error!(problem, "an agent was not registered");
@@ -130,6 +138,7 @@ pub(crate) fn load(
         policy: Arc::new(policy),
         catalogue: Arc::new(catalogue),
         policy_texts,
+        admin_policies: admin,
         agent_files: found.files,
         forbidden: found.forbidden,
         problems: found.problems,
@@ -170,12 +179,17 @@ fn report(config: &Config, wished: Wished, standings: Standings) -> RulesReport 
     let places = Places::of(config);
     let found = registrations(&places, &catalogue, standings);
     let own = OwnPolicies { texts: wished.rules.policies, faults: wished.policy_faults };
-    match policies(&places.policies, own, &catalogue, &found.agents) {
+    let (directory, administrator) = &places.admin_policies;
+    let admin = AdminPolicies::read(directory, *administrator);
+    match policies(&admin, &places.policies, own, &catalogue, &found.agents) {
         Ok((policy, _)) => {
             report.policies = policy.len();
             report.notes.extend(policy.warnings().iter().cloned());
         }
-        Err(PolicyFaults(faults)) => report.faults.extend(faults.iter().map(ToString::to_string)),
+        Err(PolicyFaults(faults)) => report.faults.extend(faults.iter().map(|fault| {
+            let lines = std::iter::once(fault.to_string()).chain(fault.excerpt());
+            lines.collect::<Vec<_>>().join("\n")
+        })),
     }
     report.registered.extend(found.agents.iter().cloned());
     report.agents.extend(found.agents.iter().map(|agent| (*agent.name).to_owned()));
@@ -288,7 +302,7 @@ impl OwnPolicies {
         let mut own = Self::default();
         let fault = |path: &Path, why: String| {
             let what = format!("nothing of it is used, because {why}");
-            PolicyFault { file: shown(path), policy: None, line: None, what }
+            PolicyFault { file: shown(path), policy: None, place: None, what }
         };
         match files(directory, "cedar", MAX_POLICY_BYTES, owner) {
             Ok(files) => {
@@ -306,33 +320,24 @@ impl OwnPolicies {
     }
 }
 
-/// The shipped policies and a person's of this directory, with their names.
-pub(crate) fn policy_texts(directory: &Path, own: &BTreeMap<String, String>) -> Vec<(String, String)> {
-    let shipped = Policy::shipped().iter();
-    let shipped = shipped.map(|(name, text)| (format!("shipped/{name}"), (*text).to_owned()));
-    let own = own.iter().map(|(name, text)| (directory.join(name).display().to_string(), text.clone()));
-    shipped.chain(own).collect()
-}
-
 /// The policies in force, and their texts with their names.
 fn policies(
+    admin: &AdminPolicies,
     directory: &Path,
     own: OwnPolicies,
     catalogue: &Catalogue,
     agents: &Agents,
 ) -> Result<(Policy, Vec<(String, String)>), PolicyFaults> {
-    let OwnPolicies { texts, mut faults } = own;
-    let sources = policy_texts(directory, &texts);
+    let OwnPolicies { texts, faults: own_faults } = own;
+    let faults: Vec<_> = admin.faults.iter().cloned().chain(own_faults).collect();
+    let sources = policy_texts(admin, directory, &texts);
     let actions = agents
         .iter()
         .flat_map(|agent| agent.manifest.scopes.iter().map(|wanted| wanted.scope.action_name().to_owned()));
     match Policy::load(&sources, catalogue, actions) {
         Ok(policy) if faults.is_empty() => Ok((policy, sources)),
         Ok(_) => Err(PolicyFaults(faults)),
-        Err(PolicyFaults(more)) => {
-            faults.extend(more);
-            Err(PolicyFaults(faults))
-        }
+        Err(PolicyFaults(more)) => Err(PolicyFaults(faults.into_iter().chain(more).collect())),
     }
 }
 
@@ -381,7 +386,7 @@ pub(super) fn files(
     Ok(paths.into_iter().map(read).collect())
 }
 
-fn shown(path: &Path) -> String {
+pub(super) fn shown(path: &Path) -> String {
     display_safe_within(&path.display().to_string(), SHOWN)
 }
 

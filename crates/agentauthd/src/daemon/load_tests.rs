@@ -50,7 +50,11 @@ impl Rules {
     }
 
     fn places(&self) -> Places {
-        Places { admin_agents: (self.path("agents"), self.owner), policies: self.path("policies") }
+        Places {
+            admin_agents: (self.path("agents"), self.owner),
+            admin_policies: (self.path("admin"), self.owner),
+            policies: self.path("policies"),
+        }
     }
 
     fn load(&self) -> Result<Loaded, LoadError> {
@@ -80,7 +84,9 @@ fn shipped() -> Catalogue {
 fn what_is_not_there_is_no_problem() {
     let rules = Rules::new();
     let none = rules.path("none");
-    let places = Places { admin_agents: (none.clone(), rules.owner), policies: none };
+    let owner = rules.owner;
+    let places =
+        Places { admin_agents: (none.clone(), owner), admin_policies: (none.clone(), owner), policies: none };
     let own = OwnPolicies::read(&places.policies, rules.owner);
     let loaded =
         load(shipped(), &places, own, Standings::default()).map_err(|error| error.to_string()).unwrap();

@@ -22,9 +22,11 @@ mod notices;
 mod page;
 mod passkeys;
 mod pause;
+mod policies;
 mod presence;
 mod record;
 mod recorder;
+mod reload;
 mod rights;
 mod server;
 mod sinks;
@@ -72,13 +74,15 @@ pub struct Start {
     pub(crate) log: Control,
 }
 
-/// Runs the daemon until it is told to stop (`SIGTERM`, `SIGINT`), and lets what is under way finish.
+/// Runs the daemon until it is told to stop (`SIGTERM`, `SIGINT`, or `SIGHUP` from a terminal that is gone), and lets
+/// what is under way finish.
 ///
 /// # Errors
 /// When a part that it cannot do without is missing, or breaks; see [`RunError`].
 pub async fn run(start: Start) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
+    let hangup = signal(SignalKind::hangup()).map_err(RunError::Signals)?;
     let stop = CancellationToken::new();
     let profile = start.loaded.config.profile.clone();
     let parts = assemble::assemble(start, &stop)?;
@@ -104,6 +108,7 @@ pub async fn run(start: Start) -> Result<(), RunError> {
         async move { consents.keep(stop).await }
     });
 
+    let mut reloading = tokio::spawn(reload::keep(app.rights.clone(), hangup, stop.clone()));
     let filing = tokio::spawn(parts.filing.run(stop.clone()));
     let expiring = tokio::spawn({
         let (rights, stop) = (app.rights.clone(), stop.clone());
@@ -121,6 +126,7 @@ pub async fn run(start: Start) -> Result<(), RunError> {
         _ = interrupt.recv() => Ok("SIGINT"),
         _ = &mut serving => Err("the server ended by itself"),
         () = ended(keeper.as_mut()) => Err("the keeper ended by itself"),
+        ended = &mut reloading => ended.map(|()| "SIGHUP").map_err(|_| "the watching of policies ended by itself"),
         _ = &mut asking => Err("the keeping of questions ended by itself"),
     };
     let (Ok(why) | Err(why)) = end;

@@ -16,10 +16,11 @@ use agentauth_core::canonical::canonical_digest;
 use agentauth_core::decision::Decision;
 use agentauth_core::grant::Grant;
 use agentauth_core::own_rules::RuleChange;
+use agentauth_core::policy::PolicyFault;
 use agentauth_core::signals::Told;
 use agentauth_core::text::display_safe_within;
 use agentauth_core::widening::{Confirmed, Means};
-use agentauth_core::{Catalogue, FactSet, Timestamp};
+use agentauth_core::{Catalogue, FactSet, Policy, Timestamp};
 use agentauth_host::machine::Machine;
 use serde_json::{Map, Value, json};
 
@@ -37,6 +38,9 @@ pub(crate) use session::{
     refresh_failed, session_confirmed, session_over, session_resumed,
 };
 pub(crate) use sink::{sink_down, sink_dropped, sink_up};
+
+/// At most this many faults of policies stand in one record.
+const MAX_FAULTS: usize = 20;
 
 /// A decision, with what it rests on.
 pub(crate) fn decision<'a>(
@@ -59,6 +63,7 @@ pub(crate) fn decision<'a>(
         reason: Some(decision.reason.as_str().into()),
         policies: decision.policies.iter().map(|id| id.as_str().into()).collect(),
         grants: decision.grants.iter().map(|id| id.as_str().into()).collect(),
+        grant_kinds: decision.grant_kinds.words().map(Into::into),
         signals: decision.signals.iter().map(|signal| signal.as_str().into()).collect(),
         facts: rests_on.iter().map(|fact| (&**fact.set().digest()).into()).collect(),
         dry_run: decision.dry_run,
@@ -127,6 +132,9 @@ fn about(decision: &Decision, asked: &Asked) -> Map<String, Value> {
     if let Some(enforced) = &asked.enforced {
         details.insert("enforced".to_owned(), enforced.says.clone());
     }
+    if let Some(action) = &asked.action {
+        details.insert("action".to_owned(), action.as_str().into());
+    }
     if !decision.caveats.is_empty() {
         let caveats: Vec<_> = decision.caveats.iter().map(ToString::to_string).collect();
         details.insert("caveats".to_owned(), caveats.into());
@@ -143,6 +151,8 @@ pub(crate) struct Asked {
     pub(crate) purpose: Option<String>,
     /// The caller's own identifier of the call.
     pub(crate) call: Option<String>,
+    /// The digest of the canonical action.
+    pub(crate) action: Option<String>,
     /// How many bytes it will move.
     pub(crate) bytes: u64,
     /// How many items.
@@ -475,10 +485,25 @@ pub(crate) fn keys_refused(what: &str, now: Timestamp) -> Event<'_> {
 }
 
 /// A policy set took effect.
-pub(crate) fn policy_loaded<'a>(sources: &[String], count: usize, now: Timestamp) -> Event<'a> {
+pub(crate) fn policy_loaded<'a>(
+    sources: &[String],
+    policy: &Policy,
+    why: &'static str,
+    now: Timestamp,
+) -> Event<'a> {
+    let (policies, digest) = (policy.len(), policy.digest());
     Event {
-        details: details(json!({ "sources": sources, "policies": count })),
+        details: details(json!({ "sources": sources, "policies": policies, "digest": digest, "why": why })),
         ..Event::new(Kind::PolicyLoaded, now)
+    }
+}
+
+/// Changed policies were refused; those of before stay in force.
+pub(crate) fn policy_refused<'a>(faults: &[PolicyFault], why: &'static str, now: Timestamp) -> Event<'a> {
+    let told: Vec<String> = faults.iter().take(MAX_FAULTS).map(ToString::to_string).collect();
+    Event {
+        details: details(json!({ "faults": told, "of": faults.len(), "why": why })),
+        ..Event::new(Kind::PolicyRefused, now)
     }
 }
 

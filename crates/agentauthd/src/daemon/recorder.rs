@@ -313,8 +313,7 @@ impl Recorder {
 #[cfg(test)]
 mod tests {
     use agentauth_audit::Trail;
-    use agentauth_core::{CallerFacts, Timestamp};
-    use agentauth_host::machine::Machine;
+    use agentauth_core::{CallerFacts, MachineSet, Timestamp};
 
     use super::*;
     use crate::daemon::grounds::Grounds;
@@ -330,8 +329,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let now = Timestamp::from_second(1_800_000_000).unwrap();
         let recorder = Recorder::new(AuditLog::open(directory.path(), now).unwrap());
-        let machine = Machine { host: None, os: "os".to_owned(), address: None };
-        let fact = Grounds::new("device", &machine).of_caller(&CallerFacts::default());
+
+        let fact = Grounds::new(&MachineSet::default()).of_caller(&CallerFacts::default());
         let decide = || {
             let digest: &str = fact.set().digest();
             let event = Event { facts: vec![digest.into()], ..Event::new(Kind::Decision, now) };

@@ -93,17 +93,27 @@ pub(crate) fn question(request: api::CheckRequest, trace: Option<String>) -> Res
         let cause = std::error::Error::source(&fault).map(|cause| format!(": {cause}")).unwrap_or_default();
         invalid(format!("{fault}{cause}"))
     })?;
+    let (bytes, items) =
+        (watching::claimed("bytes", request.bytes)?, watching::claimed("items", request.items)?);
     Ok(Question {
         asked: Asked {
             trace,
             purpose: request.purpose.clone(),
             call: request.call,
-            bytes: watching::claimed("bytes", request.bytes)?,
-            items: watching::claimed("items", request.items)?,
+            action: action.as_ref().map(|action| action.digest().to_owned()),
+            bytes,
+            items,
             enforced: None,
         },
         wait: Duration::from_millis(request.wait_ms.unwrap_or(0)).min(MAX_WAIT),
-        request: CheckRequest { scopes, purpose: request.purpose, action, dry_run_as: request.dry_run_as },
+        request: CheckRequest {
+            scopes,
+            purpose: request.purpose,
+            action,
+            bytes,
+            items,
+            dry_run_as: request.dry_run_as,
+        },
     })
 }
 
@@ -260,6 +270,7 @@ pub(crate) fn check_response(
         decision: if decision.allow { api::Verdict::Allow } else { api::Verdict::Deny },
         reason: decision.reason.as_str().to_owned(),
         remedy: decision.remedy.map(|remedy| remedy.as_str().to_owned()),
+        remedy_terms: remedy_terms(&decision),
         message: addressed(profile, &decision.message).into_owned(),
         model_message: addressed(profile, &decision.model_message).into_owned(),
         agents: decision.agents,
@@ -281,6 +292,16 @@ pub(crate) fn check_response(
         dry_run: decision.dry_run,
         call: asked.call,
     }
+}
+
+/// What exactly the remedy takes, where a policy says so.
+pub(crate) fn remedy_terms(decision: &Decision) -> Option<api::RemedyTerms> {
+    let terms = Some(&decision.remedy_terms).filter(|terms| !terms.is_empty())?;
+    Some(api::RemedyTerms {
+        acr: terms.acr.as_deref().map(str::to_owned),
+        max_age_seconds: terms.max_age.and_then(|age| u64::try_from(age.as_secs()).ok()),
+        strength: terms.strength.map(|strength| strength.as_str().to_owned()),
+    })
 }
 
 /// The state of everything, for `status`.
@@ -318,7 +339,12 @@ pub(crate) fn status(app: &App, pid: u32, facts: &CallerFacts, grade: Grade, now
             usable_until: side.and_then(|side| side.keys.fresh_until()),
         },
         secret_store: secret_store(side.map_or("none", |side| side.store_kind), view.store.as_ref()),
-        policy: api::PolicyStatus { count: snapshot.policy.len(), sources: app.rights.policy_names() },
+        policy: api::PolicyStatus {
+            count: snapshot.policy.len(),
+            sources: app.rights.policy_names(),
+            digest: snapshot.policy.digest().to_owned(),
+            refused: app.rights.refused_policies().map(rules::refused_policies),
+        },
         audit,
         sinks: app.sinks.reports().into_iter().map(sinks::status).collect(),
         agents: agents(&snapshot),
@@ -456,6 +482,7 @@ fn problems(
     let mut problems = app.about.problems.clone();
     problems.extend(app.rights.rule_problems());
     problems.extend(app.domains.problems());
+    problems.extend(app.rights.refused_policies().iter().flat_map(rules::refusal_told));
     if app.provider.is_none() {
         problems.push(
             "no provider is configured: run `agentauthd setup`, then start the daemon again".to_owned(),

@@ -31,7 +31,7 @@ pub(super) fn judge(rules: &RulesReport, named: &[(String, String, Named)]) -> V
     let mut found = Vec::new();
     found.extend(rules.faults.iter().map(|fault| {
         let todo = "mend the policy, or take it away; `agentauthd config validate` looks again";
-        Finding::error(Code::PolicyFault, fault, todo)
+        Finding::error(Code::PolicyFault, fault.lines().next().unwrap_or_default(), todo)
     }));
     found.extend(rules.problems.iter().map(|problem| {
         let todo =

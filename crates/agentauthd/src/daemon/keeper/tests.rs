@@ -221,6 +221,7 @@ fn empty_snapshot() -> Snapshot {
         policy: Arc::new(Policy::load(Policy::shipped(), &catalogue, no_actions).unwrap()),
         catalogue: Arc::new(catalogue),
         max_confirmation_age: SignedDuration::from_mins(15),
+        device: Arc::default(),
     }
 }
 

@@ -9,6 +9,7 @@ mod draft;
 mod expiry;
 mod mandate;
 mod own;
+mod reload;
 mod replay;
 
 use std::collections::{BTreeSet, HashSet};
@@ -30,12 +31,14 @@ use tokio::sync::Mutex;
 
 use super::domains::Domains;
 use super::events::Events;
+use super::policies::AdminPolicies;
 use super::record;
 use super::recorder::Recorder;
 use super::state::State;
 pub(crate) use carried::entries as carried;
 pub(crate) use draft::Drafted;
 pub(crate) use own::{Basis, InForce, Sources, Wished};
+pub(crate) use reload::{RefusedPolicies, Reloaded};
 pub(crate) use replay::{LastRun, Standings, ledger, standings};
 
 /// At most this many grants are named in one record.
@@ -50,6 +53,12 @@ pub(crate) struct Rights {
     pub(crate) clock: Arc<dyn Clock>,
     /// The policies in force, name and text: a newly registered action makes them be validated anew.
     pub(crate) policies: RwLock<Vec<(String, String)>>,
+    /// Where the administrator's policies are, and the administrator.
+    pub(crate) admin_policies: (PathBuf, u32),
+    /// Those of them that are in force.
+    pub(crate) administrators: RwLock<Arc<AdminPolicies>>,
+    /// The newest policies, where they were refused.
+    pub(crate) refused_policies: std::sync::Mutex<Option<RefusedPolicies>>,
     pub(crate) events: Arc<Events>,
     /// Where the person's policies are.
     pub(crate) policies_dir: PathBuf,

@@ -10,7 +10,8 @@ use agentauth_core::widening::Confirmed;
 use super::{Rights, RightsError};
 use crate::config::{Config, Flags, Loaded, load, load_applied, scopes};
 use crate::daemon::domains::{self, DomainTexts};
-use crate::daemon::load::{OwnPolicies, policy_texts};
+use crate::daemon::load::OwnPolicies;
+use crate::daemon::policies::{AdminPolicies, policy_texts};
 use crate::daemon::{provider_config, record};
 use crate::environment::Environment;
 
@@ -173,6 +174,7 @@ impl Rights {
         let now = self.own_rules.lock().unwrap_or_else(PoisonError::into_inner).rules.clone();
         let snapshot = self.state.load();
         let actions: Vec<String> = snapshot.agents.action_names().map(str::to_owned).collect();
+        let admin = self.administrators();
         let drafting = move || {
             let loaded = load(&sources.environment, &sources.flags).map_err(|faults| refused(&faults.0))?;
             let wished = Wished::read(&loaded, owner);
@@ -188,7 +190,7 @@ impl Rights {
             let config = load_applied(&sources.environment, &sources.flags, &rules.settings)
                 .map_err(|faults| refused(&faults.0))?
                 .config;
-            usable(&config, &rules, &actions)?;
+            usable(&config, &admin, &rules, &actions)?;
             let digest = |rules: &OwnRules| {
                 rules.digest().ok_or_else(|| RightsError::Rules("a number in it is out of range".to_owned()))
             };
@@ -215,7 +217,7 @@ impl Rights {
             return Err(RightsError::Overtaken);
         }
         let snapshot = self.state.load();
-        let texts = policy_texts(&self.policies_dir, &rules.policies);
+        let texts = policy_texts(&self.administrators(), &self.policies_dir, &rules.policies);
         let policy = Policy::load(&texts, &snapshot.catalogue, snapshot.agents.action_names())
             .map_err(RightsError::Policy)?;
         let now = self.clock.now();
@@ -226,9 +228,9 @@ impl Rights {
         self.keep(&rules).await?;
         self.domains.apply(&rules.domains);
         *self.policies.write().unwrap_or_else(PoisonError::into_inner) = texts;
-        self.state.change(|snapshot| snapshot.policy = std::sync::Arc::new(policy));
         let names: Vec<String> = self.policy_names().into_iter().chain(self.domains.names()).collect();
-        self.audit.note_down(&record::policy_loaded(&names, self.state.load().policy.len(), now));
+        self.audit.note_down(&record::policy_loaded(&names, &policy, "apply", now));
+        self.state.change(|snapshot| snapshot.policy = std::sync::Arc::new(policy));
         let problems = Vec::new();
         *self.own_rules.lock().unwrap_or_else(PoisonError::into_inner) =
             InForce { rules, basis: Basis::Applied, problems };
@@ -264,11 +266,16 @@ impl Rights {
 }
 
 /// Whether a daemon would start with these rules.
-fn usable(config: &Config, rules: &OwnRules, actions: &[String]) -> Result<(), RightsError> {
+fn usable(
+    config: &Config,
+    admin: &AdminPolicies,
+    rules: &OwnRules,
+    actions: &[String],
+) -> Result<(), RightsError> {
     provider_config(config).map_err(|faults| refused(&faults.0))?;
     let catalogue =
         scopes::catalogue(config, rules.catalogue.as_deref()).map_err(|faults| refused(&faults.0))?;
-    let texts = policy_texts(&config.paths.policies_dir, &rules.policies);
+    let texts = policy_texts(admin, &config.paths.policies_dir, &rules.policies);
     Policy::load(&texts, &catalogue, actions).map(drop).map_err(|PolicyFaults(faults)| refused(&faults))
 }
 

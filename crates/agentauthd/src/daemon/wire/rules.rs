@@ -2,8 +2,10 @@
 
 use agentauth_api as api;
 use agentauth_core::own_rules::{Part, RuleChange};
+use agentauth_core::policy::PolicyFault;
 
 use crate::daemon::logins::Started;
+use crate::daemon::rights::RefusedPolicies;
 
 /// The part that a request names.
 pub(crate) fn part(request: api::ApplyRequest) -> Part {
@@ -21,6 +23,29 @@ pub(crate) fn applying(changes: &[RuleChange], login: Option<Started>) -> api::A
         restart: changes.iter().any(|change| change.part() == Part::Configuration),
         login: login.map(super::login_started),
     }
+}
+
+/// Policies that were refused.
+pub(super) fn refused_policies(refused: RefusedPolicies) -> api::PoliciesRefused {
+    let fault = |fault: &PolicyFault| api::PolicyFault {
+        file: fault.file.clone(),
+        policy: fault.policy.clone(),
+        line: fault.place.as_ref().map(|place| place.line),
+        column: fault.place.as_ref().map(|place| place.column),
+        what: fault.what.clone(),
+        excerpt: fault.excerpt(),
+    };
+    api::PoliciesRefused { at: refused.at, faults: refused.faults.iter().map(fault).collect() }
+}
+
+/// The same among the problems.
+pub(super) fn refusal_told(refused: &RefusedPolicies) -> Option<String> {
+    let first = refused.faults.first()?;
+    let more = match refused.faults.len() {
+        1 => String::new(),
+        count => format!(", and {} faults more", count - 1),
+    };
+    Some(format!("the changed policies are refused, and those of before stay in force: {first}{more}"))
 }
 
 fn difference(change: &RuleChange) -> api::RuleDifference {

@@ -1,0 +1,250 @@
+//! An administrator's policies: in force beside the others, read anew while the daemon serves, refused as a whole where they
+//! have a fault; and no decision mixes two sets of them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "tests"
+)]
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use e2e::{ALICE, Provider, World, WorldOptions, wait};
+use rustix::process::Signal;
+use serde_json::Value;
+
+const READ: &str = "files.read:/projects";
+const NO_READING: &str = "@id(\"org-no-reading\")\n@remedy(\"step_up\") @acr(\"phr\") @max_age(\"PT5M\")\n\
+                          forbid (principal, action == AgentAuth::Action::\"files.read\", resource);\n";
+
+/// Says that the test runs where it may write `/etc`.
+const INSIDE: &str = "E2E_OWN_ETC";
+
+/// Runs the test named `name` once more where `/etc` is a copy of its own, seen by nobody else; whether this is already it.
+fn has_own_etc(name: &str) -> bool {
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    let copy = tempfile::tempdir().unwrap();
+    let script = "cp -a /etc/. \"$1\" 2>/dev/null || true\n\
+                  rm -rf \"$1/agentauthd\"\n\
+                  mkdir -m 755 \"$1/agentauthd\" \"$1/agentauthd/policies\"\n\
+                  mount --bind \"$1\" /etc\n\
+                  shift\n\
+                  exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private"]);
+    if !rustix::process::geteuid().is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    let status = command
+        .args(["sh", "-ec", script, "sh"])
+        .arg(copy.path())
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env(INSIDE, "1")
+        .status()
+        .unwrap();
+    assert!(status.success(), "{name} failed in its own /etc: {status}");
+    false
+}
+
+fn directory() -> &'static Path {
+    Path::new("/etc/agentauthd/policies")
+}
+
+/// Puts a file in its place at once, as package managers do.
+fn put(name: &str, text: &str) -> PathBuf {
+    let (new, path) = (directory().join(".new"), directory().join(name));
+    std::fs::write(&new, text).unwrap();
+    std::fs::rename(&new, &path).unwrap();
+    path
+}
+
+fn world() -> World {
+    let more_configuration = "[checks]\nrequests_per_second = 1000000\nburst = 1000000\n\n\
+                              [audit]\nfold_after = 1000000\n"
+        .to_owned();
+    let options =
+        WorldOptions { more_configuration, log_filter: "info".to_owned(), ..WorldOptions::default() };
+    let world = World::with(&Provider::start(), options);
+    world.login(ALICE);
+    world
+}
+
+fn reason(world: &World, scope: &str) -> String {
+    world.check(scope)["reason"].as_str().unwrap().to_owned()
+}
+
+fn wait_for(world: &World, scope: &str, wanted: &str) {
+    wait::until_true(wanted, || reason(world, scope) == wanted);
+}
+
+#[test]
+fn the_administrators_policies_take_effect_by_themselves_and_a_fault_keeps_those_of_before() {
+    if !has_own_etc("the_administrators_policies_take_effect_by_themselves_and_a_fault_keeps_those_of_before")
+    {
+        return;
+    }
+    let mut world = world();
+    assert_eq!(reason(&world, READ), "granted");
+    let shipped = world.status().policy;
+    assert!(shipped.refused.is_none() && !shipped.digest.is_empty());
+
+    let path = put("org.cedar", NO_READING);
+    wait_for(&world, READ, "policy_forbids");
+    let answer = world.check(READ);
+    assert_eq!(answer["policies"], serde_json::json!(["org-no-reading"]), "{answer}");
+    assert_eq!(answer["remedy_terms"], serde_json::json!({"acr": "phr", "max_age_seconds": 300}), "{answer}");
+    let with = world.status().policy;
+    assert!(with.digest != shipped.digest && with.count == shipped.count + 1);
+    assert!(with.sources.iter().any(|source| Path::new(source) == path), "{with:?}");
+
+    // Broken, or writable by others: refused as a whole, and said with its place.
+    put(
+        "org.cedar",
+        "@id(\"org-no-reading\")\nforbid (principal, action, resource)\nwhen { principal.nmae == \"x\" };\n",
+    );
+    put("more.cedar", "@id(\"more\") @colour(\"red\") permit (principal, action, resource);\n");
+    wait::until_true("a refusal", || {
+        world.status().policy.refused.is_some_and(|refused| refused.faults.len() == 2)
+    });
+    let status = world.status();
+    assert_eq!(reason(&world, READ), "policy_forbids");
+    assert_eq!((status.policy.digest, status.policy.count), (with.digest.clone(), with.count));
+    let faults = status.policy.refused.unwrap().faults;
+    let (colour, name) = (&faults[0], &faults[1]);
+    assert_eq!((colour.line, colour.column, colour.policy.as_deref()), (Some(1), Some(13), Some("more")));
+    assert_eq!((name.line, name.column), (Some(3), Some(8)), "{name:?}");
+    assert_eq!(name.excerpt, ["| when { principal.nmae == \"x\" };", "|        ^^^^^^^^^^^^^^"]);
+    let told = world.cli(&["status"]).stdout;
+    assert!(
+        told.contains("org.cedar:3:8: `org-no-reading`") && told.contains("|        ^^^^^^^^^^^^^^"),
+        "{told}"
+    );
+    assert!(world.daemon_output().contains("more.cedar:1:13"));
+    let validated = world.cli(&["config", "validate"]);
+    assert!(
+        validated.code == Some(1) && validated.stderr.contains("|        ^^^^^^^^^^^^^^"),
+        "{validated:?}"
+    );
+
+    // Mended, and read at once on request.
+    std::fs::remove_file(directory().join("more.cedar")).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    world.daemon().signal(Signal::HUP);
+    wait_for(&world, READ, "granted");
+    let again = world.status().policy;
+    assert_eq!((again.digest, again.refused), (shipped.digest, None));
+
+    // What ships is switched off by the administrator alone.
+    assert_eq!(reason(&world, "admin.manage"), "role_required");
+    put("shipped.off", "admin.cedar # nobody here administers by agents\n");
+    wait::until_true("what ships to be switched off", || world.status().policy.count < shipped.count);
+    assert_ne!(reason(&world, "admin.manage"), "role_required");
+
+    let record = world.audit();
+    let whys: Vec<&str> = record
+        .iter()
+        .filter(|record| record["event"] == "policy.loaded")
+        .map(|record| record["details"]["why"].as_str().unwrap())
+        .collect();
+    assert_eq!((whys[0], whys[1], *whys.last().unwrap()), ("start", "changed", "changed"), "{whys:?}");
+    assert!(record.iter().any(|record| record["event"] == "policy.refused"));
+
+    // At a start there is no set before.
+    put("org.cedar", "forbid (");
+    world.stop_daemon();
+    let outcome = world.cli(&["run"]);
+    assert!(outcome.code == Some(1) && outcome.stderr.contains("org.cedar:1:"), "{outcome:?}");
+}
+
+#[test]
+fn reloading_under_load_loses_no_request_and_no_decision_mixes_two_sets() {
+    if !has_own_etc("reloading_under_load_loses_no_request_and_no_decision_mixes_two_sets") {
+        return;
+    }
+    const ASKERS: usize = 4;
+    const EACH: usize = 50;
+    const RELOADS: usize = 12;
+    let mut world = world();
+    assert_eq!(reason(&world, READ), "granted");
+    let without = world.status().policy.digest;
+
+    let done = AtomicBool::new(false);
+    let scopes = vec![READ; EACH];
+    let pid = world.daemon().pid();
+    let mut with = None;
+    let answers: Vec<Value> = thread::scope(|scope| {
+        let asking = || {
+            let mut answers = Vec::new();
+            while !done.load(Ordering::Relaxed) {
+                let some = world.probe(&scopes);
+                assert_eq!(some.len(), EACH, "an answer is missing");
+                answers.extend(some);
+            }
+            answers
+        };
+        let askers: Vec<_> = (0..ASKERS).map(|_| scope.spawn(asking)).collect();
+        let hang_up = || {
+            rustix::process::kill_process(
+                rustix::process::Pid::from_raw(pid.cast_signed()).unwrap(),
+                Signal::HUP,
+            )
+            .unwrap()
+        };
+        for round in 0..RELOADS {
+            if round % 2 == 0 {
+                put("org.cedar", NO_READING);
+            } else {
+                std::fs::remove_file(directory().join("org.cedar")).unwrap();
+            }
+            hang_up();
+            wait::until_true("the other set", || {
+                (world.status().policy.digest == without) == (round % 2 == 1)
+            });
+            with.get_or_insert_with(|| world.status().policy.digest);
+        }
+        done.store(true, Ordering::Relaxed);
+        askers.into_iter().flat_map(|asker| asker.join().unwrap()).collect()
+    });
+    let with = with.unwrap();
+
+    let (mut allowed, mut denied) = (0, 0);
+    for answer in &answers {
+        match answer["reason"].as_str() {
+            Some("granted") => allowed += 1,
+            Some("policy_forbids") => denied += 1,
+            _ => panic!("{answer}"),
+        }
+    }
+    assert!(allowed > 0 && denied > 0, "{allowed} allowed, {denied} denied");
+
+    let record = world.audit();
+    let rules: HashMap<&str, &str> = record
+        .iter()
+        .filter(|record| record["event"] == "facts" && record["details"]["kind"] == "rules")
+        .map(|record| {
+            (record["id"].as_str().unwrap(), record["details"]["facts"]["policies"].as_str().unwrap())
+        })
+        .collect();
+    let mut decided = 0;
+    for record in record.iter().filter(|record| record["event"] == "decision" && record["scopes"][0] == READ)
+    {
+        let named =
+            record["facts"].as_array().unwrap().iter().filter_map(|fact| rules.get(fact.as_str().unwrap()));
+        let sets: Vec<&str> = named.copied().collect();
+        let expected = if record["decision"] == "allow" { &without } else { &with };
+        assert_eq!(sets, [expected.as_str()], "{record}");
+        decided += 1;
+    }
+    assert!(decided > answers.len(), "{decided} recorded of {} answered", answers.len());
+    println!("{RELOADS} reloads, {} answers ({allowed} allowed, {denied} denied)", answers.len());
+}
