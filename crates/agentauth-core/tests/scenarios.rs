@@ -100,7 +100,8 @@ fn every_scenario_is_decided_as_it_says() {
     }
     assert!(wrong.is_empty(), "{} faults in {count} scenarios:\n{}", wrong.len(), wrong.join("\n"));
     assert!(count >= 40, "only {count} scenarios");
-    for reason in Reason::ALL {
+    // What a domain forbids is said after this decision: by whoever asks the domain.
+    for reason in Reason::ALL.into_iter().filter(|reason| *reason != Reason::DomainForbids) {
         assert!(seen.iter().any(|(found, _)| *found == reason), "no scenario ends with {reason}");
     }
     for remedy in Remedy::ALL {
@@ -115,6 +116,7 @@ fn run(world: &World, case: &Case) -> Decision {
         purpose: case.purpose.clone(),
         action: None,
         dry_run_as: case.dry_run.clone(),
+        ..CheckRequest::default()
     };
     let facts: CallerFacts = match &case.caller {
         Some(Value::String(name)) => {
