@@ -7,7 +7,6 @@
 
 #![forbid(unsafe_code)]
 
-pub mod aside;
 pub mod browser;
 pub mod clock;
 pub mod device;

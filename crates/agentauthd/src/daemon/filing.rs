@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use agentauth_audit::{Holdings, KeepError, Retention, SigningKey, Trail, VerifyError};
 use agentauth_core::{Clock, Timestamp};
-use agentauth_host::aside::aside;
 use agentauth_idp::Chain;
 use agentauth_store::{SecretName, SecretStore, StateError};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -250,7 +249,7 @@ impl Parts {
     fn keep(&self, key: Option<&SigningKey>) -> Result<(), String> {
         let log = self.audit.log();
         let failed = |error: KeepError| chain(&error);
-        while self.options.compress && aside(|| log.compress_one()).map_err(failed)? {}
+        while self.options.compress && log.compress_one().map_err(failed)? {}
         let retention = Retention { age: self.options.keep_for, size: self.options.keep_size };
         let now = self.clock.now();
         for stub in log.retain(retention, now, |last| key.map(|key| key.sign(last))).map_err(failed)? {
