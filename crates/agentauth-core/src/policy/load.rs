@@ -16,10 +16,25 @@ use crate::text::display_safe_within;
 
 /// The longest policy file, in bytes.
 pub const MAX_POLICY_BYTES: usize = 1024 * 1024;
-/// The most policies.
+/// The most policies, a person's own aside.
 pub const MAX_POLICIES: usize = 20_000;
+/// The most policies of a person's own; counted apart, so that they keep no others out.
+pub const MAX_OWN_POLICIES: usize = 2_000;
+/// What is put behind the `@id` of a person's policy that is another's already. No `@id` can contain it.
+const OWN: &str = "@own";
 /// How many faults of one load are reported.
 const MAX_FAULTS: usize = 100;
+
+/// One policy file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyFile {
+    /// How it is called, in faults and in the record.
+    pub name: String,
+    /// What stands in it.
+    pub text: String,
+    /// Whether it is a person's own: then its names give way to those of all others, which nobody's own may keep out.
+    pub own: bool,
+}
 
 /// One thing that is wrong with a set of policies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +61,8 @@ struct Found<'a> {
     text: &'a str,
     /// Where it stands in there.
     whole: Option<Range<usize>>,
+    /// Whether it is a person's own.
+    own: bool,
 }
 
 /// What a load found.
@@ -55,13 +72,13 @@ pub(super) struct Loaded {
     pub(super) warnings: Vec<String>,
 }
 
-pub(super) fn load(sources: &[(&str, &str)], schema: &Schema) -> Result<Loaded, PolicyFaults> {
+pub(super) fn load(sources: &[PolicyFile], schema: &Schema) -> Result<Loaded, PolicyFaults> {
     let mut faults = Vec::new();
     let mut policies = Vec::new();
     let mut rules: Vec<Rule> = Vec::new();
     let mut whole = PolicySet::new();
     let mut by_id: HashMap<String, Found<'_>> = HashMap::new();
-    for (file, text) in sources {
+    for PolicyFile { name: file, text, own } in sources {
         let fault = |policy: Option<&str>, place, what| PolicyFault {
             file: display_safe_within(file, 200),
             policy: policy.map(str::to_owned),
@@ -111,7 +128,7 @@ pub(super) fn load(sources: &[(&str, &str)], schema: &Schema) -> Result<Loaded, 
             let id = annotations.id.clone();
             let wrong = wrong.into_iter();
             faults.extend(wrong.map(|(key, what)| fault(id.as_deref(), annotation(statement, &key), what)));
-            let Some(id) = id else {
+            let Some(mut id) = id else {
                 if policy.annotation("id").is_none() {
                     faults.push(fault(
                         None,
@@ -122,6 +139,9 @@ pub(super) fn load(sources: &[(&str, &str)], schema: &Schema) -> Result<Loaded, 
                 }
                 continue;
             };
+            if *own && by_id.get(&id).is_some_and(|earlier| !earlier.own) {
+                id.push_str(OWN);
+            }
             if let Some(earlier) = by_id.get(&id) {
                 let other = rules.get(earlier.rule).map_or("", |rule| rule.file.as_ref());
                 faults.push(fault(
@@ -137,14 +157,24 @@ pub(super) fn load(sources: &[(&str, &str)], schema: &Schema) -> Result<Loaded, 
                 continue;
             }
             let whole = statement.map(|statement| statement.whole.clone());
-            by_id.insert(id.clone(), Found { rule: rules.len(), text, whole });
+            by_id.insert(id.clone(), Found { rule: rules.len(), text, whole, own: *own });
             rules.push(Rule { id: id.into(), file: display_safe_within(file, 200).into(), annotations });
             policies.push(policy);
         }
     }
-    if rules.len() > MAX_POLICIES {
-        let what = format!("there are {} policies: at most {MAX_POLICIES} are read", rules.len());
-        return Err(PolicyFaults(vec![PolicyFault { file: String::new(), policy: None, place: None, what }]));
+    let own = by_id.values().filter(|found| found.own).count();
+    for (whose, count, most) in
+        [("", rules.len() - own, MAX_POLICIES), ("of your own ", own, MAX_OWN_POLICIES)]
+    {
+        if count > most {
+            let what = format!("there are {count} policies {whose}here: at most {most} are read");
+            return Err(PolicyFaults(vec![PolicyFault {
+                file: String::new(),
+                policy: None,
+                place: None,
+                what,
+            }]));
+        }
     }
     let result = Validator::new(schema.clone()).validate(&whole, ValidationMode::Strict);
     let found = |id: &PolicyId| by_id.get(AsRef::<str>::as_ref(id));

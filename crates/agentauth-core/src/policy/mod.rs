@@ -14,7 +14,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-pub use load::{MAX_POLICIES, MAX_POLICY_BYTES, PolicyFault, PolicyFaults};
+pub use load::{MAX_OWN_POLICIES, MAX_POLICIES, MAX_POLICY_BYTES, PolicyFault, PolicyFaults, PolicyFile};
 pub use source::Place;
 
 use std::collections::{BTreeMap, HashMap};
@@ -161,14 +161,32 @@ pub struct Verdict {
 }
 
 impl Policy {
-    /// Loads a set of policies: pairs of file name and text. `additional_actions`: the actions that registered
+    /// Loads a set of policies that nobody's own are among: pairs of file name and text. As [`Policy::load_files`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn load<N: AsRef<str>, T: AsRef<str>>(
+        sources: &[(N, T)],
+        catalogue: &Catalogue,
+        additional_actions: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> Result<Self, PolicyFaults> {
+        let file = |(name, text): &(N, T)| PolicyFile {
+            name: name.as_ref().to_owned(),
+            text: text.as_ref().to_owned(),
+            own: false,
+        };
+        let files: Vec<_> = sources.iter().map(file).collect();
+        Self::load_files(&files, catalogue, additional_actions)
+    }
+
+    /// Loads a set of policies, a person's own behind all others. `additional_actions`: the actions that registered
     /// manifests name and the catalogue does not ([`crate::Agents::action_names`]).
     ///
     /// # Errors
     /// Every fault at once. A policy without its own `@id`, with an unknown annotation, or that does not pass
     /// Cedar's strict validation is a fault.
-    pub fn load<N: AsRef<str>, T: AsRef<str>>(
-        sources: &[(N, T)],
+    pub fn load_files(
+        sources: &[PolicyFile],
         catalogue: &Catalogue,
         additional_actions: impl IntoIterator<Item = impl AsRef<str>>,
     ) -> Result<Self, PolicyFaults> {
@@ -181,13 +199,12 @@ impl Policy {
         };
         let (schema, _) =
             Schema::from_cedarschema_str(&schema_text).map_err(|error| own_fault(error.to_string()))?;
-        let sources: Vec<_> = sources.iter().map(|(name, text)| (name.as_ref(), text.as_ref())).collect();
-        let loaded = load::load(&sources, &schema)?;
+        let loaded = load::load(sources, &schema)?;
         let types = Types::new().map_err(|error| own_fault(error.to_string()))?;
         let slices = slice::slices(&loaded.policies, &schema, &types, &actions)
             .map_err(|error| own_fault(error.to_string()))?;
-        let digest = sources.iter().fold(String::new(), |text, (name, source)| {
-            text + &sha256_hex(name.as_bytes()) + &sha256_hex(source.as_bytes())
+        let digest = sources.iter().fold(String::new(), |digests, PolicyFile { name, text, .. }| {
+            digests + &sha256_hex(name.as_bytes()) + &sha256_hex(text.as_bytes())
         });
         Ok(Self {
             by_id: loaded

@@ -1,6 +1,7 @@
 //! Loading, slicing and verdicts.
 
 mod annotations;
+mod own;
 mod remembered;
 
 use std::collections::HashMap;

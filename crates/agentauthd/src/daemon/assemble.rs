@@ -234,7 +234,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         ADMINISTRATOR,
         &own_rules.rules.domains,
     );
-    let policy_sources = loaded.policy_texts.iter().map(|(name, _)| name.clone());
+    let policy_sources = loaded.policy_files.iter().map(|file| file.name.clone());
     let policy_sources: Vec<String> = policy_sources.chain(domains.names()).collect();
     let domains = Arc::new(domains);
     audit.begin_folding(Terms { in_full: config.audit.fold_after, window: config.audit.fold_window });
@@ -316,7 +316,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         profile: profile.clone(),
         audit: audit.clone(),
         clock: clock.clone(),
-        policies: RwLock::new(loaded.policy_texts),
+        policies: RwLock::new(loaded.policy_files),
         admin_policies: places.admin_policies,
         administrators: RwLock::new(Arc::new(loaded.admin_policies)),
         refused_policies: Mutex::default(),

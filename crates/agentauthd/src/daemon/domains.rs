@@ -62,6 +62,10 @@ impl Domains {
     /// # Errors
     /// Why there is none. Safe to show.
     pub(crate) fn get(&self, name: &str) -> Found {
+        // It may have one of this name that cannot be read.
+        if let Some(problem) = self.problems.first() {
+            return Err(problem.clone());
+        }
         let person = self.person.load();
         let found = self.administrator.get(name).or_else(|| person.get(name));
         found.cloned().unwrap_or_else(|| {
@@ -275,6 +279,9 @@ mod tests {
         assert!(
             domains.problems().iter().any(|problem| problem.contains("your domain `todo` does not count"))
         );
+        fs::set_permissions(&places, fs::Permissions::from_mode(0o777)).unwrap();
+        let unread = Domains::new(&places, me(), &applied);
+        assert!(unread.get("own").is_err(), "a directory at fault may have one of any name");
         domains.apply(&BTreeMap::new());
         assert!(domains.get("own").is_err());
         assert_eq!(faults(&applied), [""; 0]);

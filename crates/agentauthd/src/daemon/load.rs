@@ -15,14 +15,14 @@ use agentauth_core::agents::Agents;
 use agentauth_core::catalogue::Catalogue;
 use agentauth_core::grant::Grants;
 use agentauth_core::manifest::MAX_FILE_BYTES;
-use agentauth_core::policy::{MAX_POLICY_BYTES, Policy, PolicyFault, PolicyFaults};
+use agentauth_core::policy::{MAX_POLICY_BYTES, Policy, PolicyFault, PolicyFaults, PolicyFile};
 use agentauth_core::text::display_safe_within;
 use agentauth_idp::Chain;
 use agentauth_store::StateDb;
 
 use super::assemble::provider_config;
 use super::domains::{self, Domains};
-use super::policies::{AdminPolicies, policy_texts};
+use super::policies::{AdminPolicies, policy_files};
 use super::rights::{Standings, Wished, standings};
 use crate::config::trust::{self, Untrusted};
 use crate::config::{self, ADMIN_DIRECTORY, Config, ScopesFaults, scopes};
@@ -36,8 +36,8 @@ pub(crate) struct Loaded {
     pub(crate) grants: Grants,
     pub(crate) policy: Arc<Policy>,
     pub(crate) catalogue: Arc<Catalogue>,
-    /// The policies, name and text.
-    pub(crate) policy_texts: Vec<(String, String)>,
+    /// The policy files.
+    pub(crate) policy_files: Vec<PolicyFile>,
     /// The administrator's among them.
     pub(crate) admin_policies: AdminPolicies,
     /// The file of each agent that the administrator registered, by the agent's name.
@@ -122,7 +122,7 @@ pub(crate) fn load(
     }
     let (directory, administrator) = &places.admin_policies;
     let admin = AdminPolicies::read(directory, *administrator);
-    let (policy, policy_texts) = policies(&admin, &places.policies, own, &catalogue, &found.agents)
+    let (policy, policy_files) = policies(&admin, &places.policies, own, &catalogue, &found.agents)
         .inspect_err(|_| {
             // A policy may name an action that only a refused registration knows.
             for problem in &found.problems {
@@ -137,7 +137,7 @@ pub(crate) fn load(
         grants: found.grants,
         policy: Arc::new(policy),
         catalogue: Arc::new(catalogue),
-        policy_texts,
+        policy_files,
         admin_policies: admin,
         agent_files: found.files,
         forbidden: found.forbidden,
@@ -327,14 +327,14 @@ fn policies(
     own: OwnPolicies,
     catalogue: &Catalogue,
     agents: &Agents,
-) -> Result<(Policy, Vec<(String, String)>), PolicyFaults> {
+) -> Result<(Policy, Vec<PolicyFile>), PolicyFaults> {
     let OwnPolicies { texts, faults: own_faults } = own;
     let faults: Vec<_> = admin.faults.iter().cloned().chain(own_faults).collect();
-    let sources = policy_texts(admin, directory, &texts);
+    let sources = policy_files(admin, directory, &texts);
     let actions = agents
         .iter()
         .flat_map(|agent| agent.manifest.scopes.iter().map(|wanted| wanted.scope.action_name().to_owned()));
-    match Policy::load(&sources, catalogue, actions) {
+    match Policy::load_files(&sources, catalogue, actions) {
         Ok(policy) if faults.is_empty() => Ok((policy, sources)),
         Ok(_) => Err(PolicyFaults(faults)),
         Err(PolicyFaults(more)) => Err(PolicyFaults(faults.into_iter().chain(more).collect())),

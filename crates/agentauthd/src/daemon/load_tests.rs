@@ -91,7 +91,7 @@ fn what_is_not_there_is_no_problem() {
     let loaded =
         load(shipped(), &places, own, Standings::default()).map_err(|error| error.to_string()).unwrap();
     assert_eq!((loaded.agents.iter().count(), loaded.problems.len()), (0, 0));
-    assert_eq!(loaded.policy_texts.len(), Policy::shipped().len());
+    assert_eq!(loaded.policy_files.len(), Policy::shipped().len());
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn every_policy_that_cannot_be_used_is_named_and_none_is_used() {
     let rules = Rules::new();
     rules.write("policies/good.cedar", POLICY);
     let loaded = rules.load().map_err(|error| error.to_string()).unwrap();
-    assert!(loaded.policy_texts.iter().any(|(source, _)| source.ends_with("good.cedar")));
+    assert!(loaded.policy_files.iter().any(|file| file.own && file.name.ends_with("good.cedar")));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use agentauth_core::policy::{MAX_POLICY_BYTES, Policy, PolicyFault};
+use agentauth_core::policy::{MAX_POLICY_BYTES, Policy, PolicyFault, PolicyFile};
 
 use super::load::{files, shown};
 
@@ -100,17 +100,18 @@ impl Look {
     }
 }
 
-/// All policies with their names: those that ship and are not switched off, the administrator's, and a person's of this
-/// directory.
-pub(crate) fn policy_texts(
+/// All policies: those that ship and are not switched off, the administrator's, and a person's of this directory.
+pub(crate) fn policy_files(
     admin: &AdminPolicies,
     directory: &Path,
     own: &BTreeMap<String, String>,
-) -> Vec<(String, String)> {
+) -> Vec<PolicyFile> {
+    let file = |name: String, text: &str, own| PolicyFile { name, text: text.to_owned(), own };
     let shipped = Policy::shipped().iter().filter(|(name, _)| !admin.off.contains(*name));
-    let shipped = shipped.map(|(name, text)| (format!("{SHIPPED}{name}"), (*text).to_owned()));
-    let own = own.iter().map(|(name, text)| (directory.join(name).display().to_string(), text.clone()));
-    shipped.chain(admin.texts.iter().cloned()).chain(own).collect()
+    let shipped = shipped.map(|(name, text)| file(format!("{SHIPPED}{name}"), text, false));
+    let admin = admin.texts.iter().map(|(name, text)| file(name.clone(), text, false));
+    let own = own.iter().map(|(name, text)| file(directory.join(name).display().to_string(), text, true));
+    shipped.chain(admin).chain(own).collect()
 }
 
 fn unused(path: &Path, why: &str) -> PolicyFault {
@@ -147,8 +148,8 @@ mod tests {
         }
 
         fn names(&self) -> Vec<String> {
-            let texts = policy_texts(&self.read(), Path::new("/home/.config"), &BTreeMap::new());
-            texts.into_iter().map(|(name, _)| name).collect()
+            let files = policy_files(&self.read(), Path::new("/home/.config"), &BTreeMap::new());
+            files.into_iter().map(|file| file.name).collect()
         }
     }
 
@@ -160,10 +161,11 @@ mod tests {
         etc.write("a.cedar", "// a", 0o644);
         etc.write("notes.txt", "permit", 0o644);
         let own = BTreeMap::from([("mine.cedar".to_owned(), "// mine".to_owned())]);
-        let texts = policy_texts(&etc.read(), Path::new("/home"), &own);
-        let names: Vec<_> = texts.iter().map(|(name, _)| name.rsplit('/').next().unwrap()).collect();
+        let files = policy_files(&etc.read(), Path::new("/home"), &own);
+        let names: Vec<_> = files.iter().map(|file| file.name.rsplit('/').next().unwrap()).collect();
         assert_eq!(names[Policy::shipped().len()..], ["a.cedar", "b.cedar", "mine.cedar"]);
-        assert!(texts[0].0.starts_with("shipped/"));
+        assert!(files[0].name.starts_with("shipped/"));
+        assert!(files.iter().all(|file| file.own == file.name.ends_with("mine.cedar")));
     }
 
     #[test]

@@ -197,8 +197,10 @@ pub(crate) struct Keeper {
     looked: ClockReading,
     /// When the key set was fetched that the session token was last held against.
     keys_seen: Option<Timestamp>,
-    /// The keys that the record names, and whether it says that they cannot be had.
-    keys_told: (Vec<String>, bool),
+    /// The keys that the record names.
+    keys_told: Vec<String>,
+    /// Whether the record says that the keys cannot be had.
+    keys_refused: bool,
 }
 
 /// What the keeper holds.
@@ -253,7 +255,8 @@ impl Keeper {
             background: TaskTracker::new(),
             looked: parts.clock.reading(),
             keys_seen: None,
-            keys_told: (Vec::new(), false),
+            keys_told: Vec::new(),
+            keys_refused: false,
             parts,
         };
         (keeper, handle)

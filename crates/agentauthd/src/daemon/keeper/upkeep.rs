@@ -146,7 +146,7 @@ impl Keeper {
                 tracing::warn!(error = %Chain(&error), "the provider's keys could not be fetched");
                 let what = Chain(&error).to_string();
                 // Once for each time that they cannot be had.
-                if !std::mem::replace(&mut self.keys_told.1, true) {
+                if !std::mem::replace(&mut self.keys_refused, true) {
                     self.parts.audit.note_down(&record::keys_refused(&what, self.parts.clock.now()));
                 }
                 self.view.send_modify(|view| view.last_failure = Some(what));
@@ -171,9 +171,9 @@ impl Keeper {
 
     /// Records which keys the provider publishes from now on, where they are others than before.
     fn tell_keys(&mut self) {
-        let ids = self.parts.keys.ids();
-        let (told, _) = std::mem::replace(&mut self.keys_told, (ids, false));
-        let ids = &self.keys_told.0;
+        self.keys_refused = false;
+        let told = std::mem::replace(&mut self.keys_told, self.parts.keys.ids());
+        let ids = &self.keys_told;
         let only = |of: &'_ [String], other: &[String]| -> Vec<String> {
             of.iter().filter(|id| !other.contains(id)).cloned().collect()
         };

@@ -21,7 +21,7 @@ use agentauth_core::agent::{Agent, Registration, Source};
 use agentauth_core::caller::CallerFacts;
 use agentauth_core::grant::{Binding, Grant, Lifetime};
 use agentauth_core::mandate::MandateFault;
-use agentauth_core::policy::{Policy, PolicyFaults};
+use agentauth_core::policy::{Policy, PolicyFaults, PolicyFile};
 use agentauth_core::text::display_safe_within;
 use agentauth_core::widening::Confirmed;
 use agentauth_core::{Clock, Snapshot};
@@ -51,8 +51,8 @@ pub(crate) struct Rights {
     pub(crate) profile: ProfileName,
     pub(crate) audit: Recorder,
     pub(crate) clock: Arc<dyn Clock>,
-    /// The policies in force, name and text: a newly registered action makes them be validated anew.
-    pub(crate) policies: RwLock<Vec<(String, String)>>,
+    /// The policy files in force: a newly registered action makes them be validated anew.
+    pub(crate) policies: RwLock<Vec<PolicyFile>>,
     /// Where the administrator's policies are, and the administrator.
     pub(crate) admin_policies: (PathBuf, u32),
     /// Those of them that are in force.
@@ -358,7 +358,7 @@ impl Rights {
         }
         let actions: BTreeSet<&str> = snapshot.agents.action_names().chain(wanted).collect();
         let policies = self.policies.read().unwrap_or_else(PoisonError::into_inner);
-        Policy::load(&policies, &snapshot.catalogue, actions).map(Some).map_err(RightsError::Policy)
+        Policy::load_files(&policies, &snapshot.catalogue, actions).map(Some).map_err(RightsError::Policy)
     }
 
     /// What the grants of the agent before become under its new manifest, each with the id that it follows from, and the

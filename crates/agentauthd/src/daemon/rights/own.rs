@@ -11,7 +11,7 @@ use super::{Rights, RightsError};
 use crate::config::{Config, Flags, Loaded, load, load_applied, scopes};
 use crate::daemon::domains::{self, DomainTexts};
 use crate::daemon::load::OwnPolicies;
-use crate::daemon::policies::{AdminPolicies, policy_texts};
+use crate::daemon::policies::{AdminPolicies, policy_files};
 use crate::daemon::{provider_config, record};
 use crate::environment::Environment;
 
@@ -165,7 +165,7 @@ impl Rights {
     /// The names of the policies in force.
     pub(crate) fn policy_names(&self) -> Vec<String> {
         let policies = self.policies.read().unwrap_or_else(PoisonError::into_inner);
-        policies.iter().map(|(name, _)| name.clone()).collect()
+        policies.iter().map(|file| file.name.clone()).collect()
     }
 
     /// The rules as they would be with `part` of them as the files say now. Changes nothing.
@@ -217,8 +217,8 @@ impl Rights {
             return Err(RightsError::Overtaken);
         }
         let snapshot = self.state.load();
-        let texts = policy_texts(&self.administrators(), &self.policies_dir, &rules.policies);
-        let policy = Policy::load(&texts, &snapshot.catalogue, snapshot.agents.action_names())
+        let files = policy_files(&self.administrators(), &self.policies_dir, &rules.policies);
+        let policy = Policy::load_files(&files, &snapshot.catalogue, snapshot.agents.action_names())
             .map_err(RightsError::Policy)?;
         let now = self.clock.now();
         self.audit
@@ -227,7 +227,7 @@ impl Rights {
         self.audit.to_disk().await.map_err(RightsError::Audit)?;
         self.keep(&rules).await?;
         self.domains.apply(&rules.domains);
-        *self.policies.write().unwrap_or_else(PoisonError::into_inner) = texts;
+        *self.policies.write().unwrap_or_else(PoisonError::into_inner) = files;
         let names: Vec<String> = self.policy_names().into_iter().chain(self.domains.names()).collect();
         self.audit.note_down(&record::policy_loaded(&names, &policy, "apply", now));
         self.state.change(|snapshot| snapshot.policy = std::sync::Arc::new(policy));
@@ -275,8 +275,8 @@ fn usable(
     provider_config(config).map_err(|faults| refused(&faults.0))?;
     let catalogue =
         scopes::catalogue(config, rules.catalogue.as_deref()).map_err(|faults| refused(&faults.0))?;
-    let texts = policy_texts(admin, &config.paths.policies_dir, &rules.policies);
-    Policy::load(&texts, &catalogue, actions).map(drop).map_err(|PolicyFaults(faults)| refused(&faults))
+    let files = policy_files(admin, &config.paths.policies_dir, &rules.policies);
+    Policy::load_files(&files, &catalogue, actions).map(drop).map_err(|PolicyFaults(faults)| refused(&faults))
 }
 
 fn json(rules: &OwnRules) -> Result<String, RightsError> {

@@ -8,7 +8,7 @@ use agentauth_core::policy::{Policy, PolicyFault, PolicyFaults};
 use agentauth_idp::Chain;
 
 use super::Rights;
-use crate::daemon::policies::{AdminPolicies, policy_texts};
+use crate::daemon::policies::{AdminPolicies, policy_files};
 use crate::daemon::record;
 
 /// Policies that were refused; those of before are in force.
@@ -45,9 +45,9 @@ impl Rights {
             if admin == *in_force {
                 return Ok(None);
             }
-            let texts = policy_texts(&admin, &own_directory, &own);
-            match Policy::load(&texts, &snapshot.catalogue, snapshot.agents.action_names()) {
-                Ok(policy) if admin.faults.is_empty() => Ok(Some((admin, texts, policy))),
+            let files = policy_files(&admin, &own_directory, &own);
+            match Policy::load_files(&files, &snapshot.catalogue, snapshot.agents.action_names()) {
+                Ok(policy) if admin.faults.is_empty() => Ok(Some((admin, files, policy))),
                 Ok(_) => Err(admin.faults),
                 Err(PolicyFaults(more)) => Err(admin.faults.into_iter().chain(more).collect()),
             }
@@ -61,8 +61,8 @@ impl Rights {
                 self.refused(None);
                 Reloaded::Same
             }
-            Ok(Some((admin, texts, policy))) => {
-                let sources = texts.iter().map(|(name, _)| name.clone());
+            Ok(Some((admin, files, policy))) => {
+                let sources = files.iter().map(|file| file.name.clone());
                 let sources: Vec<String> = sources.chain(self.domains.names()).collect();
                 let event = record::policy_loaded(&sources, &policy, why, self.clock.now());
                 // What could not be recorded may give rights that nobody could tell of.
@@ -71,7 +71,7 @@ impl Rights {
                     return Reloaded::Unrecorded;
                 }
                 tracing::info!(policies = policy.len(), digest = policy.digest(), why, "policies loaded");
-                *self.policies.write().unwrap_or_else(PoisonError::into_inner) = texts;
+                *self.policies.write().unwrap_or_else(PoisonError::into_inner) = files;
                 *self.administrators.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(admin);
                 self.state.change(|snapshot| snapshot.policy = Arc::new(policy));
                 self.refused(None);

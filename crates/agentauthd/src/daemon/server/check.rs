@@ -1,5 +1,8 @@
 //! `POST /v1/check`: may this caller do that?
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use agentauth_api::ErrorCode;
 use agentauth_audit::AuditError;
 use agentauth_core::gate::Operation;
@@ -13,6 +16,7 @@ use agentauth_idp::Chain;
 use axum::BoxError;
 use axum::body::HttpBody;
 use axum::response::Response;
+use http::HeaderMap;
 use uuid::{ContextV7, Uuid};
 
 use super::body;
@@ -33,10 +37,9 @@ where
     B: HttpBody<Error: Into<BoxError>>,
 {
     let (head, body) = request.into_parts();
-    let trace = head.headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let question = body::json(body).await?;
     let begun = monotonic();
-    let Question { request, asked, wait } = wire::question(question, trace)?;
+    let Question { request, asked, wait } = wire::question(question, trace(&head.headers))?;
     let caller = if request.dry_run_as.is_some() {
         connection.may(app, &head.headers, Operation::DryRun).await?
     } else {
@@ -44,15 +47,7 @@ where
     };
     // Looked at from before the decision, so that no change after it is missed.
     let changes = (!wait.is_zero()).then(|| (app.state.watch(), app.consents.watch()));
-    let mut decision = answer(app, connection, &caller, &request, &asked).await?;
-    app.metrics.checked(monotonic().duration_since(begun));
-    span::decided(&decision);
-    let mut waiting = app.consents.open(&decision, &request, &caller.facts);
-    if decision.remedy == Some(Remedy::Wait)
-        && let Some(provider) = &app.provider
-    {
-        provider.keeper.nudge();
-    }
+    let (mut decision, mut waiting) = put(app, connection, &caller, &request, &asked, begun).await?;
     if let Some((mut changes, mut questions)) = changes {
         // As long as waiting may help: until the daemon knows more, or the person has answered.
         let mut patience = std::pin::pin!(tokio::time::sleep(wait));
@@ -85,8 +80,35 @@ where
     body::answer(&wire::check_response(&app.about.profile, decision, asked, &waiting))
 }
 
+/// What the caller's trace is, as it says.
+pub(super) fn trace(headers: &HeaderMap) -> Option<String> {
+    headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned)
+}
+
+/// Puts a question that came at `begun`: decides it, and sees to what the decision gives rise to. With it come the questions to
+/// the person that wait.
+pub(super) async fn put(
+    app: &App,
+    connection: &Connection,
+    caller: &Caller,
+    request: &CheckRequest,
+    asked: &Asked,
+    begun: Instant,
+) -> Result<(Decision, Vec<Arc<str>>), Refusal> {
+    let decision = answer(app, connection, caller, request, asked).await?;
+    app.metrics.checked(monotonic().duration_since(begun));
+    span::decided(&decision);
+    let waiting = app.consents.open(&decision, request, &caller.facts);
+    if decision.remedy == Some(Remedy::Wait)
+        && let Some(provider) = &app.provider
+    {
+        provider.keeper.nudge();
+    }
+    Ok((decision, waiting))
+}
+
 /// One decision: made, the caller proved once more, recorded. What cannot be recorded is denied.
-pub(super) async fn answer(
+async fn answer(
     app: &App,
     connection: &Connection,
     caller: &Caller,

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use agentauth_core::domain::{Domain, Question, Sought, Verdict};
-use agentauth_core::{Agent, CheckRequest, Decision, Reason, Remedy, Scope, decide};
+use agentauth_core::{Agent, CheckRequest, Decision, Reason, Scope, decide};
 use agentauth_host::clock::monotonic;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
 use super::super::check::{self, Counting};
 use super::super::connection::{Caller, Connection};
-use super::super::{lock, span};
+use super::super::lock;
 use super::Failure;
 use crate::config::addressed;
 use crate::daemon::app::App;
@@ -168,22 +168,13 @@ impl<'a> Asking<'a> {
     ) -> Result<(Decision, Evaluated), Failure> {
         let (app, caller) = (self.app, &self.caller);
         let begun = monotonic();
-        let trace = self.headers.get("traceparent").and_then(|value| value.to_str().ok());
-        let trace = trace.map(str::to_owned);
+        let trace = check::trace(self.headers);
         let asked = Asked { trace, purpose: purpose.clone(), enforced, ..Asked::default() };
         let request = CheckRequest { scopes: vec![scope.clone()], purpose, ..CheckRequest::default() };
-        let decision = check::answer(app, self.connection, caller, &request, &asked).await?;
-        let took = monotonic().duration_since(begun);
-        app.metrics.checked(took);
-        span::decided(&decision);
+        let (decision, waiting) = check::put(app, self.connection, caller, &request, &asked, begun).await?;
         if let Some(traces) = &app.traces {
+            let took = monotonic().duration_since(begun);
             traces.checked(&decision, self.headers, app.clock.now(), took);
-        }
-        let waiting = app.consents.open(&decision, &request, &caller.facts);
-        if decision.remedy == Some(Remedy::Wait)
-            && let Some(provider) = &app.provider
-        {
-            provider.keeper.nudge();
         }
         if matches!(decision.reason, Reason::AgentUnknown | Reason::AgentChanged | Reason::CallerUnproven) {
             return Err(self.unauthenticated(&decision.message));

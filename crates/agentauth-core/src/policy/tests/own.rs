@@ -1,0 +1,41 @@
+//! A person's own policies beside those that stand above them.
+
+use super::*;
+
+const FORBID: &str = r#"@id("no-mail") @reason_user("Not by mail.") forbid(principal, action in AgentAuth::Action::"email.*", resource);"#;
+
+fn file(name: &str, text: &str, own: bool) -> PolicyFile {
+    PolicyFile { name: name.to_owned(), text: text.to_owned(), own }
+}
+
+fn loaded(files: &[PolicyFile]) -> Result<Policy, PolicyFaults> {
+    Policy::load_files(files, &Catalogue::shipped().unwrap(), std::iter::empty::<&str>())
+}
+
+#[test]
+fn a_name_that_a_person_has_taken_keeps_no_policy_out() {
+    let mine = r#"@id("no-mail") forbid(principal, action == AgentAuth::Action::"files.delete", resource);"#;
+    let files = [file("permit", PERMIT, false), file("above", FORBID, false), file("mine", mine, true)];
+    let policy = loaded(&files).unwrap();
+    let decided = |scope: &str| {
+        let verdict = ask(&policy, scope, |_| {});
+        (verdict.permitted, verdict.policies.iter().map(|id| id.to_string()).collect::<Vec<_>>())
+    };
+    assert_eq!(decided("email.send"), (false, vec!["no-mail".to_owned()]));
+    assert_eq!(decided("files.delete"), (false, vec!["no-mail@own".to_owned()]), "both are in force");
+    assert!(decided("files.read").0);
+    let twice = [file("above", FORBID, false), file("one", mine, true), file("other", mine, true)];
+    let faults = loaded(&twice).unwrap_err().0;
+    assert!(faults.len() == 1 && faults[0].file == "other", "a name of one's own is one's own: {faults:?}");
+}
+
+#[test]
+fn a_persons_number_of_policies_keeps_no_others_out() {
+    let many = |count: usize, own| {
+        let text = |n| format!("@id(\"p{n}\") permit(principal, action, resource);\n");
+        file("many", &(0..count).map(text).collect::<String>(), own)
+    };
+    let fault = loaded(&[many(MAX_OWN_POLICIES + 1, true)]).unwrap_err();
+    assert!(fault.to_string().contains("of your own"), "{fault}");
+    assert!(loaded(&[file("permit", PERMIT, false), many(MAX_OWN_POLICIES, true)]).is_ok());
+}
