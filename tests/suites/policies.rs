@@ -16,9 +16,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use e2e::{ALICE, Provider, World, WorldOptions, wait};
+use e2e::{ALICE, AgentSpec, LoginRun, Provider, World, WorldOptions, wait};
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const READ: &str = "files.read:/projects";
 const NO_READING: &str = "@id(\"org-no-reading\")\n@remedy(\"step_up\") @acr(\"phr\") @max_age(\"PT5M\")\n\
@@ -247,4 +247,85 @@ fn reloading_under_load_loses_no_request_and_no_decision_mixes_two_sets() {
     }
     assert!(decided > answers.len(), "{decided} recorded of {} answered", answers.len());
     println!("{RELOADS} reloads, {} answers ({allowed} allowed, {denied} denied)", answers.len());
+}
+
+/// Forbids reading with what was confirmed by less than a passkey.
+const STRONG: &str = "@id(\"org-strong\")\n@remedy(\"consent\") @strength(\"passkey\")\n\
+                      forbid (principal, action == AgentAuth::Action::\"files.read\", resource)\n\
+                      when { context.known.grant_strength_level < 2 };\n";
+
+/// Somebody logged in, whose agent was allowed nothing.
+fn ungranted() -> World {
+    let agent = AgentSpec { grants: Vec::new(), ..AgentSpec::probe() };
+    let options = WorldOptions { agents: vec![agent], ..WorldOptions::default() };
+    let world = World::with(&Provider::start(), options);
+    world.login(ALICE);
+    world
+}
+
+/// Answers a question by signing in; at a provider that does not show that it is done anew, that is worth a prompt.
+fn sign_in_for(world: &World, question: &str, shows_it: bool) -> Option<i32> {
+    let run =
+        LoginRun::begin(world.command(&["approve", question, "--for", "30m", "--reauth", "--no-browser"]));
+    if !shows_it {
+        let change = json!({"kind": "id", "claims": {"auth_time": null}});
+        world.provider.next_token(serde_json::from_value(change).unwrap());
+    }
+    world.provider.sign_in(&run.url, ALICE.email, ALICE.password);
+    run.finish().code
+}
+
+#[test]
+fn what_was_confirmed_too_weakly_is_asked_again_and_a_weaker_answer_is_refused() {
+    if !has_own_etc("what_was_confirmed_too_weakly_is_asked_again_and_a_weaker_answer_is_refused") {
+        return;
+    }
+    let world = ungranted();
+    let records = |kind: &str| -> Vec<Value> {
+        world.audit().into_iter().filter(|record| record["event"] == kind).collect()
+    };
+    let asked = || world.check(READ)["consents"][0].as_str().unwrap().to_owned();
+    let first = asked();
+    assert_eq!(sign_in_for(&world, &first, false), Some(0));
+    assert_eq!(reason(&world, READ), "granted");
+    assert_eq!(records("consent.answered")[0]["details"]["strength"], "prompt");
+
+    let path = put("org.cedar", STRONG);
+    wait_for(&world, READ, "policy_forbids");
+    let denied = world.check(READ);
+    assert_eq!(
+        (&denied["remedy"], &denied["remedy_terms"]),
+        (&json!("consent"), &json!({"strength": "passkey"})),
+        "{denied}"
+    );
+    let question = asked();
+    let list = world.cli(&["consents", "--json"]).json();
+    let scope = &list["consents"][0]["scopes"][0];
+    assert_eq!((&scope["scope"], &scope["at_least"]), (&json!(READ), &json!("passkey")), "{list}");
+    assert!(scope["offers"].as_array().unwrap().iter().all(|offer| offer["needs"] == "passkey"), "{list}");
+    let text = list["consents"][0]["text"].to_string();
+    assert!(text.contains("A policy wants it confirmed") && text.contains("as strongly as"), "{text}");
+
+    // A terminal's answer, over the socket and by the command line, and a login that shows nothing.
+    let allow = json!({"allow": [{"scope": READ, "for": "once"}]});
+    let mut raw = e2e::raw::Raw::connect(&world.socket()).unwrap();
+    let answer = raw.ask("POST", &format!("/v1/consents/{question}"), None, Some(&allow)).unwrap();
+    assert_eq!(answer.status, 403, "{}", answer.json());
+    let told = world.cli(&["approve", &question]);
+    assert!(told.code == Some(1) && told.stderr.contains("--reauth"), "{told:?}");
+    assert_eq!(sign_in_for(&world, &question, false), Some(1));
+    assert_eq!(reason(&world, READ), "policy_forbids");
+
+    assert_eq!(sign_in_for(&world, &question, true), Some(0));
+    assert_eq!(reason(&world, READ), "granted");
+    let answered = &records("consent.answered")[1]["details"];
+    assert_eq!(
+        (&answered["strength"], &answered["demanded"]),
+        (&json!("reauth"), &json!({READ: "passkey"})),
+        "{answered}"
+    );
+    let decided = records("decision").pop().unwrap();
+    assert_eq!((&decided["decision"], &decided["grant_strengths"]), (&json!("allow"), &json!("reauth")));
+    assert!(world.cli(&["consents", "--json"]).json()["consents"].as_array().unwrap().is_empty());
+    std::fs::remove_file(path).unwrap();
 }

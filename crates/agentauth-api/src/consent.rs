@@ -92,6 +92,10 @@ pub struct ConsentScope {
     pub purpose: String,
     /// What is new since the last time.
     pub news: String,
+    /// How strongly it has to be confirmed at least, where a policy says so: `prompt`, `passkey` or `reauth`. The offers
+    /// demand it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<String>,
     /// The yes that is proposed.
     pub suggested: String,
     /// Every yes that may be given, the shortest first.

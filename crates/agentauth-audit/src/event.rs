@@ -57,6 +57,9 @@ pub struct Event<'a> {
     /// spaces between them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant_kinds: Option<Text<'a>>,
+    /// How that grant was confirmed, as policies saw it, in the same way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant_strengths: Option<Text<'a>>,
     /// The signals about the asker that were up when it was decided.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signals: Vec<Text<'a>>,
@@ -93,6 +96,7 @@ impl<'a> Event<'a> {
             policies: Vec::new(),
             grants: Vec::new(),
             grant_kinds: None,
+            grant_strengths: None,
             signals: Vec::new(),
             facts: Vec::new(),
             dry_run: false,

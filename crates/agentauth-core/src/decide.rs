@@ -12,10 +12,11 @@ use std::sync::Arc;
 use crate::agent::Agent;
 use crate::agents::Assurance;
 use crate::caller::CallerFacts;
+use crate::catalogue::Strength;
 use crate::caveat::{Caveat, CaveatKinds};
-use crate::consent::Action;
+use crate::consent::{Action, Wanted};
 use crate::decision::{Decision, DecisionId, Effect, Obligations, Reason, Remedy, RemedyTerms};
-use crate::grant::{Grant, GrantAnswer, GrantKind, GrantKinds, Occasion, Standing};
+use crate::grant::{Grant, GrantAnswer, GrantKinds, GrantUse, Occasion, Standing};
 use crate::messages::{self, Circumstances};
 use crate::policy::{Claimed, Question, Verdict};
 use crate::scope::Scope;
@@ -266,7 +267,7 @@ struct Refusal {
     reason: Reason,
     remedy: Option<Remedy>,
     terms: RemedyTerms,
-    /// A policy forbids it that looks at the grant, and says that a consent helps.
+    /// A policy forbids it, and an answer of the person's may help.
     consent_helps: bool,
     detail: Option<String>,
     admin_note: Option<String>,
@@ -295,24 +296,50 @@ impl Case<'_> {
         let granted = self.permitted(session).and_then(|permitted| self.granted(session, permitted));
         granted.map_err(|mut refusal| {
             for (scope, agent) in self.each() {
-                let answer = self.grant(session, scope, agent);
-                refusal.kinds.push(answer.kind());
-                if refusal.consent_helps
-                    && matches!(answer, GrantAnswer::Missing | GrantAnswer::Expired(..))
-                    && self.snapshot.declined.of(&agent.name, scope, self.now).is_none()
-                {
-                    ask(&mut refusal.effects, &agent.name, scope);
-                }
+                refusal.kinds.push(self.grant(session, scope, agent).used());
+            }
+            if refusal.consent_helps {
+                refusal.effects = self.wanted(session).unwrap_or_default();
             }
             refusal
         })
+    }
+
+    /// What the person is asked where a policy says that an answer helps: everything that there is no grant for, and what the
+    /// policies want confirmed more strongly than it was. Nothing where something else stands in the way, too.
+    fn wanted(&self, session: &Arc<Session>) -> Option<Vec<Effect>> {
+        let mut effects = Vec::new();
+        for (scope, agent) in self.each() {
+            if self.snapshot.declined.of(&agent.name, scope, self.now).is_some() {
+                return None;
+            }
+            let verdict = self.verdict(session, scope, agent);
+            let at_least = match (verdict.permitted, verdict.consent_helps()) {
+                (true, _) => None,
+                (false, true) => verdict.remedy_terms.strength,
+                (false, false) => return None,
+            };
+            match self.grant(session, scope, agent) {
+                GrantAnswer::Missing | GrantAnswer::Expired(..) => {
+                    ask(&mut effects, &agent.name, scope, at_least);
+                }
+                GrantAnswer::Live(grant) => {
+                    let weak = at_least.is_some_and(|least| grant.strength() < least.into());
+                    if verdict.depends_on_strength && weak {
+                        ask(&mut effects, &agent.name, scope, at_least);
+                    }
+                }
+                GrantAnswer::Refused(_) => return None,
+            }
+        }
+        Some(effects)
     }
 
     /// What there is of grants for it, without taking a use.
     fn grant(&self, session: &Session, scope: &Scope, agent: &Agent) -> GrantAnswer<'_> {
         let action = self.request.action.as_ref().map(Action::digest);
         let occasion = occasion(self.snapshot, session, agent, action, self.now);
-        self.snapshot.grants.judge(&agent.name, scope, &occasion)
+        self.snapshot.grants.judge_by(self.snapshot.policy.prefers(scope), &agent.name, scope, &occasion)
     }
 
     /// Check 1: nobody has locked everything, the device or one of the agents.
@@ -401,27 +428,7 @@ impl Case<'_> {
         let mut obligations = Obligations::default();
         let mut expires_at = self.cached_until(session);
         for (scope, agent) in self.each() {
-            let verdict = self.snapshot.policy.judge(&Question {
-                agent,
-                session,
-                scope,
-                risk: self.snapshot.catalogue.risk(scope),
-                assurance: self.assurance,
-                greeted: self.greeted,
-                tampered: self.caveats.iter().any(Caveat::is_tampering),
-                caveats: CaveatKinds::of(self.caveats),
-                signals: self.signals,
-                device: &self.snapshot.device,
-                seen: self.snapshot.presence.seen,
-                grant: &|| -> GrantKind { self.grant(session, scope, agent).kind() },
-                claimed: Claimed {
-                    purpose: self.request.purpose.as_deref(),
-                    action: self.request.action.as_ref().map(Action::digest),
-                    bytes: self.request.bytes,
-                    items: self.request.items,
-                },
-                now: self.now,
-            });
+            let verdict = self.verdict(session, scope, agent);
             if !verdict.permitted {
                 return Err(Refusal::of_policy(&verdict).at(scope));
             }
@@ -444,6 +451,31 @@ impl Case<'_> {
         })
     }
 
+    /// What the policies say of one scope for one agent.
+    fn verdict(&self, session: &Arc<Session>, scope: &Scope, agent: &Arc<Agent>) -> Arc<Verdict> {
+        self.snapshot.policy.judge(&Question {
+            agent,
+            session,
+            scope,
+            risk: self.snapshot.catalogue.risk(scope),
+            assurance: self.assurance,
+            greeted: self.greeted,
+            tampered: self.caveats.iter().any(Caveat::is_tampering),
+            caveats: CaveatKinds::of(self.caveats),
+            signals: self.signals,
+            device: &self.snapshot.device,
+            seen: self.snapshot.presence.seen,
+            grant: &|| -> GrantUse { self.grant(session, scope, agent).used() },
+            claimed: Claimed {
+                purpose: self.request.purpose.as_deref(),
+                action: self.request.action.as_ref().map(Action::digest),
+                bytes: self.request.bytes,
+                items: self.request.items,
+            },
+            now: self.now,
+        })
+    }
+
     /// Check 7: every agent has a live grant for it. What is refused names the reason before what is only missing: no
     /// answer to a question would make it an allow. All that is missing is asked for at once.
     fn granted(&self, session: &Session, mut allowed: Allowed) -> Result<Allowed, Box<Refusal>> {
@@ -456,7 +488,7 @@ impl Case<'_> {
             }
             let (reason, earlier, detail) = match self.grant(session, scope, agent) {
                 GrantAnswer::Live(grant) => {
-                    allowed.kinds.push(grant.kind());
+                    allowed.kinds.push(grant.used());
                     add_names(&mut allowed.grants, std::slice::from_ref(&grant.id));
                     let spend = Effect::SpendGrant { id: (*grant.id).to_owned() };
                     if grant.uses.is_some() && !allowed.effects.contains(&spend) {
@@ -488,7 +520,7 @@ impl Case<'_> {
                 refusal.detail = detail;
                 refusal
             });
-            ask(&mut refusal.effects, &agent.name, scope);
+            ask(&mut refusal.effects, &agent.name, scope, None);
         }
         missing.map_or(Ok(allowed), Err)
     }
@@ -586,7 +618,7 @@ impl Refusal {
             verdict.errors.first().cloned().or_else(|| verdict.reason_admin.as_deref().map(str::to_owned));
         let mut refusal = Self::new(reason, verdict.remedy);
         refusal.terms = verdict.remedy_terms.clone();
-        refusal.consent_helps = verdict.depends_on_grant && verdict.remedy == Some(Remedy::Consent);
+        refusal.consent_helps = verdict.consent_helps();
         refusal.detail = detail;
         refusal.admin_note = admin_note;
         refusal.role = verdict.role.as_deref().map(str::to_owned);
@@ -596,18 +628,19 @@ impl Refusal {
 }
 
 /// Adds a scope to what an agent's person is asked.
-fn ask(effects: &mut Vec<Effect>, of: &str, scope: &Scope) {
+fn ask(effects: &mut Vec<Effect>, of: &str, scope: &Scope, at_least: Option<Strength>) {
+    let wanted = || Wanted { scope: scope.clone(), at_least };
     for effect in effects.iter_mut() {
         if let Effect::AskConsent { agent, scopes } = effect
             && agent == of
         {
-            if !scopes.contains(scope) {
-                scopes.push(scope.clone());
+            if scopes.iter().all(|known| known.scope != *scope) {
+                scopes.push(wanted());
             }
             return;
         }
     }
-    effects.push(Effect::AskConsent { agent: of.to_owned(), scopes: vec![scope.clone()] });
+    effects.push(Effect::AskConsent { agent: of.to_owned(), scopes: vec![wanted()] });
 }
 
 fn later(at: Timestamp, by: SignedDuration) -> Timestamp {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::agents::Assurance;
 use crate::catalogue::Strength;
 use crate::caveat::Caveat;
+use crate::consent::Wanted;
 use crate::grant::GrantKinds;
 use crate::messages;
 use crate::scope::Scope;
@@ -164,8 +165,9 @@ pub enum Effect {
     AskConsent {
         /// The agent without a grant.
         agent: String,
-        /// What it asks for and has no grant for, in the order of the request, without repetition.
-        scopes: Vec<Scope>,
+        /// What it asks for and has no grant for, or none that is strong enough, in the order of the request, without
+        /// repetition.
+        scopes: Vec<Wanted>,
     },
     /// A use of a grant is taken before the answer leaves. The record of the decision is the record of the use.
     SpendGrant {

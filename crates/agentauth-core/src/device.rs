@@ -1,5 +1,7 @@
 //! The device: this installation and the machine that it is on, as policies see them.
 
+use crate::zone::Zone;
+
 /// What is known of the device. Facts that nobody established are `false` or absent, never guessed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Device {
@@ -15,4 +17,6 @@ pub struct Device {
     pub managed: bool,
     /// Whether the device has proven to somebody else what it is. Nothing attests a device, so nothing sets this.
     pub attested: bool,
+    /// Where policies read the time of day.
+    pub zone: Zone,
 }

@@ -19,6 +19,7 @@ use crate::manifest::{Manifest, UiHints};
 use crate::session::{Session, SessionLimits, User};
 use crate::text::display_safe_within;
 use crate::time::Timestamp;
+use crate::zone::Zone;
 
 pub use past::{NotReplayable, Past, Replayed};
 
@@ -158,6 +159,9 @@ pub struct MachineSet {
     /// Whether the device is attested.
     #[serde(default)]
     pub attested: bool,
+    /// The time zone in which policies read the time of day; UTC where none is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
 }
 
 /// One agent as it is registered.
@@ -327,6 +331,7 @@ impl MachineSet {
             daemon_version: self.version.clone(),
             managed: self.managed,
             attested: self.attested,
+            zone: self.time_zone.as_deref().and_then(Zone::named).unwrap_or_default(),
         }
     }
 }

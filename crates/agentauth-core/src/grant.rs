@@ -2,12 +2,14 @@
 
 mod index;
 mod kind;
+mod strength;
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::canonical::{canonical_digest, sha256_hex};
+use crate::catalogue::Strength;
 use crate::mandate::Mandate;
 use crate::presence::Presence;
 use crate::scope::Scope;
@@ -16,6 +18,7 @@ use crate::window::Window;
 
 pub use index::{GrantAnswer, Grants};
 pub use kind::{GrantKind, GrantKinds};
+pub use strength::{GrantStrength, GrantUse, Prefer};
 
 /// A scope that was allowed to an agent, or refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +63,9 @@ pub struct Binding {
     /// The question that it answers; tells two alike grants apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consent: Option<Arc<str>>,
+    /// How strongly the person confirmed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strength: Option<Strength>,
 }
 
 /// What the occasion is on which a grant is to hold.
@@ -202,7 +208,7 @@ impl Grant {
 
     /// Whether it was given for an occasion like this, whenever that is.
     fn is_meant_for(&self, occasion: &Occasion<'_>) -> bool {
-        let Binding { manifest_digest, user, action, consent: _ } = &self.binding;
+        let Binding { manifest_digest, user, action, consent: _, strength: _ } = &self.binding;
         (self.denied || manifest_digest.as_deref().is_none_or(|digest| digest == occasion.manifest_digest))
             && user.as_deref().is_none_or(|user| user == occasion.user)
             && action.as_deref().is_none_or(|action| Some(action) == occasion.action)

@@ -39,6 +39,7 @@ pub mod time;
 pub mod trace;
 pub mod widening;
 pub mod window;
+pub mod zone;
 
 pub use agent::{Agent, AgentFile, FileGrant, Registration, Selectors, Source};
 pub use agents::{Agents, Assurance, Change, Match};
@@ -49,7 +50,10 @@ pub use decide::{CheckRequest, Subject, decide, decide_watched};
 pub use decision::{Decision, DecisionId, Effect, Obligations, Reason, Remedy, RemedyTerms};
 pub use device::Device;
 pub use facts::{AgentSet, CallerSet, FactKind, FactSet, MachineSet, Past, SessionSet};
-pub use grant::{Binding, Grant, GrantAnswer, GrantKind, GrantKinds, Grants, Lifetime, Occasion, Standing};
+pub use grant::{
+    Binding, Grant, GrantAnswer, GrantKind, GrantKinds, GrantStrength, GrantUse, Grants, Lifetime, Occasion,
+    Prefer, Standing,
+};
 pub use launches::{Launch, Launches};
 pub use ledger::Ledger;
 pub use mandate::Mandate;
@@ -63,3 +67,4 @@ pub use text::display_safe;
 pub use time::{Clock, ClockReading, Jump, MachineClock, SignedDuration, Timestamp};
 pub use trace::{SpanId, TraceId, TraceParent, TraceState};
 pub use window::Window;
+pub use zone::Zone;

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::agent::Agent;
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, Strength};
 use crate::consent::Choice;
 use crate::grant::{Binding, Grant, Lifetime};
 use crate::scope::{Scope, ScopeContext};
@@ -106,6 +106,9 @@ impl Draft {
                 return Err(MandateFault::NeverOpen(window.clone()));
             }
         }
+        // Nothing weaker than a passkey confirms a mandate.
+        let strength = self.scopes.iter().map(|scope| catalogue.strength(scope)).max();
+        let strength = strength.unwrap_or(Strength::Reauth).max(Strength::Passkey);
         let mut grants: Vec<Grant> = Vec::with_capacity(self.scopes.len());
         for scope in &self.scopes {
             if matches!(scope.context(), ScopeContext::Any) && has_contexts(catalogue, scope) {
@@ -119,6 +122,7 @@ impl Draft {
                 user: Some(user.into()),
                 action: None,
                 consent: Some(id.into()),
+                strength: Some(strength),
             };
             let grant = Grant::new(&agent.name, scope.clone(), Lifetime::Until(self.until))
                 .mandated(Mandate { window: self.window.clone() })

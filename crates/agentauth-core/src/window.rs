@@ -4,28 +4,23 @@
 //! at the first one at which they show its end or more. So where clocks are set forward over all of it, it does not open
 //! on that day; where they are set back, an hour that comes twice is open as long as it takes to reach the end for the
 //! first time. The day is that of the beginning: a window may end after midnight.
-//!
-//! The rules of time zones are compiled in, so that the same text means the same on every machine, and nobody moves a
-//! window by a variable or a file.
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::LazyLock;
 
 use jiff::civil::{Date, DateTime, Time, Weekday};
-use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
+use jiff::tz::AmbiguousOffset;
 use jiff::{Span, ToSpan as _};
 use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
+use crate::zone::Zone;
 
 /// The longest text of a window, in bytes.
 const LONGEST: usize = 128;
 
 /// How far ahead an opening is looked for, in days: beyond a week, and beyond a day that a change of clocks swallows.
 const AHEAD: i64 = 16;
-
-static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
 const DAYS: [(Weekday, &str); 7] = [
     (Weekday::Monday, "mon"),
@@ -46,9 +41,7 @@ pub struct Window {
     from: Time,
     /// Midnight is the end of the day.
     until: Time,
-    /// As it is written.
-    place: String,
-    zone: TimeZone,
+    zone: Zone,
 }
 
 /// Why a text is no window. What was given is escaped for display by whoever shows it.
@@ -77,6 +70,12 @@ pub enum WindowFault {
 }
 
 impl Window {
+    /// Where it is.
+    #[must_use]
+    pub fn zone(&self) -> &Zone {
+        &self.zone
+    }
+
     /// When the window that is open at `now` closes; nothing where none is.
     #[must_use]
     pub fn open_until(&self, now: Timestamp) -> Option<Timestamp> {
@@ -91,7 +90,7 @@ impl Window {
 
     /// The openings from the day before `now` on, in their order.
     fn around(&self, now: Timestamp) -> impl Iterator<Item = (Timestamp, Timestamp)> {
-        let today = self.zone.to_datetime(now).date();
+        let today = self.zone.rules().to_datetime(now).date();
         (-1..AHEAD).filter_map(move |days| {
             let day = today.checked_add(Span::new().try_days(days).ok()?).ok()?;
             self.on(day).filter(|(opens, closes)| opens < closes)
@@ -109,7 +108,7 @@ impl Window {
 
     /// The first instant at which the clocks of the place show this or more.
     fn first_showing(&self, shown: DateTime) -> Option<Timestamp> {
-        let ambiguous = self.zone.to_ambiguous_timestamp(shown);
+        let ambiguous = self.zone.rules().to_ambiguous_timestamp(shown);
         match ambiguous.offset() {
             AmbiguousOffset::Unambiguous { offset } | AmbiguousOffset::Fold { before: offset, .. } => {
                 offset.to_timestamp(shown).ok()
@@ -117,7 +116,7 @@ impl Window {
             // No clock shows it: the first that shows more does so when they are set forward.
             AmbiguousOffset::Gap { after, .. } => {
                 let before_the_change = after.to_timestamp(shown).ok()?;
-                self.zone.following(before_the_change).next().map(|change| change.timestamp())
+                self.zone.rules().following(before_the_change).next().map(|change| change.timestamp())
             }
         }
     }
@@ -142,9 +141,9 @@ impl FromStr for Window {
         if from.is_none() || (from == until && (from, until) != whole) {
             return Err(WindowFault::Empty);
         }
-        let (zone, place) = zone_in(place)?;
+        let zone = Zone::named(place).ok_or_else(|| WindowFault::Zone(place.to_owned()))?;
         let midnight = Time::midnight();
-        Ok(Self { days, from: from.unwrap_or(midnight), until: until.unwrap_or(midnight), place, zone })
+        Ok(Self { days, from: from.unwrap_or(midnight), until: until.unwrap_or(midnight), zone })
     }
 }
 
@@ -156,7 +155,7 @@ impl fmt::Display for Window {
         }
         let shown = |time: Time| format!("{:02}:{:02}", time.hour(), time.minute());
         let until = if self.until == Time::midnight() { "24:00".to_owned() } else { shown(self.until) };
-        write!(formatter, "{}-{until} {}", shown(self.from), self.place)
+        write!(formatter, "{}-{until} {}", shown(self.from), self.zone)
     }
 }
 
@@ -206,28 +205,6 @@ fn time_in(text: &str) -> Result<Option<Time>, WindowFault> {
         Some((hour, minute)) => Time::new(hour, minute, 0, 0).map(Some).map_err(|_| fault()),
         None => Err(fault()),
     }
-}
-
-/// A named zone, or a fixed offset; with the one way in which it is written.
-fn zone_in(text: &str) -> Result<(TimeZone, String), WindowFault> {
-    let fault = || WindowFault::Zone(text.to_owned());
-    if let Some(sign) = text.chars().next().filter(|first| matches!(first, '+' | '-')) {
-        let (hours, minutes) = text.get(1..).and_then(|text| text.split_once(':')).ok_or_else(fault)?;
-        let digits = |text: &str| {
-            let plain = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
-            plain.then(|| text.parse::<i32>().ok()).flatten()
-        };
-        let (hours, minutes) = digits(hours).zip(digits(minutes)).ok_or_else(fault)?;
-        if hours > 14 || minutes > 59 {
-            return Err(fault());
-        }
-        let seconds = (hours * 60 + minutes) * 60 * if sign == '-' { -1 } else { 1 };
-        let offset = jiff::tz::Offset::from_seconds(seconds).map_err(|_| fault())?;
-        return Ok((TimeZone::fixed(offset), format!("{sign}{hours:02}:{minutes:02}")));
-    }
-    let zone = ZONES.get(text).map_err(|_| fault())?;
-    let name = zone.iana_name().ok_or_else(fault)?.to_owned();
-    Ok((zone, name))
 }
 
 #[cfg(test)]
@@ -366,13 +343,13 @@ mod tests {
             let days = if every { String::new() } else { format!("{} ", DAYS[day].1) };
             let window = window(&format!("{days}{}-{} {zone}", shown(from), shown(until)));
             let now = Timestamp::from_second(second).unwrap();
-            let there = window.zone.to_datetime(now);
+            let there = window.zone.rules().to_datetime(now);
             let minute = i32::from(there.hour()) * 60 + i32::from(there.minute());
             // An end that is reached for the first time closes it, and the clocks may be set back behind that.
             if let Some(closes) = window.open_until(now) {
                 prop_assert!(now < closes);
                 let within = if from < until { from <= minute && minute < until } else { minute >= from || minute < until };
-                let set_back = window.zone.preceding(now).next().is_some_and(|change| now.duration_since(change.timestamp()).as_secs() < 3 * 3600);
+                let set_back = window.zone.rules().preceding(now).next().is_some_and(|change| now.duration_since(change.timestamp()).as_secs() < 3 * 3600);
                 prop_assert!(within || set_back, "{window} at {there}");
                 prop_assert_eq!(window.open_until(closes), None);
             }

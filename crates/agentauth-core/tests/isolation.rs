@@ -71,6 +71,7 @@ impl Given {
             user: self.user.map(Into::into),
             action: self.action.map(|number| action(number).digest().into()),
             consent: Some(format!("q{number}").into()),
+            strength: None,
         };
         let grant = Grant::new(&name(self.agent), self.scope.clone(), self.lifetime).bound(binding);
         let grant = match self.window {

@@ -285,8 +285,9 @@ proptest! {
             let Effect::AskConsent { agent, scopes } = effect else { continue };
             prop_assert!(!asked.contains(agent) && decision.agents.contains(agent) && !scopes.is_empty());
             asked.push(agent.clone());
-            for (position, scope) in scopes.iter().enumerate() {
-                prop_assert!(draw.scopes.contains(scope) && !scopes[..position].contains(scope));
+            for (position, wanted) in scopes.iter().enumerate() {
+                let earlier = scopes[..position].iter().any(|other| other.scope == wanted.scope);
+                prop_assert!(draw.scopes.contains(&wanted.scope) && !earlier && wanted.at_least.is_none());
             }
         }
         let asks = matches!(decision.reason, Reason::ConsentRequired | Reason::GrantExpired);

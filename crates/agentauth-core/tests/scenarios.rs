@@ -14,8 +14,8 @@ mod world;
 use std::collections::BTreeSet;
 
 use agentauth_core::{
-    Assurance, CallerFacts, CheckRequest, Decision, DecisionId, Reason, Remedy, Scope, Subject, Timestamp,
-    decide,
+    Assurance, CallerFacts, CheckRequest, Decision, DecisionId, Effect, Reason, Remedy, Scope, Subject,
+    Timestamp, decide,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -51,6 +51,8 @@ struct Expectation {
     scope: Option<Scope>,
     grants: Option<usize>,
     effects: Option<usize>,
+    /// What the person is asked, as `agent scope strength`.
+    asks: Option<Vec<String>>,
     high_risk: Option<bool>,
     expires_at: Option<Timestamp>,
     max_lifetime_seconds: Option<i64>,
@@ -176,6 +178,18 @@ fn check(decision: &Decision, expected: &Expectation) -> Vec<String> {
         "number of effects",
         decision.effects.len().to_string(),
         expected.effects.map(|count| count.to_string()),
+    );
+    let asked = decision.effects.iter().filter_map(|effect| match effect {
+        Effect::AskConsent { agent, scopes } => Some(scopes.iter().map(move |wanted| {
+            let least = wanted.at_least.map(|least| format!(" {least}")).unwrap_or_default();
+            format!("{agent} {}{least}", wanted.scope)
+        })),
+        _ => None,
+    });
+    same(
+        "what is asked",
+        asked.flatten().collect::<Vec<_>>().join(", "),
+        expected.asks.as_ref().map(|asks| asks.join(", ")),
     );
     same("high risk", decision.high_risk.to_string(), expected.high_risk.map(|high| high.to_string()));
     same("expiry", decision.expires_at.to_string(), expected.expires_at.map(|at| at.to_string()));

@@ -28,6 +28,12 @@ pub fn time_of_day(at: Timestamp) -> String {
     at.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S").to_string()
 }
 
+/// The name of the time zone that this machine is in (`Europe/Berlin`); nothing where that has none.
+#[must_use]
+pub fn zone_name() -> Option<String> {
+    jiff::tz::TimeZone::system().iana_name().map(str::to_owned)
+}
+
 /// When the day of `now` ends where this machine is: the first instant of the next one.
 #[must_use]
 pub fn end_of_day(now: Timestamp) -> Timestamp {

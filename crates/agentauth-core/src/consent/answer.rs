@@ -23,6 +23,8 @@ pub struct Answered {
     pub given: Vec<Given>,
     /// What is refused.
     pub refused: Vec<Scope>,
+    /// How strongly it was confirmed.
+    pub strength: Strength,
 }
 
 /// A right that an answer gives to the agent of its question.
@@ -62,7 +64,7 @@ pub enum AnswerFault {
         longest: Choice,
     },
     /// It takes more than was shown.
-    #[error("to allow `{scope}` {} takes more than an answer here: confirm it with a fresh login", choice.says())]
+    #[error("to allow `{scope}` {} takes {}", choice.says(), taking(*needs))]
     TooWeak {
         /// The scope.
         scope: Scope,
@@ -85,6 +87,7 @@ impl Answered {
                 user: Some(question.user.subject.as_str().into()),
                 action: action.clone(),
                 consent: Some(Arc::clone(&question.id)),
+                strength: Some(self.strength),
             };
             let grant = Grant::new(&question.agent, given.scope.clone(), given.lifetime).bound(binding);
             let grant = match given.uses {
@@ -136,7 +139,7 @@ impl Answer {
         let is_given = |scope: &Scope| given.iter().any(|given| given.scope == *scope);
         let asked = question.scopes.iter().map(|asked| &asked.scope);
         let refused = asked.filter(|scope| !is_given(scope)).cloned().collect();
-        Ok(Answered { given, refused })
+        Ok(Answered { given, refused, strength })
     }
 
     /// Every yes with the scope of the question that it answers, and what it takes.
@@ -162,5 +165,18 @@ impl Answer {
             fitted.push((asked, choice, offer.needs));
         }
         Ok(fitted)
+    }
+}
+
+/// What an answer of this strength takes.
+fn taking(needs: Strength) -> &'static str {
+    match needs {
+        Strength::Prompt => "an answer of yours, on the page or at a recognised terminal",
+        Strength::Passkey => {
+            "more than an answer: confirm it with a passkey or a fresh login, with `agentauthd approve --reauth` or on the page"
+        }
+        Strength::Reauth => {
+            "more than an answer or a passkey: confirm it with a fresh login, with `agentauthd approve --reauth` or on the page"
+        }
     }
 }

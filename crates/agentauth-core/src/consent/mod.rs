@@ -15,7 +15,7 @@ pub use action::{Action, ActionFault, MAX_ACTION_BYTES, MAX_ACTION_DEPTH};
 pub use answer::{Answer, AnswerFault, Answered, Given};
 pub use choice::{Choice, ONCE_WITHIN, Offer, Terms, needs, offers, suggested};
 pub use declined::{Decline, Declined};
-pub use question::{AskedScope, Lacking, MAX_QUESTION_BYTES, News, Program, Question};
+pub use question::{AskedScope, Lacking, MAX_QUESTION_BYTES, News, Program, Question, Wanted};
 pub use questions::{Asking, Limits, NotPut, Questions};
 
 #[cfg(test)]

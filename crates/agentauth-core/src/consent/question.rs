@@ -10,7 +10,7 @@ use super::choice::{Choice, Offer, offers, suggested};
 use crate::agent::Agent;
 use crate::agents::Assurance;
 use crate::caller::{CallerFacts, ProcessFacts};
-use crate::catalogue::{Catalogue, RiskClass};
+use crate::catalogue::{Catalogue, RiskClass, Strength};
 use crate::grant::{Grant, Standing};
 use crate::scope::{MAX_SCOPE_BYTES, Scope, ScopeContext};
 use crate::session::User;
@@ -91,6 +91,17 @@ pub struct AskedScope {
     pub suggested: Choice,
     /// Every yes that may be given.
     pub offers: Vec<Offer>,
+    /// How strongly it has to be confirmed at least, where a policy says so. The offers demand it.
+    pub at_least: Option<Strength>,
+}
+
+/// What an agent lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The scope.
+    pub scope: Scope,
+    /// How strongly it has to be confirmed at least, where a policy says so.
+    pub at_least: Option<Strength>,
 }
 
 /// What is new about a scope since the last time.
@@ -105,6 +116,8 @@ pub enum News {
     },
     /// It was allowed to another version of the agent.
     OtherVersion,
+    /// It is allowed, but was not confirmed as strongly as a policy wants it.
+    TooWeak,
     /// A mandate allows it at other times.
     OutsideWindow {
         /// When.
@@ -125,7 +138,7 @@ pub struct Lacking<'a> {
     /// The agent without a grant.
     pub agent: &'a str,
     /// What it lacks.
-    pub scopes: &'a [Scope],
+    pub scopes: &'a [Wanted],
     /// What exactly is to be done.
     pub action: Option<&'a Action>,
     /// Why, in its own words.
@@ -164,7 +177,7 @@ impl Question {
             scopes: lacking
                 .scopes
                 .iter()
-                .map(|scope| AskedScope::of(agent, scope, snapshot, longest, asked_at))
+                .map(|wanted| AskedScope::of(agent, wanted, snapshot, longest, asked_at))
                 .collect(),
             asked_at,
             expires_at,
@@ -173,11 +186,14 @@ impl Question {
         (length <= MAX_QUESTION_BYTES).then_some(question)
     }
 
-    /// Whether the two ask the same: agent, manifest, user, set of scopes, action.
+    /// Whether the two ask the same: agent, manifest, user, set of scopes with what each has to be confirmed by, action.
     #[must_use]
     pub fn is_same_as(&self, other: &Self) -> bool {
         let names = |one: &Self, by: &Self| {
-            one.scopes.iter().all(|asked| by.scopes.iter().any(|other| other.scope == asked.scope))
+            let same = |asked: &AskedScope, other: &AskedScope| {
+                other.scope == asked.scope && other.at_least == asked.at_least
+            };
+            one.scopes.iter().all(|asked| by.scopes.iter().any(|other| same(asked, other)))
         };
         self.agent == other.agent
             && self.manifest_digest == other.manifest_digest
@@ -217,6 +233,7 @@ impl Question {
             lines.push(format!("   {}", display_safe_within(asked.scope.as_str(), MAX_SCOPE_BYTES)));
             lines.push(format!("   For: “{}”", asked.purpose));
             lines.push(format!("   {}", asked.news.sentence()));
+            lines.extend(asked.demand().map(|demand| format!("   {demand}")));
         }
         if let Some(action) = &self.action {
             lines.push("Only for exactly this:".to_owned());
@@ -294,8 +311,12 @@ impl Program {
 }
 
 impl AskedScope {
-    fn of(agent: &Agent, scope: &Scope, snapshot: &Snapshot, longest: Choice, now: Timestamp) -> Self {
-        let catalogue = &snapshot.catalogue;
+    fn of(agent: &Agent, wanted: &Wanted, snapshot: &Snapshot, longest: Choice, now: Timestamp) -> Self {
+        let (Wanted { scope, at_least }, catalogue) = (wanted, &snapshot.catalogue);
+        let demanded = |offer: Offer| Offer {
+            needs: at_least.map_or(offer.needs, |least| offer.needs.max(least)),
+            ..offer
+        };
         let purpose = agent.manifest.scopes.iter().find(|entry| entry.scope.covers(scope));
         Self {
             scope: scope.clone(),
@@ -303,9 +324,10 @@ impl AskedScope {
             effect: effect(scope),
             risk: catalogue.risk(scope),
             purpose: purpose.map(|entry| display_safe_within(&entry.purpose, 300)).unwrap_or_default(),
-            news: News::of(agent, scope, snapshot, now),
+            news: News::of(agent, wanted, snapshot, now),
             suggested: suggested(catalogue, scope, longest),
-            offers: offers(catalogue, scope, longest),
+            offers: offers(catalogue, scope, longest).into_iter().map(demanded).collect(),
+            at_least: *at_least,
         }
     }
 
@@ -313,6 +335,16 @@ impl AskedScope {
     #[must_use]
     pub fn sentence(&self) -> String {
         format!("{} {}", self.says, self.effect)
+    }
+
+    /// What a policy demands of the answer, in words.
+    #[must_use]
+    pub fn demand(&self) -> Option<&'static str> {
+        match self.at_least? {
+            Strength::Prompt => None,
+            Strength::Passkey => Some("A policy wants it confirmed with a passkey or by signing in."),
+            Strength::Reauth => Some("A policy wants it confirmed by signing in."),
+        }
     }
 
     /// What can go wrong, in words.
@@ -330,11 +362,22 @@ impl AskedScope {
 }
 
 impl News {
-    fn of(agent: &Agent, scope: &Scope, snapshot: &Snapshot, now: Timestamp) -> Self {
+    fn of(agent: &Agent, wanted: &Wanted, snapshot: &Snapshot, now: Timestamp) -> Self {
+        let Wanted { scope, at_least } = wanted;
         if let Some(at) = snapshot.declined.earlier(&agent.name, scope) {
             return Self::Refused { at };
         }
         let covering = |grant: &&Arc<Grant>| !grant.denied && grant.scope.covers(scope);
+        let login = snapshot.session.usable_at(now).map_or(Timestamp::MIN, |session| session.logged_in_at);
+        let weak = |grant: &Arc<Grant>| {
+            let digest = grant.binding.manifest_digest.as_deref();
+            at_least.is_some_and(|least| grant.strength() < least.into())
+                && digest.is_none_or(|digest| *digest == *agent.manifest_digest)
+                && grant.standing(now, login, &snapshot.presence) == Standing::Holds
+        };
+        if snapshot.grants.of_agent(&agent.name).filter(covering).any(weak) {
+            return Self::TooWeak;
+        }
         if let Some(asleep) = Self::asleep(agent, snapshot, now, covering) {
             return asleep;
         }
@@ -379,6 +422,9 @@ impl News {
     pub fn sentence(&self) -> String {
         match self {
             Self::OutsideWindow { window } => format!("You allowed this at another time: {window}."),
+            Self::TooWeak => {
+                "You allowed this, but did not confirm it as strongly as a policy wants.".to_owned()
+            }
             Self::Unconfirmed => {
                 "You allowed this for long, but have not signed in for so long that it does not count."
                     .to_owned()

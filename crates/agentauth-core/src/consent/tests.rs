@@ -89,17 +89,25 @@ fn caller() -> CallerFacts {
 }
 
 fn question(snapshot: &Snapshot, agent: &str, id: &str, scopes: &[&str], now: Timestamp) -> Question {
-    let scopes: Vec<_> = scopes.iter().map(|text| scope(text)).collect();
+    let scopes: Vec<_> = scopes.iter().map(|text| wanted(text, None)).collect();
+    asked(snapshot, agent, id, &scopes, now).unwrap()
+}
+
+fn wanted(text: &str, at_least: Option<Strength>) -> Wanted {
+    Wanted { scope: scope(text), at_least }
+}
+
+fn asked(snapshot: &Snapshot, agent: &str, id: &str, scopes: &[Wanted], now: Timestamp) -> Option<Question> {
     let lacking = Lacking {
         agent,
-        scopes: &scopes,
+        scopes,
         action: None,
         purpose: Some("now\u{1b}[2J"),
         caller: &caller(),
         assurance: Assurance::Path,
     };
     let times = (now, now + SignedDuration::from_mins(10));
-    Question::new(id, &lacking, snapshot, Choice::Always, times).unwrap()
+    Question::new(id, &lacking, snapshot, Choice::Always, times)
 }
 
 fn terms(now: Timestamp) -> Terms {
@@ -163,20 +171,10 @@ fn a_question_says_that_the_same_is_allowed_at_other_times_or_would_be() {
 #[test]
 fn nothing_of_a_question_is_cut_and_what_nobody_can_read_is_not_asked() {
     let snapshot = world();
-    let ask = |scopes: &[Scope]| {
-        let lacking = Lacking {
-            agent: "a",
-            scopes,
-            action: None,
-            purpose: None,
-            caller: &caller(),
-            assurance: Assurance::Path,
-        };
-        Question::new("q", &lacking, &snapshot, Choice::Always, (at(0), at(9)))
-    };
+    let ask = |scopes: &[Wanted]| asked(&snapshot, "a", "q", scopes, at(0));
     let long = format!("files.read:/projects/{}/end", "long".repeat(500));
-    assert!(ask(&[scope(&long)]).unwrap().lines().iter().any(|line| line.trim() == long));
-    let four: Vec<_> = (0..4).map(|number| scope(&format!("{long}/{number}"))).collect();
+    assert!(ask(&[wanted(&long, None)]).unwrap().lines().iter().any(|line| line.trim() == long));
+    let four: Vec<_> = (0..4).map(|number| wanted(&format!("{long}/{number}"), None)).collect();
     assert_eq!(ask(&four), None);
 }
 
@@ -237,6 +235,47 @@ fn an_answer_that_does_not_fit_gives_nothing() {
         (Some(1), Lifetime::Until(at(1) + ONCE_WITHIN))
     );
     assert_eq!(given.refused, [scope("files.delete:/projects/tmp")]);
+}
+
+#[test]
+fn what_a_policy_demands_of_an_answer_is_said_and_kept() {
+    let mut snapshot = world();
+    let login =
+        Binding { consent: Some("earlier".into()), strength: Some(Strength::Prompt), ..Binding::default() };
+    let weak = Grant::new("a", scope("files.read:/projects"), Lifetime::Until(at(500))).bound(login);
+    snapshot.grants.insert(weak.clone());
+    let demanding =
+        |least| asked(&snapshot, "a", "q", &[wanted("files.read:/projects", Some(least))], at(0)).unwrap();
+    let passkey = demanding(Strength::Passkey);
+    let lines = passkey.lines();
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.trim() == "A policy wants it confirmed with a passkey or by signing in."),
+        "{lines:?}"
+    );
+    assert!(lines.iter().any(|line| line.contains("did not confirm it as strongly")), "{lines:?}");
+    assert!(passkey.scopes[0].offers.iter().all(|offer| offer.needs == Strength::Passkey));
+    assert!(demanding(Strength::Reauth).scopes[0].offers.iter().all(|offer| offer.needs == Strength::Reauth));
+
+    let answer = Answer { allowed: vec![(scope("files.read:/projects"), Choice::Once)] };
+    let fault = answer.to(&passkey, Strength::Prompt, &terms(at(1))).unwrap_err();
+    assert!(fault.to_string().contains("takes more than an answer: confirm it with a passkey"), "{fault}");
+    assert_eq!(answer.needs(&passkey, &terms(at(1))), Ok(Some(Strength::Passkey)));
+    let given = answer.to(&passkey, Strength::Reauth, &terms(at(1))).unwrap().grants(&passkey, None);
+    assert_eq!(given[0].strength(), crate::GrantStrength::Reauth);
+    assert!(weak.strength() < given[0].strength());
+    // A no takes nothing.
+    assert!(Answer::nothing().to(&passkey, Strength::Prompt, &terms(at(1))).is_ok());
+
+    // A weaker question that waits is another one.
+    let mut questions = Questions::new(LIMITS);
+    assert!(matches!(
+        questions.ask(question(&snapshot, "a", "1", &["files.read:/projects"], at(0)), at(0)),
+        Asking::Opened(_)
+    ));
+    assert!(matches!(questions.ask(passkey.clone(), at(0)), Asking::Opened(_)));
+    assert!(matches!(questions.ask(passkey, at(0)), Asking::Joined(_)));
 }
 
 fn some_scopes() -> impl Strategy<Value = Vec<&'static str>> {

@@ -32,6 +32,7 @@ pub struct Past {
     device: Arc<Device>,
     seen: Option<Timestamp>,
     grant_kinds: String,
+    grant_strengths: String,
     purpose: Option<String>,
     action: Option<String>,
     bytes: u64,
@@ -82,6 +83,8 @@ struct Record {
     purpose: Option<String>,
     #[serde(default)]
     grant_kinds: String,
+    #[serde(default)]
+    grant_strengths: String,
     #[serde(default)]
     signals: Signals,
     #[serde(default)]
@@ -164,6 +167,7 @@ impl Past {
             caveats: record.details.caveats,
             signals: record.signals,
             grant_kinds: record.grant_kinds,
+            grant_strengths: record.grant_strengths,
             purpose: record.purpose,
             action: record.details.action,
             bytes: record.details.bytes,
@@ -184,7 +188,7 @@ impl Past {
         let mut replayed = Replayed { permitted: true, ..Replayed::default() };
         let asked = self.asked.iter().flat_map(|asked| self.agents.iter().map(move |agent| (asked, agent)));
         for (position, ((scope, risk), agent)) in asked.enumerate() {
-            let kind = GrantKinds::read(&self.grant_kinds, position);
+            let used = GrantKinds::read(&self.grant_kinds, &self.grant_strengths, position);
             let verdict = policy.judge(&Question {
                 agent,
                 session: &self.session,
@@ -197,7 +201,7 @@ impl Past {
                 signals: self.signals,
                 device: &self.device,
                 seen: self.seen,
-                grant: &|| kind,
+                grant: &|| used,
                 claimed: Claimed {
                     purpose: self.purpose.as_deref(),
                     action: self.action.as_deref(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use imbl::{HashMap, Vector};
 
-use super::{Grant, Occasion, Standing};
+use super::{Grant, Occasion, Prefer, Standing};
 use crate::scope::{Scope, ScopeContext, path_and_above};
 
 /// The grants of a snapshot.
@@ -32,7 +32,7 @@ pub(super) struct ActionGrants {
 /// What the grants say of one scope of one agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GrantAnswer<'a> {
-    /// Allowed, by this one: of several, the one that holds longest.
+    /// Allowed, by this one: of several, the one that is preferred.
     Live(&'a Arc<Grant>),
     /// Refused, by this one.
     Refused(&'a Arc<Grant>),
@@ -147,12 +147,24 @@ impl Grants {
         self.by_id.is_empty()
     }
 
+    /// What the grants say of `agent` doing `scope` on this occasion; of several, the one that holds longest.
+    #[must_use]
+    pub fn judge(&self, agent: &str, scope: &Scope, occasion: &Occasion<'_>) -> GrantAnswer<'_> {
+        self.judge_by(Prefer::Longest, agent, scope, occasion)
+    }
+
     /// What the grants say of `agent` doing `scope` on this occasion.
     ///
     /// A refusal stands against every scope that it overlaps, and above every grant: who asks for a whole folder
     /// does not get what was refused inside it.
     #[must_use]
-    pub fn judge(&self, agent: &str, scope: &Scope, occasion: &Occasion<'_>) -> GrantAnswer<'_> {
+    pub fn judge_by(
+        &self,
+        prefer: Prefer,
+        agent: &str,
+        scope: &Scope,
+        occasion: &Occasion<'_>,
+    ) -> GrantAnswer<'_> {
         let of_action = self.by_agent.get(agent).and_then(|of_agent| of_agent.get(scope.action_name()));
         let Some(of_action) = of_action else { return GrantAnswer::Missing };
         let standing = |grant: &Grant| grant.standing(occasion.now, occasion.login, &occasion.presence);
@@ -162,6 +174,10 @@ impl Grants {
         if let Some(refusal) = refusal {
             return GrantAnswer::Refused(refusal);
         }
+        let rank = |grant: &Grant| {
+            let strength = (prefer == Prefer::Strongest).then(|| grant.strength().level());
+            (strength, grant.reach())
+        };
         let mut live: Option<&Arc<Grant>> = None;
         let mut expired: Option<(&Arc<Grant>, Standing)> = None;
         of_action.each_possible(scope, |grant| {
@@ -169,7 +185,7 @@ impl Grants {
                 return;
             }
             match standing(grant) {
-                Standing::Holds if live.is_none_or(|best| best.reach() < grant.reach()) => live = Some(grant),
+                Standing::Holds if live.is_none_or(|best| rank(best) < rank(grant)) => live = Some(grant),
                 Standing::Holds => {}
                 other if expired.is_none_or(|(_, best)| best < other) => expired = Some((grant, other)),
                 _ => {}

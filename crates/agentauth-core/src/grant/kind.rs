@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Grant, GrantAnswer, Lifetime};
+use super::{Grant, GrantStrength, GrantUse, Lifetime};
 
 /// The kind of the grant that an allow uses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -25,10 +25,10 @@ pub enum GrantKind {
     Mandate,
 }
 
-/// The kinds of the grants of one decision: for every scope in order, for every agent in order.
+/// The grants of one decision, as policies saw them: for every scope in order, for every agent in order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct GrantKinds {
-    kinds: [GrantKind; GrantKinds::MOST],
+    uses: [GrantUse; GrantKinds::MOST],
     len: usize,
 }
 
@@ -56,37 +56,53 @@ impl GrantKinds {
     pub const MOST: usize = 32;
 
     /// Adds the next one.
-    pub fn push(&mut self, kind: GrantKind) {
-        if let Some(slot) = self.kinds.get_mut(self.len) {
-            *slot = kind;
+    pub fn push(&mut self, used: GrantUse) {
+        if let Some(slot) = self.uses.get_mut(self.len) {
+            *slot = used;
             self.len += 1;
         }
     }
 
     /// Each of them, in order.
-    pub fn iter(&self) -> impl Iterator<Item = GrantKind> {
-        self.kinds.iter().copied().take(self.len)
+    pub fn iter(&self) -> impl Iterator<Item = GrantUse> {
+        self.uses.iter().copied().take(self.len)
     }
 
-    /// The words for the record: one where all are the same, else all of them, with spaces between. Nothing where there is
-    /// no grant.
+    /// The kinds in words for the record: one where all are the same, else all of them, with spaces between. Nothing where
+    /// there is no grant.
     #[must_use]
     pub fn words(&self) -> Option<Cow<'static, str>> {
-        let first = self.iter().next()?;
-        if self.iter().all(|kind| kind == first) {
-            return (first != GrantKind::None).then_some(Cow::Borrowed(first.as_str()));
-        }
-        Some(Cow::Owned(self.iter().map(GrantKind::as_str).collect::<Vec<_>>().join(" ")))
+        self.worded(|used| used.kind.as_str())
     }
 
-    /// The kind for the pair of scope and agent at `position`, read from [`GrantKinds::words`].
+    /// How they were confirmed, in words for the record, as [`GrantKinds::words`].
     #[must_use]
-    pub fn read(words: &str, position: usize) -> GrantKind {
-        let mut all = words.split(' ');
-        let (first, second) = (all.next(), all.next());
-        let word = if second.is_none() { first } else { words.split(' ').nth(position) };
-        let known = GrantKind::ALL.into_iter().find(|kind| Some(kind.as_str()) == word);
-        known.unwrap_or_default()
+    pub fn strength_words(&self) -> Option<Cow<'static, str>> {
+        self.worded(|used| used.strength.as_str())
+    }
+
+    fn worded(&self, word: fn(GrantUse) -> &'static str) -> Option<Cow<'static, str>> {
+        let first = word(self.iter().next()?);
+        if self.iter().all(|used| word(used) == first) {
+            return (first != word(GrantUse::default())).then_some(Cow::Borrowed(first));
+        }
+        Some(Cow::Owned(self.iter().map(word).collect::<Vec<_>>().join(" ")))
+    }
+
+    /// The grant for the pair of scope and agent at `position`, read from [`GrantKinds::words`] and
+    /// [`GrantKinds::strength_words`].
+    #[must_use]
+    pub fn read(kinds: &str, strengths: &str, position: usize) -> GrantUse {
+        let position = |words: &str| if words.contains(' ') { position } else { 0 };
+        let kind = kinds.split(' ').nth(position(kinds)).unwrap_or_default();
+        let strength = strengths.split(' ').nth(position(strengths)).unwrap_or_default();
+        GrantUse {
+            kind: GrantKind::ALL.into_iter().find(|known| known.as_str() == kind).unwrap_or_default(),
+            strength: GrantStrength::ALL
+                .into_iter()
+                .find(|known| known.as_str() == strength)
+                .unwrap_or_default(),
+        }
     }
 }
 
@@ -100,17 +116,6 @@ impl Grant {
             Lifetime::Until(_) => GrantKind::Until,
             Lifetime::Session => GrantKind::Session,
             Lifetime::UntilRevoked => GrantKind::Always,
-        }
-    }
-}
-
-impl GrantAnswer<'_> {
-    /// The kind of the grant that holds.
-    #[must_use]
-    pub fn kind(&self) -> GrantKind {
-        match self {
-            Self::Live(grant) => grant.kind(),
-            Self::Refused(_) | Self::Expired(..) | Self::Missing => GrantKind::None,
         }
     }
 }
@@ -129,31 +134,40 @@ mod tests {
         assert_eq!(grant(Lifetime::Until(Timestamp::MAX)).for_uses(1).kind(), GrantKind::Once);
     }
 
+    fn used(kind: GrantKind, strength: GrantStrength) -> GrantUse {
+        GrantUse { kind, strength }
+    }
+
     #[test]
     fn no_more_kinds_are_kept_than_there_is_room_for() {
         let mut kinds = GrantKinds::default();
-        assert_eq!(kinds.words(), None);
-        (0..100).for_each(|_| kinds.push(GrantKind::Session));
+        assert_eq!((kinds.words(), kinds.strength_words()), (None, None));
+        (0..100).for_each(|_| kinds.push(used(GrantKind::Session, GrantStrength::Prompt)));
         assert_eq!(kinds.iter().count(), GrantKinds::MOST);
     }
 
     #[test]
     fn what_is_written_is_read_again() {
-        let kinds = |all: &[GrantKind]| {
+        let kinds = |all: &[GrantUse]| {
             let mut kinds = GrantKinds::default();
             all.iter().for_each(|kind| kinds.push(*kind));
             kinds
         };
-        let alike = kinds(&[GrantKind::Always; 3]);
+        let always = used(GrantKind::Always, GrantStrength::Passkey);
+        let alike = kinds(&[always; 3]);
         assert_eq!(alike.words().as_deref(), Some("always"));
-        assert_eq!(GrantKinds::read("always", 2), GrantKind::Always);
-        assert_eq!(kinds(&[GrantKind::None; 2]).words(), None);
-        let mixed = kinds(&GrantKind::ALL);
-        let words = mixed.words().unwrap();
-        for (position, kind) in mixed.iter().enumerate() {
-            assert_eq!(GrantKinds::read(&words, position), kind);
+        assert_eq!(alike.strength_words().as_deref(), Some("passkey"));
+        assert_eq!(GrantKinds::read("always", "passkey", 2), always);
+        assert_eq!(kinds(&[GrantUse::default(); 2]).words(), None);
+        let strengths = GrantStrength::ALL.into_iter().cycle();
+        let each: Vec<_> =
+            GrantKind::ALL.into_iter().zip(strengths).map(|(kind, strength)| used(kind, strength)).collect();
+        let mixed = kinds(&each);
+        let (words, strengths) = (mixed.words().unwrap(), mixed.strength_words().unwrap());
+        for (position, one) in mixed.iter().enumerate() {
+            assert_eq!(GrantKinds::read(&words, &strengths, position), one);
         }
-        assert_eq!(GrantKinds::read(&words, 99), GrantKind::None);
-        assert_eq!(GrantKinds::read("sometimes", 0), GrantKind::None);
+        assert_eq!(GrantKinds::read(&words, &strengths, 99), GrantUse::default());
+        assert_eq!(GrantKinds::read("sometimes", "somehow", 0), GrantUse::default());
     }
 }

@@ -10,7 +10,7 @@ use super::{Claimed, Question, schema};
 use crate::agent::Agent;
 use crate::catalogue::{Labels, RiskClass};
 use crate::device::Device;
-use crate::grant::GrantKind;
+use crate::grant::GrantUse;
 use crate::scope::{Scope, ScopeContext, path_and_above};
 use crate::session::Session;
 use crate::time::Timestamp;
@@ -190,14 +190,11 @@ impl Types {
     }
 }
 
-/// The context of one question. `grant` is the kind of the grant, where a policy reads it.
-pub(super) fn context(
-    types: &Types,
-    question: &Question<'_>,
-    grant: GrantKind,
-) -> Result<Context, Unaskable> {
+/// The context of one question. `grant` is the one that an allow would use, where a policy reads of it.
+pub(super) fn context(types: &Types, question: &Question<'_>, grant: GrantUse) -> Result<Context, Unaskable> {
     let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
     let Question { session, device, .. } = question;
+    let local = device.zone.time_of_day(question.now);
     // A clock that ran back makes nothing negative.
     let age = |since: Timestamp| {
         RestrictedExpression::new_long(question.now.duration_since(since).as_secs().max(0))
@@ -210,7 +207,11 @@ pub(super) fn context(
         ("session_confirmed_age".to_owned(), age(session.confirmed_at)),
         ("device".to_owned(), RestrictedExpression::new_entity_uid(types.device(device))),
         ("daemon_version".to_owned(), text(&device.daemon_version)),
-        ("grant".to_owned(), text(grant.as_str())),
+        ("local_minute".to_owned(), RestrictedExpression::new_long(local.minute)),
+        ("local_weekday".to_owned(), RestrictedExpression::new_long(local.weekday)),
+        ("grant".to_owned(), text(grant.kind.as_str())),
+        ("grant_strength".to_owned(), text(grant.strength.as_str())),
+        ("grant_strength_level".to_owned(), RestrictedExpression::new_long(grant.strength.level().into())),
         // No token is bound to a key that a caller could prove to hold.
         ("proof".to_owned(), RestrictedExpression::new_bool(false)),
         ("assurance".to_owned(), text(question.assurance.as_str())),

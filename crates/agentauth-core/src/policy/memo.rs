@@ -10,7 +10,7 @@ use crate::agents::Assurance;
 use crate::catalogue::RiskClass;
 use crate::caveat::CaveatKinds;
 use crate::device::Device;
-use crate::grant::GrantKind;
+use crate::grant::GrantUse;
 use crate::scope::Scope;
 use crate::signals::Signals;
 use crate::time::Timestamp;
@@ -51,8 +51,8 @@ pub(super) struct Facts {
     pub(super) caveats: CaveatKinds,
     pub(super) signals: Signals,
     pub(super) seen: Option<Timestamp>,
-    /// [`GrantKind::None`] where no policy reads it.
-    pub(super) grant: GrantKind,
+    /// None where no policy reads it.
+    pub(super) grant: GrantUse,
 }
 
 /// A registration, by its place in memory; held, so that no other one can come to stand there.
@@ -60,7 +60,7 @@ pub(super) struct Facts {
 pub(super) struct Registration(pub(super) Arc<Agent>);
 
 impl Facts {
-    pub(super) fn of(question: &Question<'_>, grant: GrantKind) -> Self {
+    pub(super) fn of(question: &Question<'_>, grant: GrantUse) -> Self {
         Self {
             assurance: question.assurance,
             risk: question.risk,
@@ -75,7 +75,7 @@ impl Facts {
 }
 
 impl MemoKey {
-    pub(super) fn new(question: &Question<'_>, grant: GrantKind, user: &PreparedUser) -> Self {
+    pub(super) fn new(question: &Question<'_>, grant: GrantUse, user: &PreparedUser) -> Self {
         Self {
             agent: Registration(Arc::clone(question.agent)),
             scope: question.scope.clone(),

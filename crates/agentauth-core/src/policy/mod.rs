@@ -31,7 +31,7 @@ use crate::catalogue::{Catalogue, Labels, RiskClass};
 use crate::caveat::CaveatKinds;
 use crate::decision::{Obligations, Remedy, RemedyTerms};
 use crate::device::Device;
-use crate::grant::GrantKind;
+use crate::grant::{GrantUse, Prefer};
 use crate::scope::Scope;
 use crate::session::Session;
 use crate::signals::Signals;
@@ -64,6 +64,8 @@ pub struct Policy {
     rules: Vec<Rule>,
     by_id: HashMap<Arc<str>, usize>,
     slices: HashMap<String, ActionSlice>,
+    /// Whether any policy looks at how a grant was confirmed.
+    any_strength: bool,
     schema: Schema,
     schema_text: String,
     labels: Labels,
@@ -111,8 +113,9 @@ pub struct Question<'a> {
     pub device: &'a Arc<Device>,
     /// When the person was seen last.
     pub seen: Option<Timestamp>,
-    /// Tells the kind of the grant that an allow would use. Asked only where a policy reads it.
-    pub grant: &'a dyn Fn() -> GrantKind,
+    /// Tells the grant that an allow would use, of several the one that [`Policy::prefers`]. Asked only where a policy reads
+    /// of it.
+    pub grant: &'a dyn Fn() -> GrantUse,
     /// What the caller says.
     pub claimed: Claimed<'a>,
     /// When.
@@ -156,8 +159,10 @@ pub struct Verdict {
     pub errors: Vec<String>,
     /// Whether the verdict may change with time alone, or with what the agent does.
     pub depends_on_time: bool,
-    /// Whether the kind of the grant was read, so that a grant may change it.
+    /// Whether the grant was looked at, so that a grant may change it.
     pub depends_on_grant: bool,
+    /// Whether it was looked at how the grant was confirmed, so that one that is confirmed more strongly may change it.
+    pub depends_on_strength: bool,
 }
 
 impl Policy {
@@ -214,6 +219,7 @@ impl Policy {
                 .map(|(index, rule)| (Arc::clone(&rule.id), index))
                 .collect(),
             rules: loaded.rules,
+            any_strength: slices.values().any(|action| action.slice.reads.strength),
             slices,
             schema,
             schema_text,
@@ -250,7 +256,7 @@ impl Policy {
             Err(error) => return Arc::new(Verdict::failed(&error)),
         };
         let reads = action.slice.reads;
-        let grant = if reads.grant { (question.grant)() } else { GrantKind::None };
+        let grant = if reads.grant { (question.grant)() } else { GrantUse::default() };
         let key = reads.can_be_remembered().then(|| MemoKey::new(question, grant, &user));
         if let Some(remembered) = key.as_ref().and_then(|key| self.memo.get(key)) {
             return remembered;
@@ -262,6 +268,14 @@ impl Policy {
             self.memo.insert(key, Arc::clone(&verdict));
         }
         verdict
+    }
+
+    /// Which one of several grants for `scope` is used.
+    #[must_use]
+    pub fn prefers(&self, scope: &Scope) -> Prefer {
+        let strength = self.any_strength
+            && self.slices.get(scope.action_name()).is_some_and(|action| action.slice.reads.strength);
+        if strength { Prefer::Strongest } else { Prefer::Longest }
     }
 
     /// Whether the vocabulary knows `action` (`files.read`). Registering an agent with a new one needs a new load.
@@ -320,7 +334,7 @@ impl Policy {
         &self,
         action: &ActionSlice,
         question: &Question<'_>,
-        grant: GrantKind,
+        grant: GrantUse,
         user: &PreparedUser,
     ) -> Result<Verdict, Unaskable> {
         let asker = self.asker(question, user)?;
@@ -354,6 +368,7 @@ impl Policy {
             policies,
             errors,
             depends_on_grant: reads.grant,
+            depends_on_strength: reads.strength,
             depends_on_time: reads.time || reads.signals || reads.grant,
             ..Verdict::default()
         };
@@ -397,7 +412,7 @@ impl Policy {
         &self,
         action: &ActionSlice,
         question: &Question<'_>,
-        grant: GrantKind,
+        grant: GrantUse,
         user: &PreparedUser,
         [agent, resource]: [EntityUid; 2],
     ) -> Result<Request, Unaskable> {
@@ -424,6 +439,12 @@ impl Policy {
 }
 
 impl Verdict {
+    /// Whether an answer of the person's may turn it into a permission.
+    #[must_use]
+    pub fn consent_helps(&self) -> bool {
+        self.depends_on_grant && self.remedy == Some(Remedy::Consent)
+    }
+
     fn failed(error: &Unaskable) -> Self {
         Self { errors: vec![display_safe_within(&error.to_string(), 300)], ..Self::default() }
     }

@@ -25,8 +25,10 @@ const KEYED: [&str; 14] = [
 pub(super) struct Reads {
     /// The time of the question, or how long ago something was.
     pub(super) time: bool,
-    /// The kind of the grant. It is part of the key where it is read, but comes and goes by itself.
+    /// The grant: its kind, or how it was confirmed. Part of the key where it is read, but comes and goes by itself.
     pub(super) grant: bool,
+    /// How the grant was confirmed; then [`Reads::grant`], too.
+    pub(super) strength: bool,
     /// What the caller claims.
     pub(super) claimed: bool,
     /// The signals that are up. They are part of the key, but come and go by themselves.
@@ -35,11 +37,13 @@ pub(super) struct Reads {
 
 impl Reads {
     /// Everything there is: what must be assumed of a policy that cannot be looked into.
-    pub(super) const EVERYTHING: Self = Self { time: true, grant: true, claimed: true, signals: true };
+    pub(super) const EVERYTHING: Self =
+        Self { time: true, grant: true, strength: true, claimed: true, signals: true };
     /// Nothing beyond the key.
-    const NOTHING: Self = Self { time: false, grant: false, claimed: false, signals: false };
+    const NOTHING: Self = Self { time: false, grant: false, strength: false, claimed: false, signals: false };
     const TIME: Self = Self { time: true, ..Self::NOTHING };
     const GRANT: Self = Self { grant: true, ..Self::NOTHING };
+    const STRENGTH: Self = Self { strength: true, ..Self::GRANT };
     const CLAIMED: Self = Self { claimed: true, ..Self::NOTHING };
     const SIGNALS: Self = Self { signals: true, ..Self::NOTHING };
 
@@ -57,6 +61,7 @@ impl Reads {
         Self {
             time: self.time || other.time,
             grant: self.grant || other.grant,
+            strength: self.strength || other.strength,
             claimed: self.claimed || other.claimed,
             signals: self.signals || other.signals,
         }
@@ -79,6 +84,9 @@ impl Reads {
                         return match context_member(left) {
                             Some("known") if KEYED.contains(&member) => Self::NOTHING,
                             Some("known") if member == "grant" => Self::GRANT,
+                            Some("known") if matches!(member, "grant_strength" | "grant_strength_level") => {
+                                Self::STRENGTH
+                            }
                             Some("known") => Self::TIME,
                             Some("claimed") => Self::CLAIMED,
                             Some(_) => Self::EVERYTHING,
@@ -158,8 +166,19 @@ mod tests {
             Reads::of(&Policy::parse(None, text).unwrap().to_json().unwrap())
         };
         let reads = policy(r#"context.known.grant == "once" && context.known.device.managed"#);
-        assert!(reads.grant && !reads.time && reads.can_be_remembered());
-        for aged in ["context.known.auth_age < 300", "context.known.session_confirmed_age < 60"] {
+        assert!(reads.grant && !reads.strength && !reads.time && reads.can_be_remembered());
+        for strength in
+            [r#"context.known.grant_strength == "passkey""#, "context.known.grant_strength_level < 2"]
+        {
+            let reads = policy(strength);
+            assert!(reads.grant && reads.strength && !reads.time && reads.can_be_remembered(), "{strength}");
+        }
+        for aged in [
+            "context.known.auth_age < 300",
+            "context.known.session_confirmed_age < 60",
+            "context.known.local_minute < 480",
+            "context.known.local_weekday > 5",
+        ] {
             assert!(policy(aged).time && !policy(aged).can_be_remembered(), "{aged}");
         }
         assert!(policy("context.known == context.known").grant);

@@ -45,6 +45,8 @@ const TYPES: &str = r#"
   };
   type Known = {
     "now": datetime,
+    "local_minute": Long,
+    "local_weekday": Long,
     "logged_in_at": datetime,
     "auth_age": Long,
     "acr"?: String,
@@ -54,6 +56,8 @@ const TYPES: &str = r#"
     "device": Device,
     "daemon_version": String,
     "grant": String,
+    "grant_strength": String,
+    "grant_strength_level": Long,
     "proof": Bool,
     "assurance": String,
     "assurance_level": Long,

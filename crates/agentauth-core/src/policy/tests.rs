@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use super::reads::Reads;
 use super::slice::Slice;
 use super::*;
+use crate::grant::{GrantKind, GrantStrength};
 use crate::manifest::Manifest;
 use crate::session::{SessionLimits, User};
 use crate::signals::Signal;
@@ -48,6 +49,7 @@ fn device() -> Arc<Device> {
         daemon_version: "0.1.0".into(),
         managed: true,
         attested: false,
+        zone: crate::Zone::named("Europe/Berlin").unwrap(),
     })
 }
 
@@ -84,6 +86,10 @@ fn session(roles: &[&str]) -> Arc<Session> {
     })
 }
 
+fn used(kind: GrantKind) -> GrantUse {
+    GrantUse { kind, strength: GrantStrength::Prompt }
+}
+
 /// A question that only differs in what a test changes.
 fn ask(policy: &Policy, scope: &str, change: impl FnOnce(&mut Question<'_>)) -> Arc<Verdict> {
     ask_as(policy, &session(&["payment_processor"]), scope, change)
@@ -108,7 +114,7 @@ fn ask_as(
         signals: Signals::NONE,
         device: &device,
         seen: None,
-        grant: &|| GrantKind::None,
+        grant: &GrantUse::default,
         claimed: Claimed::default(),
         now: at(0),
     };
@@ -401,12 +407,50 @@ fn ids_are_unique_across_files() {
 fn the_kind_of_the_grant_is_asked_only_where_it_is_read() {
     let reads = policy(&[r#"@id("p") permit(principal, action, resource)
         unless { context.known.grant == "always" };"#]);
-    let with = |policy: &Policy, kind: &'static dyn Fn() -> GrantKind| {
+    let with = |policy: &Policy, kind: &'static dyn Fn() -> GrantUse| {
         ask(policy, "files.read", |question| question.grant = kind).permitted
     };
-    assert!(with(&reads, &|| GrantKind::Once) && !with(&reads, &|| GrantKind::Always));
-    assert!(with(&reads, &|| GrantKind::Once), "what is remembered is of this kind");
+    assert!(with(&reads, &|| used(GrantKind::Once)) && !with(&reads, &|| used(GrantKind::Always)));
+    assert!(with(&reads, &|| used(GrantKind::Once)), "what is remembered is of this kind");
     assert!(with(&policy(&[PERMIT]), &|| panic!("nobody reads it")));
+}
+
+#[test]
+fn policies_see_how_the_grant_was_confirmed() {
+    let reads = policy(&[
+        PERMIT,
+        r#"@id("strong") @remedy("consent") @strength("passkey") forbid(principal, action == AgentAuth::Action::"files.read", resource)
+        unless { context.known.grant_strength_level >= 2 && context.known.grant_strength != "reauth" };"#,
+    ]);
+    for (strength, permitted) in GrantStrength::ALL.into_iter().zip([false, false, true, false, true]) {
+        let grant = GrantUse { kind: GrantKind::Always, strength };
+        let verdict =
+            ask(&reads, "files.read", |question| question.grant = Box::leak(Box::new(move || grant)));
+        assert_eq!((verdict.permitted, verdict.consent_helps()), (permitted, !permitted), "{strength:?}");
+        assert!(verdict.depends_on_strength && verdict.depends_on_time);
+    }
+    let prefers = |scope: &str| reads.prefers(&scope.parse().unwrap());
+    assert_eq!((prefers("files.read:/x"), prefers("files.write")), (Prefer::Strongest, Prefer::Longest));
+    assert_eq!(policy(&[PERMIT]).prefers(&"files.read".parse().unwrap()), Prefer::Longest);
+}
+
+#[test]
+fn the_time_of_day_is_that_of_the_place() {
+    // 2027-01-15 08:00:00 UTC is a Friday, and 09:00 in Berlin.
+    let hours = policy(&[
+        PERMIT,
+        r#"@id("hours") forbid(principal, action, resource) when {
+            context.known.local_minute < 480 || context.known.local_minute >= 1080 || context.known.local_weekday > 5 };"#,
+    ]);
+    let permits = |second: i64, zone: &str| {
+        let place = Device { zone: crate::Zone::named(zone).unwrap(), ..Device::clone(&device()) };
+        let place: &'static Arc<Device> = Box::leak(Box::new(Arc::new(place)));
+        ask(&hours, "files.read", |question| (question.now, question.device) = (at(second), place)).permitted
+    };
+    assert!(permits(0, "Europe/Berlin") && !permits(9 * 3600, "Europe/Berlin"));
+    assert!(permits(9 * 3600, "UTC") && !permits(10 * 3600, "UTC"));
+    assert!(!permits(24 * 3600, "UTC"), "a Saturday");
+    assert!(!permits(0, "America/New_York"));
 }
 
 #[test]
@@ -456,7 +500,7 @@ fn verdicts_are_remembered_until_something_they_read_changes() {
         signals: Signals::NONE,
         device: &device,
         seen: None,
-        grant: &|| GrantKind::None,
+        grant: &GrantUse::default,
         claimed: Claimed::default(),
         now: at(0),
     };
@@ -464,7 +508,7 @@ fn verdicts_are_remembered_until_something_they_read_changes() {
     let same = |question: &Question<'_>| Arc::ptr_eq(&first, &policy.judge(question));
     assert!(same(&question));
     let claimed = Claimed { purpose: Some("x"), action: Some("y"), bytes: 1, items: 2 };
-    let once = || GrantKind::Once;
+    let once = || used(GrantKind::Once);
     assert!(same(&Question { now: at(100), claimed, grant: &once, ..question }), "none is read");
     assert!(same(&Question { device: &device.clone(), ..question }), "it is the same device");
     let renewed = Arc::new(Session { confirmed_at: at(100), key_id: "other".into(), ..(*session).clone() });

@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use agentauth_core::claims::{SessionClaims, TenantRights};
+use agentauth_core::device::Device;
 use agentauth_core::session::{OverReason, Session, SessionLimits, SessionState, User};
 use agentauth_core::{
-    AgentFile, Agents, CallerFacts, Catalogue, Grant, Grants, Launch, Launches, Lifetime, Policy, Scope,
-    SignedDuration, Snapshot, Timestamp,
+    AgentFile, Agents, Binding, CallerFacts, Catalogue, Grant, Grants, Launch, Launches, Lifetime, Policy,
+    Scope, SignedDuration, Snapshot, Strength, Timestamp, Zone,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -52,6 +53,8 @@ pub(crate) struct SnapshotText {
     pub(crate) quarantined_agents: Vec<String>,
     pub(crate) keys_fresh_until: Option<Timestamp>,
     pub(crate) max_confirmation_age_seconds: i64,
+    #[serde(default)]
+    pub(crate) zone: Option<String>,
 }
 
 #[derive(Deserialize, Clone)]
@@ -85,6 +88,9 @@ pub(crate) struct GrantText {
     #[serde(default)]
     pub(crate) denied: bool,
     pub(crate) login: Option<Timestamp>,
+    /// A person confirmed it so; absent for an administrator's.
+    #[serde(default)]
+    pub(crate) strength: Option<Strength>,
 }
 
 impl World {
@@ -136,7 +142,10 @@ impl World {
             policy: Arc::new(policy.unwrap_or_else(|faults| panic!("{faults}"))),
             catalogue: Arc::new(catalogue),
             max_confirmation_age: SignedDuration::from_secs(self.snapshot.max_confirmation_age_seconds),
-            device: Arc::default(),
+            device: Arc::new(Device {
+                zone: self.snapshot.zone.as_deref().and_then(Zone::named).unwrap_or_default(),
+                ..Device::default()
+            }),
         }
     }
 }
@@ -192,8 +201,15 @@ impl GrantText {
     pub(crate) fn grant(&self) -> Grant {
         let grant = Grant::new(&self.agent, self.scope.clone(), self.lifetime);
         let grant = if self.denied { grant.refused() } else { grant };
-        match self.login {
+        let grant = match self.login {
             Some(login) => grant.during(login),
+            None => grant,
+        };
+        match self.strength {
+            Some(_) => {
+                let consent = Some("ask_1".into());
+                grant.bound(Binding { consent, strength: self.strength, ..Binding::default() })
+            }
             None => grant,
         }
     }

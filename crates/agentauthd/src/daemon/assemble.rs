@@ -12,8 +12,8 @@ use agentauth_core::consent::Declined;
 use agentauth_core::recognise::{FileIdentity, Recogniser, Terminals};
 use agentauth_core::session::SessionState;
 use agentauth_core::snapshot::Snapshot;
-use agentauth_core::{Clock, Launches, MachineSet, Presence};
-use agentauth_host::clock::{SteadyClock, SystemClock};
+use agentauth_core::{Clock, Launches, MachineSet, Presence, Window};
+use agentauth_host::clock::{SteadyClock, SystemClock, zone_name};
 use agentauth_host::device::{DeviceError, DeviceId};
 use agentauth_host::harden;
 use agentauth_host::machine::Machine;
@@ -239,7 +239,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
     let domains = Arc::new(domains);
     audit.begin_folding(Terms { in_full: config.audit.fold_after, window: config.audit.fold_window });
     let machine = Machine::this();
-    let machine_set = machine_set(&machine, &device);
+    let machine_set = machine_set(&machine, &device, &config.signals.working_hours);
     let about =
         record::Start { profile: &config.profile, device: &device, machine: &machine, last_run: &last_run };
     audit.append(&record::service_start(&about, now))?;
@@ -448,7 +448,9 @@ fn listener(config: &Config, owner_uid: u32) -> Result<Listener, ListenError> {
 }
 
 /// What is recorded of the machine, and seen of it by policies.
-fn machine_set(machine: &Machine, device: &str) -> MachineSet {
+fn machine_set(machine: &Machine, device: &str, working_hours: &[Window]) -> MachineSet {
+    // Where work is done; else where the machine is, as far as that has a name.
+    let place = working_hours.first().map(|window| window.zone().name().to_owned());
     MachineSet {
         device: device.to_owned(),
         host: machine.host.clone(),
@@ -458,6 +460,7 @@ fn machine_set(machine: &Machine, device: &str) -> MachineSet {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         managed: trust::is_administered(Path::new(ADMIN_DIRECTORY), 0),
         attested: false,
+        time_zone: place.or_else(zone_name),
     }
 }
 

@@ -60,6 +60,7 @@ pub(crate) fn decision<'a>(
         policies: decision.policies.iter().map(|id| id.as_str().into()).collect(),
         grants: decision.grants.iter().map(|id| id.as_str().into()).collect(),
         grant_kinds: decision.grant_kinds.words().map(Into::into),
+        grant_strengths: decision.grant_kinds.strength_words().map(Into::into),
         signals: decision.signals.iter().map(|signal| signal.as_str().into()).collect(),
         facts: rests_on.iter().map(|fact| (&**fact.set().digest()).into()).collect(),
         dry_run: decision.dry_run,

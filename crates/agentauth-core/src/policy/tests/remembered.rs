@@ -1,6 +1,7 @@
 //! What is remembered of verdicts: never anything else than a fresh evaluation says.
 
 use super::*;
+use crate::grant::{GrantKind, GrantStrength};
 
 /// What differs from one question to the next.
 #[derive(Debug, Clone)]
@@ -10,7 +11,7 @@ struct Varied {
     scope: &'static str,
     assurance: Assurance,
     greeted: bool,
-    grant: GrantKind,
+    grant: GrantUse,
     seen: Option<i64>,
     now: i64,
     claimed: Claimed<'static>,
@@ -18,7 +19,12 @@ struct Varied {
 }
 
 fn varied() -> impl Strategy<Value = Varied> {
-    let grant = prop_oneof![Just(GrantKind::None), Just(GrantKind::Once), Just(GrantKind::Always)];
+    let grant = prop_oneof![
+        Just(GrantUse::default()),
+        Just(GrantUse { kind: GrantKind::Once, strength: GrantStrength::Prompt }),
+        Just(GrantUse { kind: GrantKind::Once, strength: GrantStrength::Passkey }),
+        Just(GrantUse { kind: GrantKind::Always, strength: GrantStrength::Policy }),
+    ];
     let scope = prop_oneof![Just("files.read:/srv/hr"), Just("files.read:/a"), Just("files.write")];
     let assurance = prop_oneof![Just(Assurance::Path), Just(Assurance::Pinned)];
     let claimed = prop_oneof![
@@ -46,6 +52,10 @@ fn varied() -> impl Strategy<Value = Varied> {
 fn condition() -> impl Strategy<Value = &'static str> {
     prop_oneof![
         Just(r#"context.known.grant == "once""#),
+        Just(r#"context.known.grant_strength == "passkey""#),
+        Just("context.known.grant_strength_level >= 2"),
+        Just("context.known.local_minute < 541"),
+        Just("context.known.local_weekday == 5"),
         Just("context.known.device.managed"),
         Just(r#"context.known has acr && context.known.acr == "phr""#),
         Just(r#"context.known.amr.contains("mfa")"#),
@@ -118,6 +128,7 @@ proptest! {
             let fresh = Verdict {
                 depends_on_time: asked_often.judge(&question).depends_on_time,
                 depends_on_grant: asked_often.judge(&question).depends_on_grant,
+                depends_on_strength: asked_often.judge(&question).depends_on_strength,
                 ..Verdict::clone(&fresh)
             };
             prop_assert_eq!(&*asked_often.judge(&question), &fresh, "{:?} of {}", varied, text);

@@ -171,6 +171,7 @@ fn scope(asked: &AskedScope, place: usize, number: usize) -> Markup {
                 p .scope { code { (display_safe_within(asked.scope.as_str(), usize::MAX)) } }
                 p { "For: " span .quoted { (asked.purpose) } }
                 p { (asked.news.sentence()) }
+                @if let Some(demand) = asked.demand() { p { (demand) } }
             }
             div .choices {
                 label { input type="radio" name=(name) value="no" checked; " Do not allow" }

@@ -20,6 +20,7 @@ pub(crate) fn consent_asked<'a>(question: &'a Question, decision: &str, now: Tim
             "manifest_digest": question.manifest_digest,
             "action_digest": question.action.as_ref().map(|action| action.digest()),
             "decision": decision,
+            "demanded": demanded(question),
             "expires_at": question.expires_at,
         })),
         ..about(question, Kind::ConsentAsked, now)
@@ -51,6 +52,7 @@ pub(crate) fn consent_answered<'a>(
         "manifest_digest": question.manifest_digest,
         "action_digest": question.action.as_ref().map(|action| action.digest()),
         "shown": question.lines(),
+        "demanded": demanded(question),
         "given": given,
         "refused": answered.refused,
         "strength": word.strength,
@@ -82,6 +84,14 @@ pub(crate) fn consent_ended<'a>(question: &'a Arc<Question>, why: &'a str, now: 
     let mut members = Map::new();
     members.insert("agent".to_owned(), (*question.agent).into());
     Event { reason: Some(why.into()), details: members, ..about(question, Kind::ConsentEnded, now) }
+}
+
+/// How strongly policies want each of its scopes confirmed, where they do.
+fn demanded(question: &Question) -> Option<Map<String, Value>> {
+    let demands = question.scopes.iter().filter_map(|asked| Some((&asked.scope, asked.at_least?)));
+    let demands: Map<_, _> =
+        demands.map(|(scope, least)| (scope.to_string(), least.as_str().into())).collect();
+    (!demands.is_empty()).then_some(demands)
 }
 
 fn about(question: &Question, kind: Kind, now: Timestamp) -> Event<'_> {

@@ -117,6 +117,7 @@ fn scope(asked: &AskedScope) -> api::ConsentScope {
         risk: asked.risk.as_str().to_owned(),
         purpose: asked.purpose.clone(),
         news: asked.news.sentence(),
+        at_least: asked.at_least.map(|least| strength(least).to_owned()),
         suggested: asked.suggested.as_str().to_owned(),
         offers: asked
             .offers

@@ -117,6 +117,7 @@ fn whole(entry: &Entry, out: &mut Out) -> Result<(), Failure> {
     put("policies", joined(&event.policies))?;
     put("grants", joined(&event.grants))?;
     put("grant kinds", text(&event.grant_kinds))?;
+    put("confirmed by", text(&event.grant_strengths))?;
     put("signals", joined(&event.signals))?;
     put("trace", text(&event.trace))?;
     for (name, value) in &event.details {
