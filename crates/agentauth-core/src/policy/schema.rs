@@ -114,7 +114,8 @@ pub(super) fn schema_text(catalogue: &Catalogue, actions: &BTreeSet<&str>) -> St
     text
 }
 
-fn resource_of(action: &str) -> &str {
+/// The kind of resource (`files`) that an action (`files.read`) is about.
+pub(super) fn resource_of(action: &str) -> &str {
     action.split_once('.').map_or(action, |(resource, _)| resource)
 }
 

@@ -1,12 +1,14 @@
-//! The policies cut by action, so that a question is put to the few that can apply and not to a thousand.
+//! The policies cut by action, and by the kind of resource that an action is about, so that a question is put to the few
+//! that can apply and not to a thousand.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use cedar_policy::{ActionConstraint, Entity, EntityUid, PolicySet, Schema};
+use cedar_policy::{ActionConstraint, Entity, EntityUid, PolicySet, ResourceConstraint, Schema};
 
 use super::entities::{Types, Unaskable};
 use super::reads::Reads;
+use super::schema;
 
 /// What concerns one action.
 pub(super) struct ActionSlice {
@@ -46,6 +48,7 @@ pub(super) fn slices(
             }
         }
     }
+    let kinds: Vec<_> = policies.iter().map(kind_of_resource).collect();
     let known = schema.action_entities()?;
     let mut shared: HashMap<Vec<usize>, Arc<Slice>> = HashMap::new();
     let mut slices = HashMap::new();
@@ -58,6 +61,10 @@ pub(super) fn slices(
         indices.extend(std::iter::once(&uid).chain(groups).filter_map(|group| named.get(group)).flatten());
         indices.sort_unstable();
         indices.dedup();
+        let about = schema::resource_of(name);
+        indices.retain(|index| {
+            kinds.get(*index).is_none_or(|kind| kind.as_deref().is_none_or(|kind| kind == about))
+        });
         let slice = match shared.get(&indices) {
             Some(slice) => Arc::clone(slice),
             None => {
@@ -76,4 +83,16 @@ pub(super) fn slices(
         slices.insert((*name).to_owned(), ActionSlice { uid, entity, slice });
     }
     Ok(slices)
+}
+
+/// The one kind of resource (`files`) that a policy's head is about; nothing where it is about any. Every resource of a kind is
+/// in resources of that kind only, so the policy cannot apply to others.
+fn kind_of_resource(policy: &cedar_policy::Policy) -> Option<String> {
+    match policy.resource_constraint() {
+        ResourceConstraint::Any | ResourceConstraint::Is(_) => None,
+        ResourceConstraint::Eq(uid) | ResourceConstraint::In(uid) | ResourceConstraint::IsIn(_, uid) => {
+            let id = uid.id().unescaped();
+            Some(id.split_once(':').map_or(id, |(kind, _)| kind).to_owned())
+        }
+    }
 }

@@ -600,6 +600,20 @@ fn a_thousand_policies_load_in_bounded_slices() {
     assert_eq!((files["0.cedar"], files["1.cedar"]), (1, 300));
 }
 
+#[test]
+fn a_resource_is_only_asked_of_the_policies_about_its_kind() {
+    let texts = r#"
+        @id("files") forbid(principal, action, resource == AgentAuth::Resource::"files:/a");
+        @id("email") forbid(principal, action, resource in AgentAuth::Resource::"email");
+        @id("code") forbid(principal, action, resource is AgentAuth::Resource in AgentAuth::Resource::"code:/");
+        @id("all") forbid(principal, action, resource is AgentAuth::Resource) when { context.known.tampered };"#;
+    let policy = policy(&[PERMIT, texts]);
+    let size = |action: &str| policy.slices[action].slice.policies.num_of_policies();
+    assert_eq!((size("files.read"), size("email.send"), size("code.read"), size("chat.read")), (3, 3, 3, 2));
+    assert!(!permits(&policy, "files.read:/a") && permits(&policy, "files.read:/b"));
+    assert!(!permits(&policy, "email.read") && permits(&policy, "chat.read"));
+}
+
 fn any_policy() -> impl Strategy<Value = String> {
     let effect = prop_oneof![Just("permit"), Just("forbid")];
     let action = prop_oneof![
@@ -607,6 +621,12 @@ fn any_policy() -> impl Strategy<Value = String> {
         Just(r#"action == AgentAuth::Action::"files.read""#),
         Just(r#"action in AgentAuth::Action::"files.*""#),
         Just(r#"action in [AgentAuth::Action::"email.read", AgentAuth::Action::"risk:high"]"#),
+    ];
+    let resource = prop_oneof![
+        Just("resource"),
+        Just(r#"resource in AgentAuth::Resource::"files:/a""#),
+        Just(r#"resource == AgentAuth::Resource::"email""#),
+        Just(r#"resource is AgentAuth::Resource in AgentAuth::Resource::"files""#),
     ];
     let condition = prop_oneof![
         Just("true"),
@@ -616,8 +636,8 @@ fn any_policy() -> impl Strategy<Value = String> {
         Just("9223372036854775807 + context.known.assurance_level > 0"),
         Just(r#"context.known.now < datetime("2030-01-01")"#),
     ];
-    (effect, action, condition).prop_map(|(effect, action, condition)| {
-        format!("{effect}(principal, {action}, resource) when {{ {condition} }};")
+    (effect, action, resource, condition).prop_map(|(effect, action, resource, condition)| {
+        format!("{effect}(principal, {action}, {resource}) when {{ {condition} }};")
     })
 }
 
