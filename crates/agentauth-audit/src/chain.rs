@@ -226,15 +226,13 @@ pub enum Flaw {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Event, json};
+    use crate::Event;
+    use crate::json::Object;
 
     fn line(event: &Event<'_>) -> Vec<u8> {
         let mut line = Vec::new();
         begin_line(&mut line, 1_234, Hash([7; 32]));
-        let members = line.len();
-        json::append(&mut line, event).unwrap();
-        line[members] = b',';
-        line.pop();
+        Object::go_on(&mut line, |line| event.write(line));
         finish_line(&mut line, Hash([7; 32]));
         line
     }

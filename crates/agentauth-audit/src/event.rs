@@ -7,73 +7,74 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use crate::json::Object;
+
 /// Something that happened. Borrowed text keeps the way to the log free of copies; what is read back owns its text.
 /// Absent members are left out of the line.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Event<'a> {
     /// When, to the microsecond.
-    #[serde(serialize_with = "microseconds")]
     pub time: Timestamp,
     /// What.
     #[serde(rename = "event")]
     pub kind: Kind,
     /// The identifier that the asker was given: of a decision, a login, a consent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub id: Option<Text<'a>>,
     /// The caller's own correlation hint (W3C trace id); never an identity.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub trace: Option<Text<'a>>,
     /// The profile concerned.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub profile: Option<Text<'a>>,
     /// The user's subject at the provider.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub user: Option<Text<'a>>,
     /// The process that asked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub actor: Option<Actor<'a>>,
     /// The scopes concerned.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub scopes: Vec<Text<'a>>,
     /// What can go wrong with each of the scopes, in their order, where the event is a decision.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub risks: Vec<Text<'a>>,
     /// What the asker said it is for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub purpose: Option<Text<'a>>,
     /// The answer, where the event is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub decision: Option<Verdict>,
     /// The stable reason code.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub reason: Option<Text<'a>>,
     /// The policies that determined the answer.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub policies: Vec<Text<'a>>,
     /// The grants that covered it, or are concerned.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub grants: Vec<Text<'a>>,
     /// The kind of the grant that there was for it, as policies saw it; where they differ, one for each scope and agent, with
     /// spaces between them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub grant_kinds: Option<Text<'a>>,
     /// How that grant was confirmed, as policies saw it, in the same way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant_strengths: Option<Text<'a>>,
     /// The signals about the asker that were up when it was decided.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub signals: Vec<Text<'a>>,
     /// The facts that it was decided on: digests, each of the `facts` record with that `id`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub facts: Vec<Text<'a>>,
     /// Somebody tried what would be answered; nothing was spent.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub dry_run: bool,
     /// A sentence for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub message: Option<Text<'a>>,
     /// What only this kind of event has; never secrets.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[serde(default)]
     pub details: Map<String, Value>,
 }
 
@@ -104,25 +105,95 @@ impl<'a> Event<'a> {
             details: Map::new(),
         }
     }
+
+    /// Writes its members, in the order in which they stand here. By hand: a record is written on the way of every
+    /// decision.
+    pub(crate) fn write(&self, object: &mut Object<'_>) {
+        // All of them: one that is added does not get lost.
+        let Self {
+            time,
+            kind,
+            id,
+            trace,
+            profile,
+            user,
+            actor,
+            scopes,
+            risks,
+            purpose,
+            decision,
+            reason,
+            policies,
+            grants,
+            grant_kinds,
+            grant_strengths,
+            signals,
+            facts,
+            dry_run,
+            message,
+            details,
+        } = self;
+        // One instant has one spelling, and lines sort as text.
+        object.plain("time", format_args!("{time:.6}"));
+        object.text("event", kind.as_str());
+        object.some_text("id", id);
+        object.some_text("trace", trace);
+        object.some_text("profile", profile);
+        object.some_text("user", user);
+        if let Some(actor) = actor {
+            object.object("actor", |object| actor.write(object));
+        }
+        object.texts("scopes", scopes);
+        object.texts("risks", risks);
+        object.some_text("purpose", purpose);
+        if let Some(decision) = *decision {
+            object.text("decision", decision.as_str());
+        }
+        object.some_text("reason", reason);
+        object.texts("policies", policies);
+        object.texts("grants", grants);
+        object.some_text("grant_kinds", grant_kinds);
+        object.some_text("grant_strengths", grant_strengths);
+        object.texts("signals", signals);
+        object.texts("facts", facts);
+        if *dry_run {
+            object.put("dry_run", true);
+        }
+        object.some_text("message", message);
+        if !details.is_empty() {
+            object.put("details", details);
+        }
+    }
 }
 
 /// The process that asked, as the kernel describes it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct Actor<'a> {
     /// Its process id.
     pub pid: u32,
     /// Its executable's path.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub executable: Option<Text<'a, 4096>>,
     /// Its executable's SHA-256, hexadecimal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub sha256: Option<Text<'a>>,
     /// How well it is proven: `launched`, `pinned`, `path`, `unproven`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub assurance: Option<Text<'a>>,
     /// The registered agents that it is, or descends from, nearest first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub agents: Vec<Text<'a>>,
+}
+
+impl Actor<'_> {
+    fn write(&self, object: &mut Object<'_>) {
+        let Self { pid, executable, sha256, assurance, agents } = self;
+        object.put("pid", pid);
+        object.some_text("executable", executable);
+        object.some_text("sha256", sha256);
+        object.some_text("assurance", assurance);
+        object.texts("agents", agents);
+    }
 }
 
 /// Allow or deny.
@@ -324,7 +395,7 @@ pub struct Text<'a, const LIMIT: usize = 1024>(Cow<'a, str>);
 
 impl<const LIMIT: usize> Text<'_, LIMIT> {
     /// What is written.
-    fn capped(&self) -> Cow<'_, str> {
+    pub(crate) fn capped(&self) -> Cow<'_, str> {
         if self.0.len() <= LIMIT {
             return Cow::Borrowed(&self.0);
         }
@@ -380,9 +451,4 @@ impl<'de, const LIMIT: usize> Deserialize<'de> for Text<'_, LIMIT> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(|text| Text(Cow::Owned(text)))
     }
-}
-
-/// RFC 3339 in UTC with six digits: one instant has one spelling, and lines sort as text.
-fn microseconds<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&format_args!("{time:.6}"))
 }

@@ -15,8 +15,9 @@ use std::path::Path;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use crate::json::Object;
 use crate::place::{named_length, open_file};
-use crate::{Event, Kind, json};
+use crate::{Event, Kind};
 
 /// The name of the file in the log's directory.
 const NAME: &str = "folding";
@@ -154,7 +155,8 @@ impl Folding {
             None => first_of(event),
         };
         self.buffer.clear();
-        if json::append(&mut self.buffer, &next).is_err() || self.buffer.len() > SLOT {
+        Object::append(&mut self.buffer, |slot| next.write(slot));
+        if self.buffer.len() > SLOT {
             return false;
         }
         self.buffer.resize(SLOT, b' ');
@@ -172,8 +174,9 @@ fn offset(slot: usize) -> u64 {
 
 fn first_of(event: &Event<'_>) -> Event<'static> {
     // What borrows is copied by writing and reading it, once for each slot.
-    let copy =
-        serde_json::to_vec(event).ok().and_then(|text| serde_json::from_slice::<Event<'static>>(&text).ok());
+    let mut text = Vec::new();
+    Object::append(&mut text, |object| event.write(object));
+    let copy = serde_json::from_slice::<Event<'static>>(&text).ok();
     let mut folded = copy.unwrap_or_else(|| Event::new(Kind::DecisionsFolded, event.time));
     folded.kind = Kind::DecisionsFolded;
     let id = folded.id.take().map_or_else(String::new, |id| id.as_str().to_owned());

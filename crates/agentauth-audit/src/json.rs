@@ -1,10 +1,13 @@
 //! JSON in which nothing acts on a terminal: what serde_json leaves as it is and a terminal or a reader's eye does
 //! not (DEL, C1 controls, bidirectional and invisible characters) is escaped too.
 
-use std::io;
+use std::fmt;
+use std::io::{self, Write as _};
 
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
+
+use crate::Text;
 
 /// Appends `value` to `buffer`.
 pub(crate) fn append(buffer: &mut Vec<u8>, value: &impl Serialize) -> serde_json::Result<()> {
@@ -26,6 +29,11 @@ impl Object<'_> {
         buffer.push(b'}');
     }
 
+    /// More members for the object that `buffer` ends in, which has one already and is not closed.
+    pub(crate) fn go_on(buffer: &mut Vec<u8>, members: impl FnOnce(&mut Object<'_>)) {
+        members(&mut Object { buffer, empty: false });
+    }
+
     /// A member.
     pub(crate) fn put(&mut self, name: &'static str, value: impl Serialize) {
         self.name(name);
@@ -35,6 +43,48 @@ impl Object<'_> {
             self.buffer.truncate(start);
             self.buffer.extend_from_slice(b"null");
         }
+    }
+
+    /// A member that is a text.
+    pub(crate) fn text(&mut self, name: &'static str, text: &str) {
+        self.name(name);
+        string(self.buffer, text);
+    }
+
+    /// A member that is a text, where there is one.
+    pub(crate) fn some_text<const LIMIT: usize>(
+        &mut self,
+        name: &'static str,
+        text: &Option<Text<'_, LIMIT>>,
+    ) {
+        if let Some(text) = text {
+            self.text(name, &text.capped());
+        }
+    }
+
+    /// A list of texts, unless it is empty.
+    pub(crate) fn texts(&mut self, name: &'static str, texts: &[Text<'_>]) {
+        for (place, text) in texts.iter().enumerate() {
+            if place == 0 {
+                self.name(name);
+                self.buffer.push(b'[');
+            } else {
+                self.buffer.push(b',');
+            }
+            string(self.buffer, &text.capped());
+        }
+        if !texts.is_empty() {
+            self.buffer.push(b']');
+        }
+    }
+
+    /// A member that is a text in which nothing is to be escaped.
+    pub(crate) fn plain(&mut self, name: &'static str, text: fmt::Arguments<'_>) {
+        self.name(name);
+        self.buffer.push(b'"');
+        // Writing to memory does not fail.
+        _ = self.buffer.write_fmt(text);
+        self.buffer.push(b'"');
     }
 
     /// A member, where there is a value.
@@ -82,6 +132,20 @@ impl Object<'_> {
         self.buffer.push(b'"');
         self.buffer.extend_from_slice(name.as_bytes());
         self.buffer.extend_from_slice(b"\":");
+    }
+}
+
+/// A text, as [`append`] writes it. Most have nothing in them that is escaped, and are copied: every byte is looked at, many
+/// at once.
+fn string(buffer: &mut Vec<u8>, text: &str) {
+    let plain = |byte: u8| (b' '..=b'~').contains(&byte) & (byte != b'"') & (byte != b'\\');
+    if text.bytes().fold(true, |all, byte| all & plain(byte)) {
+        buffer.push(b'"');
+        buffer.extend_from_slice(text.as_bytes());
+        buffer.push(b'"');
+    } else {
+        // Writing a text to memory does not fail.
+        _ = append(buffer, &text);
     }
 }
 

@@ -312,9 +312,6 @@ pub enum AuditError {
         #[source]
         cause: io::Error,
     },
-    /// The event cannot be put into JSON.
-    #[error("an audit record cannot be written as JSON: please report this")]
-    Unwritable(#[source] serde_json::Error),
 }
 
 impl AuditError {

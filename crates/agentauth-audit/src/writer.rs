@@ -9,11 +9,12 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::chain::{Hash, MAX_LINE, begin_line, finish_line};
+use crate::json::Object;
 use crate::place::{
     Identity, Standing, keep_room, make_private_directory, named_length, open_file, sync_directory,
 };
 use crate::tail::Tail;
-use crate::{Appended, AuditError, Event, Kind, json};
+use crate::{Appended, AuditError, Event, Kind};
 
 /// How many records go by between two looks at the whole path.
 const THOROUGHLY: u64 = 16;
@@ -120,13 +121,7 @@ impl Writer {
         let seq = self.head.seq + 1;
         self.buffer.clear();
         begin_line(&mut self.buffer, seq, self.head.hash);
-        let members = self.buffer.len();
-        json::append(&mut self.buffer, event).map_err(AuditError::Unwritable)?;
-        // The event is an object that is never empty: its members go on where the frame's stopped.
-        if let Some(brace) = self.buffer.get_mut(members) {
-            *brace = b',';
-        }
-        self.buffer.pop();
+        Object::go_on(&mut self.buffer, |line| event.write(line));
         let hash = finish_line(&mut self.buffer, self.head.hash);
         if self.buffer.len() > MAX_LINE {
             return Err(AuditError::TooLarge { bytes: self.buffer.len() });
