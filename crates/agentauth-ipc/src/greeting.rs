@@ -4,7 +4,7 @@
 //! command line at the greeting, and proves them again around each decision: a few microseconds, through files that
 //! stay open for the life of the connection.
 
-use std::{fmt, os::fd::OwnedFd};
+use std::{fmt, mem::MaybeUninit, os::fd::OwnedFd};
 
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -161,18 +161,17 @@ pub fn reprove_script(script: &ScriptFacts) -> Result<(), ReproofError> {
 
 fn digest(command_line: &OwnedFd) -> Result<[u8; 32], ProcError> {
     let mut hash = Sha256::new();
-    let mut buffer = [0; 4096];
+    let mut buffer = [const { MaybeUninit::<u8>::uninit() }; 4096];
     let mut offset: u64 = 0;
     while offset < LONGEST_COMMAND_LINE {
-        let read = match rustix::io::pread(command_line, &mut buffer, offset) {
+        let (bytes, room) = match rustix::io::pread(command_line, &mut buffer, offset) {
             Err(rustix::io::Errno::INTR) => continue,
             outcome => outcome?,
         };
-        let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
-        hash.update(bytes);
-        offset += u64::try_from(read).unwrap_or(LONGEST_COMMAND_LINE);
+        hash.update(&*bytes);
+        offset += u64::try_from(bytes.len()).unwrap_or(LONGEST_COMMAND_LINE);
         // The kernel copies page by page as far as there is something, so less than asked for is the end.
-        if read < buffer.len() {
+        if !room.is_empty() {
             break;
         }
     }

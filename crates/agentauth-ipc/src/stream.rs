@@ -119,8 +119,6 @@ impl AsyncRead for CredStream {
         };
         loop {
             let mut guard = ready!(this.inner.poll_read_ready(context))?;
-            // A short read is not taken for an empty socket: the bytes of another writer may stand behind it without
-            // a further wake-up. Readiness ends only with the kernel's own "would block".
             let Ok(outcome) = guard.try_io(|socket| receive(socket.get_ref(), room, &mut this.control))
             else {
                 continue;
@@ -129,6 +127,12 @@ impl AsyncRead for CredStream {
                 Ok(Received { bytes: 0, .. }) => return Poll::Ready(Ok(())),
                 Ok(Received { bytes, writer: Ok(writer) }) if writer == this.writer => {
                     buffer.put_slice(room.get(..bytes).unwrap_or_default());
+                    // A short read is not taken for an empty socket: the bytes of another writer may stand behind it without
+                    // a further wake-up. Readiness ends only with the kernel's own word, for which to ask how much there
+                    // is costs less than to read once more. What comes from now on wakes again.
+                    if rustix::io::ioctl_fionread(guard.get_inner()).is_ok_and(|waiting| waiting == 0) {
+                        guard.clear_ready();
+                    }
                     return Poll::Ready(Ok(()));
                 }
                 Ok(Received { writer, .. }) => {
