@@ -26,6 +26,7 @@ const CORE_MAY_USE: &[&str] = &[
     "base64",
     "cedar-policy",
     "hex",
+    "foldhash",
     "imbl",
     "jiff",
     "quick_cache",

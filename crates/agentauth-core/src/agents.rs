@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 
-use imbl::{HashMap, Vector};
+use imbl::Vector;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::{Agent, Selectors, Source};
 use crate::caller::{ExecutableFacts, ProcessFacts};
+use crate::map::Map;
 
 /// How well a caller is proven to be its agent, the weakest first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -29,8 +30,8 @@ pub enum Assurance {
 /// The registered agents.
 #[derive(Debug, Clone, Default)]
 pub struct Agents {
-    by_name: HashMap<Arc<str>, Arc<Agent>>,
-    by_executable: HashMap<Arc<str>, Candidates>,
+    by_name: Map<Arc<str>, Arc<Agent>>,
+    by_executable: Map<Arc<str>, Candidates>,
 }
 
 /// The agents that share one executable.
@@ -41,7 +42,7 @@ struct Candidates {
     /// How many of them name a control group.
     grouped: usize,
     without_script: Vector<Arc<Agent>>,
-    by_script: HashMap<Arc<str>, Vector<Arc<Agent>>>,
+    by_script: Map<Arc<str>, Vector<Arc<Agent>>>,
 }
 
 /// Which agent a process is.

@@ -6,10 +6,9 @@
 
 use std::sync::Arc;
 
-use imbl::HashMap;
-
 use crate::agent::Agent;
 use crate::caller::{CallerFacts, ProcessFacts};
+use crate::map::Map;
 
 /// One launch: everything below this process is this agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +26,7 @@ pub struct Launch {
 /// The launches that are alive.
 #[derive(Debug, Clone, Default)]
 pub struct Launches {
-    by_pid: HashMap<u32, Arc<Launch>>,
+    by_pid: Map<u32, Arc<Launch>>,
 }
 
 impl Launches {

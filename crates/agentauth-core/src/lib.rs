@@ -24,6 +24,7 @@ pub mod launches;
 pub mod ledger;
 pub mod mandate;
 pub mod manifest;
+mod map;
 mod messages;
 pub mod own_rules;
 pub mod passkey;

@@ -59,7 +59,6 @@ pub(crate) fn explain(reason: Reason, about: &Circumstances<'_>) -> (String, Str
         }
     };
     if reason == Reason::Granted {
-        let message = format!("{agent} may do {what}");
         let trial = match about.dry_run {
             None => "",
             Some(Assurance::Launched) => " (a trial: assumes that it is started by `agentauthd exec`)",
@@ -67,7 +66,8 @@ pub(crate) fn explain(reason: Reason, about: &Circumstances<'_>) -> (String, Str
             Some(_) => " (a trial: assumes that the agent is proven by its path)",
         };
         return (
-            cut(format!("{message}{trial}{}", capped(about.caveats))),
+            // On the way of every allow: put together without the machinery of formats.
+            cut([&*agent, " may do ", &*what, trial, &*capped(about.caveats)].concat()),
             "Allowed. Do what was asked for, and nothing wider.".to_owned(),
         );
     }
@@ -256,7 +256,7 @@ fn start_it(about: &Circumstances<'_>) -> String {
 }
 
 fn quoted(text: &str) -> String {
-    format!("`{}`", display_safe_within(text, 160))
+    ["`", &*display_safe_within(text, 160), "`"].concat()
 }
 
 fn cut(text: String) -> String {

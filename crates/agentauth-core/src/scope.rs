@@ -164,24 +164,21 @@ impl Scope {
 
     /// The scope of this action (`resource.action`, the dot at `dot`) and context, in canonical text.
     fn compose(name: &str, dot: usize, context: ScopeContext) -> Self {
-        let mut canonical = String::with_capacity(name.len() + 1);
-        canonical.push_str(name);
-        match &context {
-            ScopeContext::Any => {}
-            ScopeContext::Path(path) => {
-                canonical.push(':');
-                canonical.push_str(path);
-            }
+        let text = match &context {
+            ScopeContext::Any => name.into(),
+            ScopeContext::Path(path) => [name, ":", path].concat(),
             ScopeContext::Pairs(pairs) => {
+                let mut text = String::from(name);
                 for (position, (key, value)) in pairs.iter().enumerate() {
-                    canonical.push(if position == 0 { ':' } else { ',' });
-                    canonical.push_str(key);
-                    canonical.push('=');
-                    canonical.push_str(value);
+                    text.push(if position == 0 { ':' } else { ',' });
+                    text.push_str(key);
+                    text.push('=');
+                    text.push_str(value);
                 }
+                text
             }
-        }
-        Self(Arc::new(Parts { text: canonical.into(), dot, end: name.len(), context }))
+        };
+        Self(Arc::new(Parts { text: text.into(), dot, end: name.len(), context }))
     }
 
     /// Why this scope is broad, if it is.

@@ -18,7 +18,7 @@ pub fn display_safe(text: &str) -> String {
 #[must_use]
 pub fn display_safe_within(text: &str, limit: usize) -> String {
     // As most texts are, and every decision shows some.
-    if text.len() <= limit && text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+    if text.len() <= limit && is_plain(text) {
         return text.to_owned();
     }
     let mut shown = String::with_capacity(text.len().min(limit));
@@ -88,7 +88,13 @@ pub fn without_tokens(text: &str) -> String {
 /// Whether any character of `text` could hide or reorder other text.
 #[must_use]
 pub fn has_hidden(text: &str) -> bool {
-    text.chars().any(is_hidden)
+    !is_plain(text) && text.chars().any(is_hidden)
+}
+
+/// Whether every character is a visible one of ASCII, or a space. Every byte is looked at, many at once, because most
+/// texts are.
+fn is_plain(text: &str) -> bool {
+    text.bytes().fold(true, |plain, byte| plain & (b' '..=b'~').contains(&byte))
 }
 
 /// The first word of `text` that has both Latin letters and letters of a script whose letters look like Latin ones

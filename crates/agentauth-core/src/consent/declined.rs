@@ -5,8 +5,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use imbl::{HashMap, Vector};
+use imbl::Vector;
 
+use crate::map::Map;
 use crate::scope::Scope;
 use crate::time::{SignedDuration, Timestamp};
 
@@ -18,7 +19,7 @@ const REMEMBERED: SignedDuration = SignedDuration::from_hours(24);
 /// What was declined, by agent.
 #[derive(Debug, Clone, Default)]
 pub struct Declined {
-    by_agent: HashMap<Arc<str>, Vector<Decline>>,
+    by_agent: Map<Arc<str>, Vector<Decline>>,
 }
 
 /// A no, and how long it stands.

@@ -3,16 +3,17 @@
 
 use std::sync::Arc;
 
-use imbl::{HashMap, Vector};
+use imbl::Vector;
 
 use super::{Grant, Occasion, Prefer, Standing};
+use crate::map::Map;
 use crate::scope::{Scope, ScopeContext, path_and_above};
 
 /// The grants of a snapshot.
 #[derive(Debug, Clone, Default)]
 pub struct Grants {
-    by_id: HashMap<Arc<str>, Arc<Grant>>,
-    pub(super) by_agent: HashMap<Arc<str>, HashMap<Arc<str>, ActionGrants>>,
+    by_id: Map<Arc<str>, Arc<Grant>>,
+    pub(super) by_agent: Map<Arc<str>, Map<Arc<str>, ActionGrants>>,
 }
 
 /// The grants of one agent for one action, by what a request must have so that they could cover it.
@@ -22,9 +23,9 @@ pub(super) struct ActionGrants {
     refusals: Vector<Arc<Grant>>,
     everywhere: Vector<Arc<Grant>>,
     /// By path: a request looks under its own path and every one above.
-    paths: HashMap<Box<str>, Vector<Arc<Grant>>>,
+    paths: Map<Box<str>, Vector<Arc<Grant>>>,
     /// By the first parameter that names one value: a request looks under each of its own.
-    exact: HashMap<Box<str>, Vector<Arc<Grant>>>,
+    exact: Map<Box<str>, Vector<Arc<Grant>>>,
     /// Those whose every value is a prefix.
     prefixes: Vector<Arc<Grant>>,
 }
@@ -132,7 +133,7 @@ impl Grants {
 
     /// Every grant of one agent, in no order.
     pub fn of_agent(&self, agent: &str) -> impl Iterator<Item = &Arc<Grant>> {
-        self.by_agent.get(agent).into_iter().flat_map(HashMap::values).flat_map(ActionGrants::iter)
+        self.by_agent.get(agent).into_iter().flat_map(Map::values).flat_map(ActionGrants::iter)
     }
 
     /// How many grants there are.
@@ -203,7 +204,7 @@ impl ActionGrants {
     /// Applies `change` to the one place where `grant` stands.
     fn place(&mut self, grant: &Grant, change: impl FnOnce(&mut Vector<Arc<Grant>>)) {
         fn keyed(
-            map: &mut HashMap<Box<str>, Vector<Arc<Grant>>>,
+            map: &mut Map<Box<str>, Vector<Arc<Grant>>>,
             key: Box<str>,
             change: impl FnOnce(&mut Vector<Arc<Grant>>),
         ) {

@@ -29,6 +29,9 @@ fn stages(text: &str) -> impl Iterator<Item = Vec<u8>> {
 
 /// The text with its escapes decoded, and whatever is no escape left alone; nothing if there is no escape.
 fn decoded(text: &[u8]) -> Option<Vec<u8>> {
+    if !text.contains(&b'%') {
+        return None;
+    }
     let mut out = Vec::new();
     let mut rest = text;
     let mut any = false;

@@ -10,6 +10,7 @@ mod rules;
 mod sinks;
 mod watching;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use agentauth_api as api;
@@ -265,18 +266,22 @@ pub(crate) fn check_response(
     asked: Asked,
     consents: &[std::sync::Arc<str>],
 ) -> api::CheckResponse {
+    let told = |text: String| match addressed(profile, &text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(addressed) => addressed,
+    };
     api::CheckResponse {
-        id: decision.id.to_string(),
+        id: decision.id.as_str().to_owned(),
         decision: if decision.allow { api::Verdict::Allow } else { api::Verdict::Deny },
         reason: decision.reason.as_str().to_owned(),
         remedy: decision.remedy.map(|remedy| remedy.as_str().to_owned()),
         remedy_terms: remedy_terms(&decision),
-        message: addressed(profile, &decision.message).into_owned(),
-        model_message: addressed(profile, &decision.model_message).into_owned(),
+        message: told(decision.message),
+        model_message: told(decision.model_message),
         agents: decision.agents,
         assurance: decision.assurance.as_str().to_owned(),
         caveats: decision.caveats.iter().map(ToString::to_string).collect(),
-        scopes: decision.scopes.iter().map(ToString::to_string).collect(),
+        scopes: decision.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
         consents: consents.iter().map(ToString::to_string).collect(),
         grants: decision.grants,
         policies: decision.policies,

@@ -294,5 +294,6 @@ fn new_id(now: Timestamp) -> DecisionId {
         u64::try_from(now.as_second()).unwrap_or(0),
         u32::try_from(now.subsec_nanosecond()).unwrap_or(0),
     );
-    DecisionId::new(format!("dec_{}", Uuid::new_v7(time).simple()))
+    let mut digits = Uuid::encode_buffer();
+    DecisionId::new(["dec_", Uuid::new_v7(time).simple().encode_lower(&mut digits)].concat())
 }
