@@ -70,7 +70,7 @@ impl Draw {
         let after = |seconds: i64| now + SignedDuration::from_secs(seconds);
         let mut session = WORLD.session.clone();
         session.expires_at = after(self.session_ends);
-        session.confirmed_at = after(self.confirmed);
+        session.confirmed_at = Some(after(self.confirmed));
         session.roles = if self.role { vec!["payment_processor".into(), "admin".into()] } else { Vec::new() };
         session.state = self.session.to_owned();
         session.why = Some(OverReason::Revoked);
@@ -79,7 +79,7 @@ impl Draw {
         Snapshot {
             locked: self.locked,
             quarantined_agents: self.quarantined.iter().map(|name| (*name).to_owned()).collect(),
-            session: session.state(),
+            session: session.state(now).unwrap(),
             keys_fresh_until: self.keys_end.map(after),
             grants,
             policy: Arc::clone(&POLICIES[self.policy]),

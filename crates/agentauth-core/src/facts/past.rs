@@ -116,7 +116,7 @@ struct Details {
 }
 
 impl Past {
-    /// Reads a decision's record, the JSON of its line. `facts`: the `details` of the `facts` record of a digest.
+    /// Reads the record of a decision, or of equal ones that were counted, the JSON of its line. `facts`: the `details` of the `facts` record of a digest.
     ///
     /// # Errors
     /// See [`NotReplayable`].
@@ -125,7 +125,8 @@ impl Past {
         facts: impl Fn(&str) -> Option<&'f Map<String, Value>>,
     ) -> Result<Self, NotReplayable> {
         let record = Record::deserialize(record).map_err(NotReplayable::Record)?;
-        if record.event != "decision" || record.risks.len() != record.scopes.len() {
+        let decided = matches!(record.event.as_str(), "decision" | "decision.folded");
+        if !decided || record.risks.len() != record.scopes.len() {
             return Err(NotReplayable::NotAsked("it is no decision about scopes"));
         }
         let (mut agents, mut session, mut greeted) = (Vec::new(), None, record.dry_run);

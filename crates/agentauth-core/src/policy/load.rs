@@ -21,7 +21,7 @@ pub const MAX_POLICIES: usize = 20_000;
 /// The most policies of a person's own; counted apart, so that they keep no others out.
 pub const MAX_OWN_POLICIES: usize = 2_000;
 /// What is put behind the `@id` of a person's policy that is another's already. No `@id` can contain it.
-const OWN: &str = "@own";
+pub(super) const OWN: &str = "@own";
 /// How many faults of one load are reported.
 const MAX_FAULTS: usize = 100;
 
@@ -223,7 +223,7 @@ fn place_in(text: &str, detail: &DetailedError) -> Option<Place> {
 }
 
 /// Cedar names the policies of a file `policy0`, `policy1`…: that is their order.
-fn number(id: &PolicyId) -> Option<usize> {
+pub(super) fn number(id: &PolicyId) -> Option<usize> {
     AsRef::<str>::as_ref(id).strip_prefix("policy").and_then(|number| number.parse().ok())
 }
 

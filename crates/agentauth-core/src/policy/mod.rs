@@ -5,6 +5,7 @@
 
 mod annotations;
 mod entities;
+pub mod inspect;
 mod load;
 mod memo;
 mod reads;
@@ -26,7 +27,6 @@ use quick_cache::sync::Cache;
 
 use crate::agent::Agent;
 use crate::agents::Assurance;
-use crate::canonical::sha256_hex;
 use crate::catalogue::{Catalogue, Labels, RiskClass};
 use crate::caveat::CaveatKinds;
 use crate::decision::{Obligations, Remedy, RemedyTerms};
@@ -208,9 +208,6 @@ impl Policy {
         let types = Types::new().map_err(|error| own_fault(error.to_string()))?;
         let slices = slice::slices(&loaded.policies, &schema, &types, &actions)
             .map_err(|error| own_fault(error.to_string()))?;
-        let digest = sources.iter().fold(String::new(), |digests, PolicyFile { name, text, .. }| {
-            digests + &sha256_hex(name.as_bytes()) + &sha256_hex(text.as_bytes())
-        });
         Ok(Self {
             by_id: loaded
                 .rules
@@ -225,7 +222,7 @@ impl Policy {
             schema_text,
             labels: catalogue.labels().clone(),
             warnings: loaded.warnings,
-            digest: sha256_hex(digest.as_bytes()),
+            digest: inspect::digest(sources),
             types,
             user: RwLock::new(None),
             memo: Cache::new(REMEMBERED),
