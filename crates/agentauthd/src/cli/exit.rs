@@ -9,7 +9,8 @@ pub enum Exit {
     Done,
     /// It did not work.
     Error,
-    /// The decision was deny; `agent lint` found something, or `agent diff` a widening.
+    /// The decision was deny; `agent lint` found something, `agent diff` a widening, or `policy check --manifest` a scope that
+    /// is denied.
     Deny,
     /// The daemon cannot be reached.
     Unreachable,

@@ -1,8 +1,9 @@
 //! The command line: one file per subcommand, one list of them.
 //!
-//! Architecture invariant: every subcommand but `run`, `doctor` and `audit` is a client of the socket. None of the others
-//! touches the keychain, the state directory or the network; `audit`, and `top`
-//! beside it, read the files of the record, and nothing else.
+//! Architecture invariant: every subcommand but `run`, `doctor`, `audit` and `policy` is a client of the socket. None of the
+//! others touches the keychain, the state directory or the network; `audit`, and `top`
+//! beside it, read the files of the record, and nothing else. `policy` reads these and what decides: policies, the catalogue,
+//! registrations. Of it only `apply` asks the daemon.
 
 mod agent;
 mod apply;
@@ -136,7 +137,7 @@ enum Command {
     Config(config::ConfigCommand),
     /// Look at the record: what was asked, decided and done.
     Audit(audit::AuditCommand),
-    /// Look after the policies.
+    /// Check, test, explain and apply policies.
     Policy(policy::PolicyCommand),
     /// Say what is wrong with this installation, why it matters and what to do.
     Doctor(doctor::Doctor),

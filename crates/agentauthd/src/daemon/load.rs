@@ -150,6 +150,12 @@ pub(crate) fn load(
 #[must_use]
 pub fn survey_rules(loaded: &config::Loaded, owner: u32) -> RulesReport {
     let config = &loaded.config;
+    let standings = standings_of(config);
+    report(config, Wished::read(loaded, owner), standings)
+}
+
+/// What the person registered and granted, as state directory and record have it; nothing where there is none.
+pub(super) fn standings_of(config: &Config) -> Standings {
     let database = config.paths.state_dir.join("state.db");
     let read = || -> Result<Standings, String> {
         if !database.exists() {
@@ -159,9 +165,7 @@ pub fn survey_rules(loaded: &config::Loaded, owner: u32) -> RulesReport {
         let db = StateDb::open(&database).map_err(|error| Chain(&error).to_string())?;
         standings(&db, &profile, &config.paths.state_dir).map_err(|error| Chain(&error).to_string())
     };
-    let standings =
-        read().unwrap_or_else(|problem| Standings { problems: vec![problem], ..Standings::default() });
-    report(config, Wished::read(loaded, owner), standings)
+    read().unwrap_or_else(|problem| Standings { problems: vec![problem], ..Standings::default() })
 }
 
 fn report(config: &Config, wished: Wished, standings: Standings) -> RulesReport {
@@ -217,17 +221,17 @@ pub(crate) fn catalogue(
 
 /// What all registrations amount to.
 #[derive(Default)]
-struct Registrations {
-    agents: Agents,
-    grants: Grants,
+pub(super) struct Registrations {
+    pub(super) agents: Agents,
+    pub(super) grants: Grants,
     files: Vec<(String, PathBuf)>,
     forbidden: Vec<String>,
-    problems: Vec<String>,
+    pub(super) problems: Vec<String>,
     notes: Vec<String>,
 }
 
 /// The administrator's, and the person's where the administrator has none of the same name.
-fn registrations(places: &Places, catalogue: &Catalogue, standings: Standings) -> Registrations {
+pub(super) fn registrations(places: &Places, catalogue: &Catalogue, standings: Standings) -> Registrations {
     let mut found = Registrations { problems: standings.problems, ..Registrations::default() };
     let (directory, administrator) = &places.admin_agents;
     found.add_files(directory, *administrator, catalogue);

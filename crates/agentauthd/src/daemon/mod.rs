@@ -28,6 +28,7 @@ mod record;
 mod recorder;
 mod reload;
 mod rights;
+pub(crate) mod rulebook;
 mod server;
 mod sinks;
 mod state;

@@ -15,7 +15,7 @@ use super::load::{files, shown};
 /// How the file is called in which the administrator names the files that ship and are not wanted.
 pub(crate) const SWITCHED_OFF: &str = "shipped.off";
 /// How the names of policies that ship begin in `status` and in faults.
-const SHIPPED: &str = "shipped/";
+pub(super) const SHIPPED: &str = "shipped/";
 
 /// The administrator's policies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,6 +54,15 @@ impl AdminPolicies {
                 Ok(text) => admin.switch_off(&path, &text),
                 Err(why) => admin.faults.push(unused(&path, &why)),
             }
+        }
+        admin
+    }
+
+    /// What an administrator would have who put these files in place, whoever wrote them.
+    pub(super) fn draft(texts: Vec<(String, String)>, off: Option<(&Path, &str)>) -> Self {
+        let mut admin = Self { texts, ..Self::default() };
+        if let Some((path, text)) = off {
+            admin.switch_off(path, text);
         }
         admin
     }

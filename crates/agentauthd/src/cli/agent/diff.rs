@@ -1,6 +1,6 @@
 //! `agentauthd agent diff`: what a new version of a manifest asks for that the old one did not, without the daemon.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use agentauth_core::manifest::{Manifest, ManifestDiff, ManifestScope, ScopeChange, TextChange};
 use agentauth_core::text::display_safe_within;
@@ -34,22 +34,7 @@ pub(super) struct Diff {
 impl Diff {
     pub(super) fn run(self, context: &Context<'_>) -> Result<Exit, Failure> {
         let catalogue = self.catalogue.load(context)?;
-        let new = self.read(&self.new);
-        let old = if self.old.as_os_str() == "/dev/null" {
-            new.as_ref().map(|new| Manifest { scopes: Vec::new(), ..new.clone() }).map_err(|_| Vec::new())
-        } else {
-            self.read(&self.old)
-        };
-        let (old, new) = match (old, new) {
-            (Ok(old), Ok(new)) => (old, new),
-            (old, new) => {
-                let faults = old.err().into_iter().chain(new.err()).flatten().collect::<Vec<_>>();
-                return Err(Failure::Told(format!(
-                    "could not compare the manifests:\n  {}",
-                    faults.join("\n  ")
-                )));
-            }
-        };
+        let (old, new) = manifest_file::read_change(&self.old, &self.new)?;
         let diff = old.diff(&new);
         let shown = Shown::of(&old, &new, &diff, &catalogue);
         if self.json {
@@ -58,11 +43,6 @@ impl Diff {
             shown.tell()?;
         }
         Ok(if diff.widens() { Exit::Deny } else { Exit::Done })
-    }
-
-    fn read(&self, path: &Path) -> Result<Manifest, Vec<String>> {
-        manifest_file::read(path)
-            .map_err(|faults| faults.iter().map(|fault| format!("{}: {fault}", path.display())).collect())
     }
 }
 

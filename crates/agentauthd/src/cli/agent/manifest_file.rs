@@ -13,14 +13,14 @@ use crate::config::scopes;
 
 /// By which catalogue manifests are examined.
 #[derive(Debug, Args)]
-pub(super) struct CatalogueChoice {
+pub(in crate::cli) struct CatalogueChoice {
     /// Examine by the shipped catalogue with this one above it, in place of this machine's: for pipelines.
     #[arg(long, value_name = "FILE")]
     catalogue: Option<PathBuf>,
 }
 
 impl CatalogueChoice {
-    pub(super) fn load(&self, context: &Context<'_>) -> Result<Catalogue, Failure> {
+    pub(in crate::cli) fn load(&self, context: &Context<'_>) -> Result<Catalogue, Failure> {
         let Some(path) = &self.catalogue else {
             let config = &context.loaded.config;
             let own = scopes::own_text(config, context.environment.uid()).map_err(Failure::Told)?;
@@ -34,6 +34,28 @@ impl CatalogueChoice {
         let unusable = |fault| Failure::caused(format!("could not use `{shown}`; mend what is named"), fault);
         let upper = Catalogue::parse(&text).map_err(unusable)?;
         Catalogue::shipped().map(|shipped| shipped.overlaid(upper)).map_err(unusable)
+    }
+}
+
+/// Reads a manifest as it was, `/dev/null` if there was none, and as it is to be; fails with all that is wrong with
+/// both.
+pub(in crate::cli) fn read_change(old: &Path, new: &Path) -> Result<(Manifest, Manifest), Failure> {
+    let named = |path: &Path| -> Result<Manifest, Vec<String>> {
+        read(path)
+            .map_err(|faults| faults.iter().map(|fault| format!("{}: {fault}", path.display())).collect())
+    };
+    let after = named(new);
+    let before = if old.as_os_str() == "/dev/null" {
+        after.as_ref().map(|new| Manifest { scopes: Vec::new(), ..new.clone() }).map_err(|_| Vec::new())
+    } else {
+        named(old)
+    };
+    match (before, after) {
+        (Ok(before), Ok(after)) => Ok((before, after)),
+        (before, after) => {
+            let faults = before.err().into_iter().chain(after.err()).flatten().collect::<Vec<_>>();
+            Err(Failure::Told(format!("could not compare the manifests:\n  {}", faults.join("\n  "))))
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 mod diff;
 mod lint;
 mod list;
-mod manifest_file;
+pub(super) mod manifest_file;
 mod register;
 
 use clap::{Args, Subcommand};

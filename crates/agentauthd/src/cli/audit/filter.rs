@@ -32,7 +32,7 @@ enum Decided {
 
 /// Which records are wanted, by when they were written.
 #[derive(Debug, Default, Args)]
-pub(super) struct Period {
+pub(in crate::cli) struct Period {
     /// Only what came after: a time, a date, or how long ago, such as `7d` or `12h`.
     #[arg(long, value_name = "WHEN", value_parser = moment::since)]
     since: Option<Moment>,
@@ -61,7 +61,7 @@ impl Filter {
 
 impl Period {
     /// The period as moments.
-    pub(super) fn resolve(&self, now: Timestamp) -> Bounds {
+    pub(in crate::cli) fn resolve(&self, now: Timestamp) -> Bounds {
         Bounds {
             since: self.since.map(|moment| moment.resolve(now)),
             until: self.until.map(|moment| moment.resolve(now)),
@@ -71,13 +71,13 @@ impl Period {
 
 /// A period.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Bounds {
+pub(in crate::cli) struct Bounds {
     since: Option<Timestamp>,
     until: Option<Timestamp>,
 }
 
 impl Bounds {
-    pub(super) fn holds(&self, event: &Event<'_>) -> bool {
+    pub(in crate::cli) fn holds(&self, event: &Event<'_>) -> bool {
         self.since.is_none_or(|since| event.time >= since)
             && self.until.is_none_or(|until| event.time <= until)
     }

@@ -2,7 +2,7 @@
 //! with `--dir` no configuration either: an archive is read on any machine.
 
 mod export;
-mod filter;
+pub(super) mod filter;
 mod moment;
 mod out;
 mod show;
@@ -63,7 +63,10 @@ impl AuditCommand {
 }
 
 /// The next record, also behind damage, the first of which is noted.
-fn next(entries: &mut Entries, damage: &mut Option<VerifyError>) -> Result<Option<Entry>, VerifyError> {
+pub(super) fn next(
+    entries: &mut Entries,
+    damage: &mut Option<VerifyError>,
+) -> Result<Option<Entry>, VerifyError> {
     loop {
         match entries.next() {
             None => return Ok(None),
@@ -78,20 +81,20 @@ fn next(entries: &mut Entries, damage: &mut Option<VerifyError>) -> Result<Optio
 
 /// The record that is read.
 #[derive(Debug)]
-struct Record {
-    trail: Trail,
+pub(super) struct Record {
+    pub(super) trail: Trail,
     directory: PathBuf,
     /// What is known of where it was written before it says so itself.
     origin: Origin,
 }
 
 impl Record {
-    fn archive(directory: PathBuf) -> Record {
+    pub(super) fn archive(directory: PathBuf) -> Record {
         Record { trail: Trail::new(&directory), directory, origin: Origin::default() }
     }
 
     /// The record of the profile. A fault in the configuration does not keep anybody from reading it.
-    fn own(environment: &Environment, flags: &Flags) -> Result<Record, Failure> {
+    pub(super) fn own(environment: &Environment, flags: &Flags) -> Result<Record, Failure> {
         let (loaded, faults) = survey(environment, flags);
         let Some(loaded) = loaded else { return Err(Failure::Config(ConfigFaults(faults))) };
         let origin = Origin {
@@ -108,7 +111,7 @@ impl Record {
     }
 
     /// What to tell when the record cannot be read, or not to its end.
-    fn failure(&self, error: VerifyError) -> Failure {
+    pub(super) fn failure(&self, error: VerifyError) -> Failure {
         let what = match &error {
             VerifyError::Unreadable { cause, .. } if cause.kind() == std::io::ErrorKind::NotFound => {
                 return self.missing();
@@ -135,7 +138,7 @@ impl Record {
     }
 
     /// What to tell where there is damage in what was read: the first of it, or nothing. What follows was read too.
-    fn told(&self, damage: Option<VerifyError>) -> Result<Exit, Failure> {
+    pub(super) fn told(&self, damage: Option<VerifyError>) -> Result<Exit, Failure> {
         damage.map_or(Ok(Exit::Done), |error| Err(self.failure(error)))
     }
 

@@ -1,4 +1,16 @@
-//! `agentauthd policy`: the person's policies.
+//! `agentauthd policy`: which policies there are, what they say, what they said and what they would say.
+//!
+//! All but `apply` read files only: those of the policies, and those of the record. No daemon is needed.
+
+mod check;
+mod choice;
+mod coverage;
+mod explain;
+mod hypothesis;
+mod recorded;
+mod simulate;
+mod test;
+mod trials;
 
 use agentauth_client::RulePart;
 use clap::{Args, Subcommand};
@@ -6,7 +18,7 @@ use clap::{Args, Subcommand};
 use super::apply::Apply;
 use super::{Context, Exit, Failure};
 
-/// Look after the policies.
+/// Check, test, explain and apply policies.
 #[derive(Debug, Args)]
 pub(super) struct PolicyCommand {
     #[command(subcommand)]
@@ -15,6 +27,11 @@ pub(super) struct PolicyCommand {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    Check(check::Check),
+    Test(test::Test),
+    Explain(explain::Explain),
+    Simulate(simulate::Simulate),
+    Coverage(coverage::Coverage),
     /// Let your policies take effect as their files are now. You confirm it by signing in.
     Apply(Apply),
 }
@@ -22,6 +39,11 @@ enum What {
 impl PolicyCommand {
     pub(super) async fn run(self, context: &Context<'_>) -> Result<Exit, Failure> {
         match self.command {
+            What::Check(command) => command.run(context),
+            What::Test(command) => command.run(context),
+            What::Explain(command) => command.run(context),
+            What::Simulate(command) => command.run(context),
+            What::Coverage(command) => command.run(context),
             What::Apply(apply) => apply.run(context, RulePart::Policies).await,
         }
     }
