@@ -19,6 +19,7 @@ mod identity;
 mod latency;
 mod link;
 mod machine;
+mod parts;
 mod record;
 mod scale;
 mod start;
@@ -75,18 +76,19 @@ fn run(effort: Effort) -> ExitCode {
     }
     println!("{}", machine::describe());
     let bench = Bench::new();
-    let mut parts = Vec::new();
+    let mut sections = Vec::new();
     for placement in [Placement::OneCore, Placement::Free] {
         placement.take();
-        parts.push((placement.words(), latency::rows(&bench, effort, placement)));
+        sections.push((placement.words(), latency::rows(&bench, effort, placement)));
         if placement == Placement::OneCore {
-            parts.push((identity::TITLE, identity::rows(effort)));
-            parts.push((record::TITLE, record::rows(&bench, effort)));
-            parts.push((scale::TITLE, scale::rows(&bench, effort)));
+            sections.push((identity::TITLE, identity::rows(effort)));
+            sections.push((record::TITLE, record::rows(&bench, effort)));
+            sections.push((parts::TITLE, parts::rows(effort)));
+            sections.push((scale::TITLE, scale::rows(&bench, effort)));
         }
     }
-    parts.push((start::TITLE, start::rows(&bench, effort)));
-    print!("{}", table::text(&parts));
+    sections.push((start::TITLE, start::rows(&bench, effort)));
+    print!("{}", table::text(&sections));
     println!("{}", machine::load());
     ExitCode::SUCCESS
 }
