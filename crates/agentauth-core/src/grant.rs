@@ -299,9 +299,12 @@ impl Grant {
         }
     }
 
-    /// The order of preference among grants that hold: one whose uses are not counted, then the one that ends last.
-    fn reach(&self) -> (bool, bool, Option<Timestamp>) {
-        (self.uses.is_none(), self.ends_at().is_none(), self.ends_at())
+    /// The order of preference among grants that hold: one whose uses are not counted, then the one that ends last. What ends with
+    /// the login does so before what is revoked. The id decides between equals, so that the same grants always give the same
+    /// answer, whichever was added first.
+    fn reach(&self) -> (bool, bool, Option<Timestamp>, bool, &str) {
+        let end = self.ends_at();
+        (self.uses.is_none(), end.is_none(), end, self.lifetime != Lifetime::Session, &self.id)
     }
 }
 

@@ -175,10 +175,6 @@ impl Grants {
         if let Some(refusal) = refusal {
             return GrantAnswer::Refused(refusal);
         }
-        let rank = |grant: &Grant| {
-            let strength = (prefer == Prefer::Strongest).then(|| grant.strength().level());
-            (strength, grant.reach())
-        };
         let mut live: Option<&Arc<Grant>> = None;
         let mut expired: Option<(&Arc<Grant>, Standing)> = None;
         of_action.each_possible(scope, |grant| {
@@ -186,7 +182,9 @@ impl Grants {
                 return;
             }
             match standing(grant) {
-                Standing::Holds if live.is_none_or(|best| rank(best) < rank(grant)) => live = Some(grant),
+                Standing::Holds if live.is_none_or(|best| rank(best, prefer) < rank(grant, prefer)) => {
+                    live = Some(grant)
+                }
                 Standing::Holds => {}
                 other if expired.is_none_or(|(_, best)| best < other) => expired = Some((grant, other)),
                 _ => {}
@@ -198,6 +196,12 @@ impl Grants {
             (None, None) => GrantAnswer::Missing,
         }
     }
+}
+
+/// The order of preference among grants that hold.
+fn rank(grant: &Grant, prefer: Prefer) -> impl PartialOrd {
+    let strength = (prefer == Prefer::Strongest).then(|| grant.strength().level());
+    (strength, grant.reach())
 }
 
 impl ActionGrants {
