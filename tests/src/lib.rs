@@ -43,6 +43,11 @@ pub const BOB: Person = Person { email: "bob@acme.test", password: "bob-in-acme"
 /// A member of the fixture whose only role is in a tenant.
 pub const CAROL: Person =
     Person { email: "carol@acme.test", password: "carol-in-acme", name: "Carol Okafor" };
+/// A member of the fixture with the role `admin`.
+pub const DANA: Person = Person { email: "dana@acme.test", password: "dana-in-acme", name: "Dana Lindqvist" };
+/// A member of the fixture with roles in two tenants.
+pub const ERIN: Person =
+    Person { email: "erin@acme.test", password: "erin-in-acme", name: "Erin Castellanos" };
 
 /// Someone who can sign in.
 #[derive(Clone, Copy, Debug)]
