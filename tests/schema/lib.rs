@@ -3,7 +3,11 @@
 //!
 //! And the schema of exported events, held against an event of every kind; that these are what is exported shows
 //! `crates/agentauth-audit/tests/export.rs`.
+//!
+//! And the schema of policy templates, held against templates that are right and thousands that something is wrong with.
 #![cfg(test)]
+
+mod templates;
 
 use std::fs;
 use std::path::PathBuf;

@@ -465,3 +465,77 @@ fn colour_is_for_terminals_unless_asked_for() {
     assert!(!user.run(&["status"]).talk.contains('\u{1b}'));
     assert!(user.run(&["--color", "always", "status"]).talk.contains('\u{1b}'));
 }
+
+/// What `policy import` does with a template, right and wrong.
+#[test]
+fn a_policy_template_becomes_policies() {
+    let user = User::new();
+    assert_eq!(user.run(&["setup", "--project-id", PROJECT, "--yes"]).code, 0);
+    let templates = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../config/policies/templates");
+    let (json, cedar) = (templates.join("baseline.json"), templates.join("baseline.cedar"));
+    let (json, cedar) = (json.to_str().unwrap(), cedar.to_str().unwrap());
+    let kept = std::fs::read_to_string(cedar).unwrap();
+
+    let ran = user.run(&["policy", "import", json]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, kept.as_str()), "{}", ran.talk);
+    let ran = user.run(&["policy", "import", json, "--check", "--output", cedar]);
+    assert_eq!(ran.code, 0, "{}", ran.talk);
+    assert!(ran.out.contains("which are those in"), "{}", ran.out);
+
+    let own = user.home.path().join("own.cedar");
+    let own = own.to_str().unwrap();
+    let ran = user.run(&["policy", "import", json, "--output", own]);
+    assert_eq!(ran.code, 0, "{}", ran.talk);
+    assert_eq!(std::fs::read_to_string(own).unwrap(), kept);
+    std::fs::write(own, "// by hand").unwrap();
+    let ran = user.run(&["policy", "import", json, "--output", own]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.talk.contains("is there already") && ran.talk.contains("`--force`"), "{}", ran.talk);
+    assert_eq!(std::fs::read_to_string(own).unwrap(), "// by hand");
+    let ran = user.run(&["policy", "import", json, "--output", own, "--check"]);
+    assert!(ran.code == 1 && ran.talk.contains("it is not what"), "{}", ran.talk);
+    assert_eq!(user.run(&["policy", "import", json, "--output", own, "--force"]).code, 0);
+    assert_eq!(std::fs::read_to_string(own).unwrap(), kept);
+
+    // What was written is taken by what loads policies.
+    let ran = user.run(&["policy", "check", "--admin", own]);
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.talk);
+}
+
+#[test]
+fn of_a_template_at_fault_everything_is_told_and_nothing_written() {
+    let user = User::new();
+    assert_eq!(user.run(&["setup", "--project-id", PROJECT, "--yes"]).code, 0);
+    let write = |text: &str| {
+        let path = user.home.path().join("t\u{202e}.json");
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let output = user.home.path().join("t.cedar");
+    let path = write(
+        "{\"policyId\": \"t\",\n \"rules\": [{\"if\": {\"rsk\": 1}, \"then\": {\"deny\": \"\\u001b[2J\"}}]}",
+    );
+    let ran = user.run(&["policy", "import", &path, "--output", output.to_str().unwrap()]);
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""));
+    assert!(ran.talk.contains(":2:20: `/rules/0/if/rsk` is not known"), "{}", ran.talk);
+    assert!(
+        ran.talk.contains(":2:48: `/rules/0/then/deny` is a text") && ran.talk.contains("^^^^^"),
+        "{}",
+        ran.talk
+    );
+    assert!(!ran.talk.contains(['\u{1b}', '\u{202e}']) && !output.exists(), "{}", ran.talk);
+
+    // An action that nobody knows is found by what loads the policies, and told with its rule.
+    let path = write(
+        r#"{"policyId": "t", "rules": [{"if": {"requestedScope": "fils.read"}, "then": {"deny": true}}]}"#,
+    );
+    let ran = user.run(&["policy", "import", &path, "--json"]);
+    assert_eq!(ran.code, 1);
+    let report: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(report["faults"][0]["path"], "/rules/0", "{}", ran.out);
+    assert!(report["faults"][0]["what"].as_str().unwrap().contains("fils.read"), "{}", ran.out);
+
+    let ran = user.run(&["policy", "import", "/nowhere.json"]);
+    assert!(ran.code == 1 && ran.talk.contains("could not read the template"), "{}", ran.talk);
+    assert_eq!(user.run(&["policy", "import"]).code, 64);
+}

@@ -77,7 +77,7 @@ pub(super) fn labelled(text: &str) -> Option<Scope> {
 }
 
 /// Whether `name` can name a label: 1 to 64 lower-case letters, digits, `_` and `-`.
-pub(super) fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
     (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(fits)
 }

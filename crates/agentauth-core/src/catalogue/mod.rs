@@ -15,6 +15,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+pub(crate) use labels::is_name as is_label;
 pub use labels::{Labels, MAX_LABELLED, MAX_LABELS};
 
 use crate::canonical::sha256_hex;

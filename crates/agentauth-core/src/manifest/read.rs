@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{MANIFEST_VERSION, MAX_FILE_BYTES, MAX_SCOPES, Manifest, ManifestScope, UiHints, is_agent_name};
+use crate::json::{Node, pointer_part};
 use crate::scope::{Broad, Scope};
 use crate::text::{display_safe_within, has_hidden};
 
@@ -137,29 +137,6 @@ pub(super) fn from_deserializer<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Result<Manifest, ManifestFaults>, D::Error> {
     Ok(Reader::default().read(Node::deserialize(deserializer)?))
-}
-
-/// A JSON value with all members of its objects, in order, the repeated ones too.
-enum Node {
-    Null,
-    Bool(bool),
-    Number(f64),
-    Text(String),
-    List(Vec<Node>),
-    Object(Vec<(String, Node)>),
-}
-
-impl Node {
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::Null => "null",
-            Self::Bool(_) => "a boolean",
-            Self::Number(_) => "a number",
-            Self::Text(_) => "a text",
-            Self::List(_) => "a list",
-            Self::Object(_) => "an object",
-        }
-    }
 }
 
 /// What is wrong, as far as the reading has come.
@@ -324,7 +301,7 @@ impl Reader {
         let mut members = Members { path, found: Vec::new() };
         let mut seen = Vec::new();
         for (name, value) in object {
-            let place = format!("{}/{}", members.path, escaped(&name));
+            let place = format!("{}/{}", members.path, pointer_part(&name));
             let Some(known) = known.iter().find(|known| **known == name) else {
                 let list = known.iter().map(|known| format!("`{known}`")).collect::<Vec<_>>().join(", ");
                 self.fault(&place, FaultCode::UnknownMember, format!("is not known: the members are {list}"));
@@ -408,72 +385,5 @@ impl Members {
     fn take(&mut self, name: &str) -> Option<Node> {
         let at = self.found.iter().position(|(found, _)| *found == name)?;
         Some(self.found.swap_remove(at).1)
-    }
-}
-
-/// A member's name as a part of a JSON pointer (RFC 6901, section 3), fit to show.
-fn escaped(name: &str) -> String {
-    display_safe_within(name, SHOWN).replace('~', "~0").replace('/', "~1")
-}
-
-impl<'de> Deserialize<'de> for Node {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(NodeVisitor)
-    }
-}
-
-struct NodeVisitor;
-
-impl<'de> Visitor<'de> for NodeVisitor {
-    type Value = Node;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Node, E> {
-        Ok(Node::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
-        Ok(Node::Bool(value))
-    }
-
-    #[allow(clippy::cast_precision_loss, reason = "a number that is rounded is none that is known here")]
-    fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
-        Ok(Node::Number(value as f64))
-    }
-
-    #[allow(clippy::cast_precision_loss, reason = "a number that is rounded is none that is known here")]
-    fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
-        Ok(Node::Number(value as f64))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
-        Ok(Node::Number(value))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Node, E> {
-        Ok(Node::Text(value.to_owned()))
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Node, E> {
-        Ok(Node::Text(value))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Node, A::Error> {
-        let mut elements = Vec::new();
-        while let Some(element) = list.next_element()? {
-            elements.push(element);
-        }
-        Ok(Node::List(elements))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Node, A::Error> {
-        let mut members = Vec::new();
-        while let Some(member) = object.next_entry()? {
-            members.push(member);
-        }
-        Ok(Node::Object(members))
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct Annotations {
     pub(super) reason_admin: Option<String>,
     /// What this permit demands.
     pub(super) obligations: Obligations,
+    /// Whether this permit permits nothing by itself: it only adds its demands to what others permit.
+    pub(super) limits_only: bool,
 }
 
 impl Annotations {
@@ -56,6 +58,12 @@ impl Annotations {
             if !fits {
                 fault(key, format!("it only means something beside `@remedy(\"{wanted}\")`"));
             }
+        }
+        if annotations.limits_only && annotations.obligations == Obligations::default() {
+            fault(
+                "limits_only",
+                "it only means something beside `max_lifetime` or `require_proof`".to_owned(),
+            );
         }
         (annotations, faults)
     }
@@ -133,10 +141,20 @@ impl Annotations {
                     }
                 };
             }
+            "limits_only" => {
+                only(Effect::Permit, "permit")?;
+                if !value.is_empty() {
+                    return Err(format!(
+                        "`{}` means nothing here: write it without a value",
+                        display_safe_within(value, 40)
+                    ));
+                }
+                self.limits_only = true;
+            }
             _ => {
                 return Err(
                     "there is no such annotation: use `id`, `role`, `remedy`, `acr`, `max_age`, `strength`, \
-                            `reason_user`, `reason_admin`, `max_lifetime` or `require_proof`"
+                            `reason_user`, `reason_admin`, `max_lifetime`, `require_proof` or `limits_only`"
                         .to_owned(),
                 );
             }

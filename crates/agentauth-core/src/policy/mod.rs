@@ -347,7 +347,7 @@ impl Policy {
             .map(|error| display_safe_within(&error.to_string(), 300))
             .collect();
         let reads = action.slice.reads;
-        let permitted = errors.is_empty() && response.decision() == Decision::Allow;
+        let allowed = response.decision() == Decision::Allow;
         let mut rules: Vec<&Rule> = if errors.is_empty() {
             response.diagnostics().reason().filter_map(|id| self.rule(id)).collect()
         } else {
@@ -359,6 +359,11 @@ impl Policy {
         };
         rules.sort_by(|one, other| one.id.cmp(&other.id));
         rules.dedup_by(|one, other| one.id == other.id);
+        if allowed && rules.iter().all(|rule| rule.annotations.limits_only) {
+            // What only limits permits nothing.
+            rules.clear();
+        }
+        let permitted = errors.is_empty() && allowed && !rules.is_empty();
         let policies = rules.iter().map(|rule| Arc::clone(&rule.id)).collect();
         let mut verdict = Verdict {
             permitted,

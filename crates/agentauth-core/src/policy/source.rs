@@ -33,7 +33,7 @@ pub(super) struct Statement {
 
 impl Place {
     /// The place of these bytes. What goes over several lines is marked to the end of the first.
-    pub(super) fn of(text: &str, bytes: Range<usize>) -> Self {
+    pub(crate) fn of(text: &str, bytes: Range<usize>) -> Self {
         let start = floor(text, bytes.start);
         let end = floor(text, bytes.end).max(start);
         let (before, after) = (text.get(..start).unwrap_or_default(), text.get(start..).unwrap_or_default());

@@ -20,6 +20,27 @@ fn obligations_are_the_strictest_of_all_that_permitted() {
 }
 
 #[test]
+fn what_only_limits_permits_nothing_by_itself() {
+    let limit = r#"@id("limit") @limits_only @max_lifetime("PT5M") permit(principal, action, resource);"#;
+    let alone = ask(&policy(&[limit]), "files.read", |_| {});
+    assert_eq!(*alone, Verdict::default(), "nobody permits it");
+    let beside = ask(&policy(&[PERMIT, limit]), "files.read", |_| {});
+    assert!(beside.permitted && beside.obligations.max_lifetime == Some(crate::SignedDuration::from_mins(5)));
+    assert_eq!(beside.policies, [Arc::from("limit"), Arc::from("permit")]);
+    let forbid = r#"@id("no") forbid(principal, action, resource);"#;
+    let forbidden = ask(&policy(&[limit, forbid]), "files.read", |_| {});
+    assert!(!forbidden.permitted && forbidden.policies == [Arc::from("no")]);
+    for (written, complaint) in [
+        ("@limits_only permit", "@limits_only: it only means something beside"),
+        (r#"@limits_only("yes") @require_proof permit"#, "@limits_only: `yes` means nothing here"),
+        ("@limits_only forbid", "@limits_only: it only means something on `permit`"),
+    ] {
+        let found = faults(&[&format!("@id(\"x\") {written}(principal, action, resource);")]);
+        assert!(found.iter().any(|fault| fault.contains(complaint)), "{written}: {found:?}");
+    }
+}
+
+#[test]
 fn role_and_remedy_come_from_what_forbade() {
     let step_up = r#"@id("b-step") @remedy("step_up") forbid(principal, action, resource) unless { principal.user.stepped_up };"#;
     let verdict = ask(&policy(&[PERMIT, step_up]), "files.read", |_| {});
