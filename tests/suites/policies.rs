@@ -24,6 +24,11 @@ const READ: &str = "files.read:/projects";
 const NO_READING: &str = "@id(\"org-no-reading\")\n@remedy(\"step_up\") @acr(\"phr\") @max_age(\"PT5M\")\n\
                           forbid (principal, action == AgentAuth::Action::\"files.read\", resource);\n";
 
+const CLOSED: &str = "@id(\"org-closed\") @reason_user(\"Closed.\")\n\
+                      forbid (principal, action in AgentAuth::Action::\"files.*\", resource);\n\
+                      @id(\"org-quiet\") @remedy(\"step_up\") @max_age(\"PT1M\")\n\
+                      forbid (principal, action in AgentAuth::Action::\"risk:read\", resource);\n";
+
 /// Says that the test runs where it may write `/etc`.
 const INSIDE: &str = "E2E_OWN_ETC";
 
@@ -174,14 +179,22 @@ fn reloading_under_load_loses_no_request_and_no_decision_mixes_two_sets() {
     const ASKERS: usize = 4;
     const EACH: usize = 50;
     const RELOADS: usize = 12;
+    // What differs from one set to the next: reason, policies, remedy and terms.
+    let sets = [
+        (
+            Some(NO_READING),
+            json!(["policy_forbids", ["org-no-reading"], "step_up", {"acr": "phr", "max_age_seconds": 300}]),
+        ),
+        (Some(CLOSED), json!(["policy_forbids", ["org-closed", "org-quiet"], null, null])),
+        (None, json!(["granted", ["base-permit"], null, null])),
+    ];
     let mut world = world();
     assert_eq!(reason(&world, READ), "granted");
-    let without = world.status().policy.digest;
 
     let done = AtomicBool::new(false);
     let scopes = vec![READ; EACH];
     let pid = world.daemon().pid();
-    let mut with = None;
+    let mut digests: HashMap<String, String> = HashMap::new();
     let answers: Vec<Value> = thread::scope(|scope| {
         let asking = || {
             let mut answers = Vec::new();
@@ -200,32 +213,32 @@ fn reloading_under_load_loses_no_request_and_no_decision_mixes_two_sets() {
             )
             .unwrap()
         };
-        for round in 0..RELOADS {
-            if round % 2 == 0 {
-                put("org.cedar", NO_READING);
-            } else {
-                std::fs::remove_file(directory().join("org.cedar")).unwrap();
+        let mut before = world.status().policy.digest;
+        for (text, said) in sets.iter().cycle().take(RELOADS) {
+            match text {
+                Some(text) => drop(put("org.cedar", text)),
+                None => std::fs::remove_file(directory().join("org.cedar")).unwrap(),
             }
             hang_up();
-            wait::until_true("the other set", || {
-                (world.status().policy.digest == without) == (round % 2 == 1)
-            });
-            with.get_or_insert_with(|| world.status().policy.digest);
+            wait::until_true("the other set", || world.status().policy.digest != before);
+            before = world.status().policy.digest;
+            let known = digests.entry(said.to_string()).or_insert_with(|| before.clone());
+            assert_eq!(*known, before, "the same texts are the same set");
         }
         done.store(true, Ordering::Relaxed);
         askers.into_iter().flat_map(|asker| asker.join().unwrap()).collect()
     });
-    let with = with.unwrap();
 
-    let (mut allowed, mut denied) = (0, 0);
+    // Each answer is wholly that of one set, and all of them were asked.
+    let told = |answer: &Value| {
+        json!([answer["reason"], answer["policies"], answer["remedy"], answer["remedy_terms"]]).to_string()
+    };
+    let mut counts: HashMap<String, usize> = HashMap::new();
     for answer in &answers {
-        match answer["reason"].as_str() {
-            Some("granted") => allowed += 1,
-            Some("policy_forbids") => denied += 1,
-            _ => panic!("{answer}"),
-        }
+        assert!(digests.contains_key(&told(answer)), "a mixture: {answer}");
+        *counts.entry(told(answer)).or_default() += 1;
     }
-    assert!(allowed > 0 && denied > 0, "{allowed} allowed, {denied} denied");
+    assert_eq!(counts.len(), sets.len(), "{counts:?}");
 
     let record = world.audit();
     let rules: HashMap<&str, &str> = record
@@ -235,18 +248,19 @@ fn reloading_under_load_loses_no_request_and_no_decision_mixes_two_sets() {
             (record["id"].as_str().unwrap(), record["details"]["facts"]["policies"].as_str().unwrap())
         })
         .collect();
+    let by_policies: HashMap<String, &String> =
+        sets.iter().map(|(_, said)| (said[1].to_string(), &digests[&said.to_string()])).collect();
     let mut decided = 0;
     for record in record.iter().filter(|record| record["event"] == "decision" && record["scopes"][0] == READ)
     {
         let named =
             record["facts"].as_array().unwrap().iter().filter_map(|fact| rules.get(fact.as_str().unwrap()));
         let sets: Vec<&str> = named.copied().collect();
-        let expected = if record["decision"] == "allow" { &without } else { &with };
-        assert_eq!(sets, [expected.as_str()], "{record}");
+        assert_eq!(sets, [by_policies[&record["policies"].to_string()].as_str()], "{record}");
         decided += 1;
     }
     assert!(decided > answers.len(), "{decided} recorded of {} answered", answers.len());
-    println!("{RELOADS} reloads, {} answers ({allowed} allowed, {denied} denied)", answers.len());
+    println!("{RELOADS} reloads, {} answers: {:?}", answers.len(), counts.values());
 }
 
 /// Forbids reading with what was confirmed by less than a passkey.
