@@ -227,7 +227,7 @@ fn faults_by_kind() {
             Code::Contradiction,
         ),
         (
-            of(json!({"timeOfDay": {"outside": {"outside": {}}}})),
+            of(json!({"timeOfDay": {"outside": {"outside": {}, "days": "sun"}}})),
             "/rules/0/if/timeOfDay/outside/outside",
             Code::UnknownMember,
         ),
