@@ -343,3 +343,69 @@ fn what_was_confirmed_too_weakly_is_asked_again_and_a_weaker_answer_is_refused()
     assert!(world.cli(&["consents", "--json"]).json()["consents"].as_array().unwrap().is_empty());
     std::fs::remove_file(path).unwrap();
 }
+
+/// Grants what is read, and what is paid: the second says too little for that.
+const PREAPPROVED: &str = "@id(\"org-reading\") @preapprove\n\
+                           permit (principal, action == AgentAuth::Action::\"files.read\", resource);\n\
+                           @id(\"org-paying\") @preapprove\n\
+                           permit (principal, action == AgentAuth::Action::\"payments.execute\", resource);\n";
+
+#[test]
+fn what_an_administrator_preapproves_is_recorded_first_and_ends_with_the_policy() {
+    if !has_own_etc("what_an_administrator_preapproves_is_recorded_first_and_ends_with_the_policy") {
+        return;
+    }
+    let world = ungranted();
+    let pay = "payments.execute:currency=EUR";
+    let consents = || -> Vec<Value> {
+        world.audit().into_iter().filter(|record| record["event"] == "consent.preapproved").collect()
+    };
+    assert_eq!(reason(&world, READ), "consent_required");
+    let path = put("org.cedar", PREAPPROVED);
+    wait_for(&world, READ, "granted");
+    let allowed = world.check(READ);
+    assert_eq!(allowed["grants"], json!(["policy:org-reading"]), "{allowed}");
+    assert_eq!(reason(&world, pay), "consent_required", "of high risk");
+
+    // One consent, before the first decision that rests on it; another scope is another.
+    let below = format!("{READ}/alpha");
+    assert_eq!(reason(&world, &below), "granted");
+    assert_eq!(reason(&world, &below), "granted");
+    let written = consents();
+    assert_eq!(written.len(), 2, "{written:?}");
+    let digest = world.status().policy.digest;
+    for (consent, scope) in written.iter().zip([READ, &below]) {
+        let details = &consent["details"];
+        assert_eq!((&consent["scopes"], &consent["policies"]), (&json!([scope]), &json!(["org-reading"])));
+        assert_eq!(
+            (&details["strength"], &details["agent"], &details["rules"]),
+            (&json!("policy"), &json!("probe-agent"), &json!(digest)),
+            "{consent}"
+        );
+        let rests = |record: &&Value| {
+            record["event"] == "decision"
+                && record["decision"] == "allow"
+                && record["scopes"] == json!([scope])
+                && record["grants"] == json!(["policy:org-reading"])
+        };
+        let all = world.audit();
+        let first = all.iter().find(rests).unwrap();
+        assert!(consent["seq"].as_u64() < first["seq"].as_u64(), "{consent} {first}");
+        assert_eq!((&first["grant_kinds"], &first["grant_strengths"]), (&json!("policy"), &json!("policy")));
+    }
+
+    // The person's no is above it.
+    let question = world.check(pay)["consents"][0].as_str().unwrap().to_owned();
+    assert_eq!(world.cli(&["deny", &question, "--for", "1h"]).code, Some(0));
+    assert_eq!(reason(&world, READ), "consent_denied");
+
+    // A restart leaves it what it is: nothing is given but by the policy.
+    let mut world = world;
+    world.restart_daemon();
+    world.login(ALICE);
+    wait_for(&world, READ, "granted");
+    let listed = world.cli(&["grants", "--json"]).json();
+    assert_eq!(listed["grants"], json!([]), "{listed}");
+    std::fs::remove_file(path).unwrap();
+    wait_for(&world, READ, "consent_required");
+}

@@ -287,6 +287,8 @@ kinds! {
     ConsentAsked = "consent.asked",
     /// A question ended without an answer of its own.
     ConsentEnded = "consent.ended",
+    /// A policy allowed what nobody was asked about.
+    ConsentPreapproved = "consent.preapproved",
     /// A request was answered.
     Decision = "decision",
     /// Equal denials in a row, counted instead of written one by one.

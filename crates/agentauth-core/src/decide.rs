@@ -216,7 +216,8 @@ fn is_by_name(
     let action = request.action.as_ref().map(Action::digest);
     match snapshot.grants.judge(&agent.name, scope, &occasion(snapshot, session, agent, action, now)) {
         GrantAnswer::Live(grant) => grant.scope == *scope,
-        _ => true,
+        // What a policy grants was never allowed by name.
+        _ => !snapshot.policy.may_preapprove(&agent.name, scope),
     }
 }
 
@@ -259,6 +260,8 @@ struct Allowed {
     obligations: Obligations,
     expires_at: Timestamp,
     effects: Vec<Effect>,
+    /// Which policy grants what nobody is asked about, for pairs of scope and agent by their position.
+    preapproved: Vec<(usize, Arc<str>)>,
 }
 
 /// The check that failed.
@@ -427,12 +430,14 @@ impl Case<'_> {
         let mut policies: Vec<String> = Vec::new();
         let mut obligations = Obligations::default();
         let mut expires_at = self.cached_until(session);
-        for (scope, agent) in self.each() {
+        let mut preapproved = Vec::new();
+        for (position, (scope, agent)) in self.each().enumerate() {
             let verdict = self.verdict(session, scope, agent);
             if !verdict.permitted {
                 return Err(Refusal::of_policy(&verdict).at(scope));
             }
             add_names(&mut policies, &verdict.policies);
+            preapproved.extend(verdict.preapproved.clone().map(|policy| (position, policy)));
             obligations = obligations.and(verdict.obligations);
             if verdict.depends_on_time {
                 expires_at = self.now;
@@ -448,6 +453,7 @@ impl Case<'_> {
             obligations,
             expires_at,
             effects: Vec::new(),
+            preapproved,
         })
     }
 
@@ -476,12 +482,13 @@ impl Case<'_> {
         })
     }
 
-    /// Check 7: every agent has a live grant for it. What is refused names the reason before what is only missing: no
+    /// Check 7: every agent has a live grant for it, or a policy grants it. What is refused names the reason before what is only missing: no
     /// answer to a question would make it an allow. All that is missing is asked for at once.
     fn granted(&self, session: &Session, mut allowed: Allowed) -> Result<Allowed, Box<Refusal>> {
         let mut missing: Option<Box<Refusal>> = None;
         let refused = |scope: &Scope| Refusal::new(Reason::ConsentDenied, Some(Remedy::Consent)).at(scope);
-        for (scope, agent) in self.each() {
+        let preapproved = std::mem::take(&mut allowed.preapproved);
+        for (position, (scope, agent)) in self.each().enumerate() {
             let declined = self.snapshot.declined.of(&agent.name, scope, self.now);
             if let Some(declined) = declined.filter(|declined| declined.is_everything()) {
                 return Err(refused(scope).saying(declined.to_string()));
@@ -513,6 +520,16 @@ impl Case<'_> {
             };
             if let Some(declined) = declined {
                 return Err(refused(scope).saying(declined.to_string()));
+            }
+            if let Some((_, policy)) = preapproved.iter().find(|(of, _)| *of == position) {
+                allowed.kinds.push(GrantUse::PREAPPROVED);
+                add_names(&mut allowed.grants, &[format!("policy:{policy}").into()]);
+                allowed.effects.push(Effect::Preapproved {
+                    agent: (*agent.name).to_owned(),
+                    scope: scope.clone(),
+                    policy: (**policy).to_owned(),
+                });
+                continue;
             }
             let refusal = missing.get_or_insert_with(|| {
                 let mut refusal = Refusal::new(reason, Some(Remedy::Consent)).at(scope);

@@ -169,6 +169,15 @@ pub enum Effect {
         /// repetition.
         scopes: Vec<Wanted>,
     },
+    /// A policy grants what nobody was asked about. That is in the record before a decision rests on it.
+    Preapproved {
+        /// The agent.
+        agent: String,
+        /// What is granted to it.
+        scope: Scope,
+        /// The policy's name.
+        policy: String,
+    },
     /// A use of a grant is taken before the answer leaves. The record of the decision is the record of the use.
     SpendGrant {
         /// The grant's id.

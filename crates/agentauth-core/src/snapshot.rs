@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::agent::Agent;
 use crate::agents::Agents;
 use crate::catalogue::{Catalogue, Strength};
 use crate::consent::{Choice, Declined, needs};
@@ -53,13 +54,20 @@ impl Snapshot {
     /// How much takes effect again when a pause ends.
     #[must_use]
     pub fn paused(&self) -> Widening {
-        self.most(self.grants.iter())
+        let preapproved = self.agents.iter().any(|agent| self.is_preapproved(agent));
+        if preapproved { Widening::Standing } else { self.most(self.grants.iter()) }
     }
 
     /// How much an agent can do that is started.
     #[must_use]
     pub fn granted_to(&self, agent: &str) -> Widening {
-        self.most(self.grants.of_agent(agent))
+        let preapproved = self.agents.get(agent).is_some_and(|agent| self.is_preapproved(agent));
+        if preapproved { Widening::Standing } else { self.most(self.grants.of_agent(agent)) }
+    }
+
+    /// Whether policies grant the agent something that nobody is asked about: for as long as they stand.
+    fn is_preapproved(&self, agent: &Agent) -> bool {
+        agent.manifest.scopes.iter().any(|entry| self.policy.may_preapprove(&agent.name, &entry.scope))
     }
 
     /// Whether an answer at a terminal could have given all of it. Whether a grant still holds is not looked at.

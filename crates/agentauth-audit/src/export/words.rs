@@ -25,6 +25,7 @@ pub fn headline(kind: Kind) -> &'static str {
         Kind::ConsentAnswered => "Question answered",
         Kind::ConsentAsked => "Question asked",
         Kind::ConsentEnded => "Question ended without an answer",
+        Kind::ConsentPreapproved => "Allowed by policy",
         Kind::Decision => "Access decision",
         Kind::DecisionsFolded => "Equal denials",
         Kind::Facts => "Facts of decisions",

@@ -101,6 +101,12 @@ fn of(kind: Kind) -> Vec<Event<'static>> {
             Event { decision: Some(Verdict::Deny), ..asked(kind, "payment-agent", agent) },
         ],
         Kind::ConsentAsked | Kind::ConsentEnded => vec![asked(kind, "payment-agent", agent)],
+        Kind::ConsentPreapproved => vec![Event {
+            decision: Some(Verdict::Allow),
+            policies: vec!["org-invoices".into()],
+            grants: vec!["policy:org-invoices".into()],
+            ..event(kind, json!({"agent": "payment-agent", "strength": "policy", "rules": "0f"}))
+        }],
         Kind::GrantAdded | Kind::GrantRevoked => {
             vec![Event { grants: vec!["g1".into()], ..asked(kind, "payment-agent", agent) }]
         }

@@ -12,7 +12,7 @@ use crate::catalogue::RiskClass;
 use crate::caveat::{Caveat, CaveatKinds};
 use crate::decision::Obligations;
 use crate::device::Device;
-use crate::grant::GrantKinds;
+use crate::grant::{GrantKinds, GrantUse};
 use crate::policy::{Claimed, Policy, Question, Verdict};
 use crate::scope::Scope;
 use crate::session::Session;
@@ -49,6 +49,8 @@ pub struct Replayed {
     pub policies: Vec<Arc<str>>,
     /// What an allow demands.
     pub obligations: Obligations,
+    /// Whether all of it is covered, where they permit it: by a grant that there was, or by a policy that grants it.
+    pub covered: bool,
     /// The verdict that refused, where one did.
     pub refused: Option<Arc<Verdict>>,
 }
@@ -186,7 +188,7 @@ impl Past {
     /// What `policy` says to it: as [`crate::decide()`] asks, about every scope for every agent, until one is refused.
     #[must_use]
     pub fn judge(&self, policy: &Policy) -> Replayed {
-        let mut replayed = Replayed { permitted: true, ..Replayed::default() };
+        let mut replayed = Replayed { permitted: true, covered: true, ..Replayed::default() };
         let asked = self.asked.iter().flat_map(|asked| self.agents.iter().map(move |agent| (asked, agent)));
         for (position, ((scope, risk), agent)) in asked.enumerate() {
             let used = GrantKinds::read(&self.grant_kinds, &self.grant_strengths, position);
@@ -202,7 +204,7 @@ impl Past {
                 signals: self.signals,
                 device: &self.device,
                 seen: self.seen,
-                grant: &|| used,
+                grant: &|| used.seen(),
                 claimed: Claimed {
                     purpose: self.purpose.as_deref(),
                     action: self.action.as_deref(),
@@ -223,6 +225,7 @@ impl Past {
                     replayed.policies.push(Arc::clone(id));
                 }
             }
+            replayed.covered &= used.seen() != GrantUse::default() || verdict.preapproved.is_some();
             replayed.obligations = replayed.obligations.and(verdict.obligations);
         }
         replayed

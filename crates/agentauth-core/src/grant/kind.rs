@@ -23,6 +23,8 @@ pub enum GrantKind {
     Always,
     /// It is for runs that nobody watches.
     Mandate,
+    /// There is none: an administrator's policy grants it, and nobody was asked. No policy sees this one.
+    Policy,
 }
 
 /// The grants of one decision, as policies saw them: for every scope in order, for every agent in order.
@@ -34,8 +36,8 @@ pub struct GrantKinds {
 
 impl GrantKind {
     /// Every kind.
-    pub const ALL: [Self; 6] =
-        [Self::None, Self::Once, Self::Until, Self::Session, Self::Always, Self::Mandate];
+    pub const ALL: [Self; 7] =
+        [Self::None, Self::Once, Self::Until, Self::Session, Self::Always, Self::Mandate, Self::Policy];
 
     /// The word in policies and in the record.
     #[must_use]
@@ -47,6 +49,7 @@ impl GrantKind {
             Self::Session => "session",
             Self::Always => "always",
             Self::Mandate => "mandate",
+            Self::Policy => "policy",
         }
     }
 }

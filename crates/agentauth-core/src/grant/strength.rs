@@ -68,6 +68,17 @@ impl GrantStrength {
     }
 }
 
+impl GrantUse {
+    /// A policy grants it, and nobody was asked.
+    pub const PREAPPROVED: Self = Self { kind: GrantKind::Policy, strength: GrantStrength::Policy };
+
+    /// What policies saw of it when it was decided: a grant by policy is none until they have permitted it.
+    #[must_use]
+    pub fn seen(self) -> Self {
+        if self.kind == GrantKind::Policy { Self::default() } else { self }
+    }
+}
+
 impl From<Strength> for GrantStrength {
     fn from(strength: Strength) -> Self {
         match strength {

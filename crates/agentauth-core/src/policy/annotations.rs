@@ -3,7 +3,7 @@
 
 use cedar_policy::Effect;
 
-use crate::catalogue::Strength;
+use crate::catalogue::{RiskClass, Strength};
 use crate::decision::{Obligations, Remedy, RemedyTerms};
 use crate::text::{display_safe_within, has_hidden};
 use crate::time::SignedDuration;
@@ -27,6 +27,27 @@ pub(super) struct Annotations {
     pub(super) obligations: Obligations,
     /// Whether this permit permits nothing by itself: it only adds its demands to what others permit.
     pub(super) limits_only: bool,
+    /// What this permit grants without asking anybody.
+    pub(super) preapprove: Option<Preapprove>,
+}
+
+/// What a permit grants without asking anybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Preapprove {
+    /// What is of no high risk.
+    Ordinary,
+    /// Whatever it permits.
+    HighRisk,
+}
+
+impl Preapprove {
+    /// The annotation.
+    pub(super) const KEY: &str = "preapprove";
+
+    /// Whether it grants something of this risk.
+    pub(super) fn grants(self, risk: RiskClass) -> bool {
+        self == Self::HighRisk || !risk.is_high()
+    }
 }
 
 impl Annotations {
@@ -63,6 +84,12 @@ impl Annotations {
             fault(
                 "limits_only",
                 "it only means something beside `max_lifetime` or `require_proof`".to_owned(),
+            );
+        }
+        if annotations.limits_only && annotations.preapprove.is_some() {
+            fault(
+                Preapprove::KEY,
+                "it means nothing on a policy that only limits: grant by one of its own".to_owned(),
             );
         }
         (annotations, faults)
@@ -151,10 +178,25 @@ impl Annotations {
                 }
                 self.limits_only = true;
             }
+            Preapprove::KEY => {
+                only(Effect::Permit, "permit")?;
+                self.preapprove = Some(match value {
+                    "" => Preapprove::Ordinary,
+                    "high_risk" => Preapprove::HighRisk,
+                    other => {
+                        return Err(format!(
+                            "`{}` is not `high_risk`: write `@preapprove`, or `@preapprove(\"high_risk\")` where it is \
+                             to grant what is of high risk, too",
+                            display_safe_within(other, 40)
+                        ));
+                    }
+                });
+            }
             _ => {
                 return Err(
                     "there is no such annotation: use `id`, `role`, `remedy`, `acr`, `max_age`, `strength`, \
-                            `reason_user`, `reason_admin`, `max_lifetime`, `require_proof` or `limits_only`"
+                            `reason_user`, `reason_admin`, `max_lifetime`, `require_proof`, `limits_only` or \
+                            `preapprove`"
                         .to_owned(),
                 );
             }

@@ -10,7 +10,7 @@ use cedar_policy::ffi::DetailedError;
 use cedar_policy::{PolicyId, PolicySet, Schema, ValidationMode, Validator};
 
 use super::Rule;
-use super::annotations::Annotations;
+use super::annotations::{Annotations, Preapprove};
 use super::source::{Place, Statement, statements};
 use crate::text::display_safe_within;
 
@@ -124,7 +124,12 @@ pub(super) fn load(sources: &[PolicyFile], schema: &Schema) -> Result<Loaded, Po
         in_order.sort_by_key(|policy| number(policy.id()));
         for policy in in_order {
             let statement = statement(policy.id());
-            let (annotations, wrong) = Annotations::read(policy.effect(), policy.annotations());
+            let (annotations, mut wrong) = Annotations::read(policy.effect(), policy.annotations());
+            if *own && annotations.preapprove.is_some() {
+                let what = "only an administrator's policy can grant what nobody is asked about: take it out, and answer \
+                            when you are asked";
+                wrong.push((Preapprove::KEY.to_owned(), format!("@{}: {what}", Preapprove::KEY)));
+            }
             let id = annotations.id.clone();
             let wrong = wrong.into_iter();
             faults.extend(wrong.map(|(key, what)| fault(id.as_deref(), annotation(statement, &key), what)));

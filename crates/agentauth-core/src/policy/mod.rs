@@ -66,6 +66,8 @@ pub struct Policy {
     slices: HashMap<String, ActionSlice>,
     /// Whether any policy looks at how a grant was confirmed.
     any_strength: bool,
+    /// Whether any grants what nobody is asked about.
+    any_preapproval: bool,
     schema: Schema,
     schema_text: String,
     labels: Labels,
@@ -145,6 +147,8 @@ pub struct Verdict {
     pub policies: Vec<Arc<str>>,
     /// What an allow demands: the strictest over all that permitted.
     pub obligations: Obligations,
+    /// The first policy of those that permit that grants it, too, so that nobody has to be asked.
+    pub preapproved: Option<Arc<str>>,
     /// The role that the user lacks, where one that forbade names it.
     pub role: Option<Arc<str>>,
     /// What would help, where every policy that forbade names something: the first one's.
@@ -216,6 +220,7 @@ impl Policy {
                 .map(|(index, rule)| (Arc::clone(&rule.id), index))
                 .collect(),
             rules: loaded.rules,
+            any_preapproval: slices.values().any(|action| !action.slice.preapproves.is_empty()),
             any_strength: slices.values().any(|action| action.slice.reads.strength),
             slices,
             schema,
@@ -273,6 +278,16 @@ impl Policy {
         let strength = self.any_strength
             && self.slices.get(scope.action_name()).is_some_and(|action| action.slice.reads.strength);
         if strength { Prefer::Strongest } else { Prefer::Longest }
+    }
+
+    /// Whether a policy may grant `scope` to `agent` without anybody being asked.
+    #[must_use]
+    pub fn may_preapprove(&self, agent: &str, scope: &Scope) -> bool {
+        self.any_preapproval
+            && self
+                .slices
+                .get(scope.action_name())
+                .is_some_and(|action| action.slice.preapproves.reach(agent))
     }
 
     /// Whether the vocabulary knows `action` (`files.read`). Registering an agent with a new one needs a new load.
@@ -378,6 +393,10 @@ impl Policy {
             verdict.obligations = rules
                 .iter()
                 .fold(Obligations::default(), |strictest, rule| strictest.and(rule.annotations.obligations));
+            let preapproves = |rule: &&&Rule| {
+                rule.annotations.preapprove.is_some_and(|preapprove| preapprove.grants(question.risk))
+            };
+            verdict.preapproved = rules.iter().find(preapproves).map(|rule| Arc::clone(&rule.id));
         } else if verdict.errors.is_empty() {
             let first = |text: fn(&Annotations) -> &Option<String>| {
                 rules.iter().find_map(|rule| text(&rule.annotations).as_deref()).map(Arc::from)

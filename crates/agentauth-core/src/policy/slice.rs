@@ -4,8 +4,11 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use cedar_policy::{ActionConstraint, Entity, EntityUid, PolicySet, ResourceConstraint, Schema};
+use cedar_policy::{
+    ActionConstraint, Entity, EntityUid, PolicySet, PrincipalConstraint, ResourceConstraint, Schema,
+};
 
+use super::annotations::Preapprove;
 use super::entities::{Types, Unaskable};
 use super::reads::Reads;
 use super::schema;
@@ -22,6 +25,37 @@ pub(super) struct ActionSlice {
 pub(super) struct Slice {
     pub(super) policies: PolicySet,
     pub(super) reads: Reads,
+    /// Whether one of them grants what nobody is asked about.
+    pub(super) preapproves: Preapproves,
+}
+
+/// To whom policies grant what nobody is asked about.
+#[derive(Clone, Default)]
+pub(super) struct Preapproves {
+    /// To agents that they do not name.
+    anybody: bool,
+    /// To these, by name.
+    named: Vec<String>,
+}
+
+impl Preapproves {
+    fn add(&mut self, policy: &cedar_policy::Policy) {
+        match policy.principal_constraint() {
+            _ if policy.annotation(Preapprove::KEY).is_none() => {}
+            PrincipalConstraint::Eq(agent) => self.named.push(agent.id().unescaped().to_owned()),
+            _ => self.anybody = true,
+        }
+    }
+
+    /// Whether it may be granted to this agent.
+    pub(super) fn reach(&self, agent: &str) -> bool {
+        self.anybody || self.named.iter().any(|named| named == agent)
+    }
+
+    /// Whether nothing is granted to anybody.
+    pub(super) fn is_empty(&self) -> bool {
+        !self.anybody && self.named.is_empty()
+    }
 }
 
 /// Cuts the policies into those that can apply to each action.
@@ -68,6 +102,9 @@ pub(super) fn slices(
         let slice = match shared.get(&indices) {
             Some(slice) => Arc::clone(slice),
             None => {
+                let mut preapproves = Preapproves::default();
+                let every = indices.iter().filter_map(|index| policies.get(*index));
+                every.for_each(|policy| preapproves.add(policy));
                 let chosen = indices.iter().filter_map(|index| policies.get(*index)).cloned();
                 let slice = Arc::new(Slice {
                     policies: PolicySet::from_policies(chosen)?,
@@ -75,6 +112,7 @@ pub(super) fn slices(
                         .iter()
                         .filter_map(|index| reads.get(*index))
                         .fold(Reads::default(), |all, one| all.and(*one)),
+                    preapproves,
                 });
                 shared.insert(indices, Arc::clone(&slice));
                 slice

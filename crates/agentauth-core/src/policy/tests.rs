@@ -10,7 +10,7 @@ use cedar_policy::{Entities, EntityUid, PolicySet};
 use proptest::prelude::*;
 
 use super::reads::Reads;
-use super::slice::Slice;
+use super::slice::{Preapproves, Slice};
 use super::*;
 use crate::grant::{GrantKind, GrantStrength};
 use crate::manifest::Manifest;
@@ -666,7 +666,7 @@ proptest! {
         ).unwrap();
         let mut unsliced = policy(&[&named(&bodies)]);
         for action in unsliced.slices.values_mut() {
-            action.slice = Arc::new(Slice { policies: whole.clone(), reads: Reads::EVERYTHING });
+            action.slice = Arc::new(Slice { policies: whole.clone(), reads: Reads::EVERYTHING, preapproves: Preapproves::default() });
         }
         let (one, two) = (verdict(&sliced), verdict(&unsliced));
         prop_assert_eq!((one.permitted, &one.policies, &one.errors), (two.permitted, &two.policies, &two.errors));

@@ -94,7 +94,7 @@ impl Expectation {
                 let least = wanted.at_least.map(|least| format!(" {least}")).unwrap_or_default();
                 format!("{agent} {}{least}", wanted.scope)
             })),
-            Effect::SpendGrant { .. } => None,
+            Effect::Preapproved { .. } | Effect::SpendGrant { .. } => None,
         });
         found.list("asks", &asked.flatten().collect::<Vec<_>>(), self.asks.as_deref());
         found.value("high_risk", decision.high_risk, self.high_risk);

@@ -24,6 +24,7 @@ use super::manager::Manager;
 use super::metrics::Metrics;
 use super::passkeys::Passkeys;
 use super::pause::Pause;
+use super::preapprovals::Preapprovals;
 use super::recorder::Recorder;
 use super::rights::Rights;
 use super::sinks::Sinks;
@@ -47,6 +48,7 @@ pub(crate) struct App {
     /// The domains by which enforcers ask.
     pub(crate) domains: Arc<Domains>,
     pub(crate) consents: Arc<Consents>,
+    pub(crate) preapprovals: Preapprovals,
     pub(crate) events: Arc<Events>,
     pub(crate) watching: Watching,
     /// The longest yes that may be given.

@@ -38,6 +38,7 @@ use super::manager::Manager;
 use super::metrics::Metrics;
 use super::passkeys::{self, Passkeys, RootsError};
 use super::pause::Pause;
+use super::preapprovals::Preapprovals;
 use super::record;
 use super::recorder::Recorder;
 use super::rights::{self, Basis, Rights, Sources, Wished};
@@ -406,6 +407,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         rights,
         domains,
         consents,
+        preapprovals: Preapprovals::default(),
         events,
         watching,
         longest: config.consent.longest,

@@ -23,6 +23,7 @@ mod page;
 mod passkeys;
 mod pause;
 mod policies;
+mod preapprovals;
 mod presence;
 mod record;
 mod recorder;

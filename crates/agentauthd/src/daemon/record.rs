@@ -3,6 +3,7 @@
 mod consent;
 mod enforced;
 mod passkey;
+mod preapproved;
 mod service;
 mod session;
 mod sink;
@@ -28,6 +29,7 @@ use crate::log::{MARK, redact};
 pub(crate) use consent::{consent_answered, consent_asked, consent_ended};
 pub(crate) use enforced::Enforced;
 pub(crate) use passkey::{passkey_added, passkey_refused, passkey_removed, passkey_used};
+pub(crate) use preapproved::{Preapproved, preapproved};
 pub(crate) use service::{
     RECORD_CUT, Start, checkpoint_key, configuration_loaded, keys_loaded, keys_refused, policy_loaded,
     policy_refused, record_cut, service_start, service_stop, shortened, unrecorded,

@@ -171,7 +171,7 @@ impl Shape {
             Kind::ConsentEnded => (UserAccess, other("Consent Ended")),
             Kind::ConsentAnswered if event.decision == Some(Verdict::Allow) => (UserAccess, ASSIGN),
             Kind::ConsentAnswered => (UserAccess, other("Consent Refused")),
-            Kind::GrantAdded => (UserAccess, ASSIGN),
+            Kind::GrantAdded | Kind::ConsentPreapproved => (UserAccess, ASSIGN),
             Kind::GrantExpired | Kind::GrantRevoked => (UserAccess, REVOKE),
 
             Kind::ConfigurationLoaded | Kind::RulesApplied | Kind::LogFilterChanged | Kind::Unlock => {

@@ -41,6 +41,41 @@ fn what_only_limits_permits_nothing_by_itself() {
 }
 
 #[test]
+fn what_is_granted_without_asking_is_of_no_high_risk_unless_that_is_said() {
+    let policy = policy(&[
+        PERMIT,
+        r#"@id("free") @preapprove permit(principal, action in AgentAuth::Action::"files.*", resource)
+           when { context.known.greeted };"#,
+        r#"@id("bold") @preapprove("high_risk") permit(principal, action == AgentAuth::Action::"payments.execute", resource);"#,
+    ]);
+    let preapproved = |scope: &str| ask(&policy, scope, |_| {}).preapproved.as_deref().map(str::to_owned);
+    assert_eq!(preapproved("files.write:/x").as_deref(), Some("free"));
+    assert_eq!(preapproved("files.delete:/x"), None);
+    assert_eq!(preapproved("payments.execute").as_deref(), Some("bold"));
+    assert_eq!(preapproved("payments.read"), None);
+    let ungreeted = ask(&policy, "files.write:/x", |question| question.greeted = false);
+    assert!(ungreeted.permitted && ungreeted.preapproved.is_none(), "that permit had no part in it");
+    for (scope, may) in [("files.delete", true), ("payments.execute", true), ("payments.read", false)] {
+        assert_eq!(policy.may_preapprove("a", &scope.parse().unwrap()), may, "{scope}");
+    }
+    let named = r#"@id("one") @preapprove permit(principal == AgentAuth::Agent::"b", action, resource);"#;
+    let named = self::policy(&[PERMIT, named]);
+    let reaches = |agent: &str| named.may_preapprove(agent, &"files.read".parse().unwrap());
+    assert!(reaches("b") && !reaches("a"));
+    for (written, complaint) in [
+        ("@preapprove forbid", "@preapprove: it only means something on `permit`"),
+        (
+            "@preapprove @limits_only @require_proof permit",
+            "@preapprove: it means nothing on a policy that only limits",
+        ),
+        (r#"@preapprove("PT8H") permit"#, "`PT8H` is not `high_risk`"),
+    ] {
+        let found = faults(&[&format!("@id(\"x\") {written}(principal, action, resource);")]);
+        assert!(found.iter().any(|fault| fault.contains(complaint)), "{written}: {found:?}");
+    }
+}
+
+#[test]
 fn role_and_remedy_come_from_what_forbade() {
     let step_up = r#"@id("b-step") @remedy("step_up") forbid(principal, action, resource) unless { principal.user.stepped_up };"#;
     let verdict = ask(&policy(&[PERMIT, step_up]), "files.read", |_| {});

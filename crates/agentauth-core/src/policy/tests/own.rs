@@ -39,3 +39,15 @@ fn a_persons_number_of_policies_keeps_no_others_out() {
     assert!(fault.to_string().contains("of your own"), "{fault}");
     assert!(loaded(&[file("permit", PERMIT, false), many(MAX_OWN_POLICIES, true)]).is_ok());
 }
+
+#[test]
+fn only_what_stands_above_a_person_grants_without_asking() {
+    let grants =
+        r#"@id("free") @preapprove permit(principal, action == AgentAuth::Action::"files.read", resource);"#;
+    let above = loaded(&[file("permit", PERMIT, false), file("above", grants, false)]).unwrap();
+    assert_eq!(ask(&above, "files.read", |_| {}).preapproved.as_deref(), Some("free"));
+    let faults = loaded(&[file("permit", PERMIT, false), file("mine", grants, true)]).unwrap_err().0;
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(faults[0].what.contains("@preapprove: only an administrator's policy"), "{faults:?}");
+    assert_eq!(faults[0].place.as_ref().map(|place| place.line), Some(1));
+}

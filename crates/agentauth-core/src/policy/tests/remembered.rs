@@ -100,8 +100,8 @@ proptest! {
         // Nothing of this one is remembered, and nothing kept ready.
         let mut forgetful = load();
         for action in forgetful.slices.values_mut() {
-            let policies = action.slice.policies.clone();
-            action.slice = Arc::new(Slice { policies, reads: Reads::EVERYTHING });
+            let (policies, preapproves) = (action.slice.policies.clone(), action.slice.preapproves.clone());
+            action.slice = Arc::new(Slice { policies, reads: Reads::EVERYTHING, preapproves });
         }
         for varied in &questions {
             let scope: Scope = varied.scope.parse().unwrap();

@@ -211,8 +211,9 @@ fn written(
     let idle = !decision.allow && !decision.high_risk && !decision.dry_run && decision.effects.is_empty();
     // What an enforcer asks about is in none of what makes two denials alike.
     let idle = idle && asked.enforced.is_none();
-    let written =
-        if idle { app.audit.denied(&facts, &event) } else { app.audit.append_resting_on(&facts, &event) };
+    let written = app.preapprovals.write(&app.audit, decision, snapshot, now).and_then(|()| {
+        if idle { app.audit.denied(&facts, &event) } else { app.audit.append_resting_on(&facts, &event) }
+    });
     written.inspect_err(|error| {
         tracing::error!(
             decision = decision.id.as_str(),

@@ -151,7 +151,7 @@ impl Sought {
             _ if id.is_some_and(|id| self.is(id)) => Some(Group::Subject),
             Kind::DecisionsFolded => self.is_folded(event).then_some(Group::Folded),
             Kind::Facts => id.is_some_and(|id| self.facts.contains(id)).then_some(Group::Facts),
-            Kind::ConsentAsked | Kind::ConsentAnswered | Kind::ConsentEnded => {
+            Kind::ConsentAsked | Kind::ConsentAnswered | Kind::ConsentEnded | Kind::ConsentPreapproved => {
                 let about = id.is_some_and(|id| self.consents.contains(id))
                     || detail("decision").is_some_and(|decision| self.is(decision))
                     || self.names_grant(event);
@@ -202,7 +202,7 @@ impl Sought {
 }
 
 fn gives(kind: Kind) -> bool {
-    matches!(kind, Kind::GrantAdded | Kind::ConsentAnswered)
+    matches!(kind, Kind::GrantAdded | Kind::ConsentAnswered | Kind::ConsentPreapproved)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use agentauth_audit::{Kind, Verdict};
 use agentauth_core::checks::Check;
 use agentauth_core::facts::{NotReplayable, Replayed};
-use agentauth_core::{GrantKind, GrantKinds, Policy, Reason, Timestamp};
+use agentauth_core::{GrantKind, Policy, Reason, Timestamp};
 use serde::Serialize;
 
 use super::super::recorded::Decided;
@@ -120,8 +120,9 @@ impl Tally {
         self.replayed += count;
         let words = event.grant_kinds.as_ref().map(|kinds| kinds.as_str()).unwrap_or_default();
         let agents = event.actor.as_ref().map(|actor| &*actor.agents).unwrap_or_default();
-        let pairs = event.scopes.len() * agents.len();
-        let granted = allowed || (0..pairs).all(|at| GrantKinds::read(words, "", at).kind != GrantKind::None);
+        // What a policy granted, only a policy grants.
+        let by_policy = words.split(' ').any(|kind| kind == GrantKind::Policy.as_str());
+        let granted = replayed.covered || (allowed && !by_policy);
         let before = Answer { decision: word(allowed), reason: reason.to_owned(), policies };
         let Some(after) = after(&before, &replayed, granted) else { return };
         let change = match (before.decision, after.decision) {
@@ -211,7 +212,8 @@ fn were_asked(reason: &str) -> bool {
     by_check || known == Some(Reason::DomainForbids)
 }
 
-/// What would have been decided, where that is something else. `granted`: whether there was a grant for all of it.
+/// What would have been decided, where that is something else. `granted`: whether there was a grant for all of it, or would be
+/// one by policy.
 fn after(before: &Answer, replayed: &Replayed, granted: bool) -> Option<Answer> {
     let policies: Vec<String> = replayed.policies.iter().map(|id| (**id).to_owned()).collect();
     if let Some(verdict) = &replayed.refused {
@@ -223,7 +225,10 @@ fn after(before: &Answer, replayed: &Replayed, granted: bool) -> Option<Answer> 
     let by_policies = [Reason::PolicyForbids, Reason::RoleRequired]
         .into_iter()
         .any(|reason| reason.as_str() == before.reason);
-    if !by_policies {
+    let of_grants = [Reason::Granted, Reason::ConsentRequired, Reason::GrantExpired]
+        .into_iter()
+        .any(|reason| reason.as_str() == before.reason);
+    if !by_policies && (!of_grants || granted == (before.decision == word(true))) {
         return None;
     }
     let reason = if granted { Reason::Granted } else { Reason::ConsentRequired };
@@ -281,6 +286,17 @@ mod tests {
         assert_eq!(told(&denied, &permits(), false), Some(("deny", "consent_required".to_owned())));
         assert_eq!(told(&denied, &forbids(None), true), None, "by other policies, for the same reason");
         assert_eq!(told(&denied, &forbids(Some("hr")), true), Some(("deny", "role_required".to_owned())));
+    }
+
+    #[test]
+    fn what_a_policy_grants_comes_and_goes_with_it() {
+        let allowed = before("allow", "granted");
+        assert_eq!(told(&allowed, &permits(), false), Some(("deny", "consent_required".to_owned())));
+        for reason in ["consent_required", "grant_expired"] {
+            let granted = told(&before("deny", reason), &permits(), true);
+            assert_eq!(granted, Some(("allow", "granted".to_owned())), "{reason}");
+        }
+        assert_eq!(told(&before("deny", "consent_denied"), &permits(), true), None);
     }
 
     #[test]
