@@ -71,6 +71,7 @@ fn engine_says(policy: &Policy, draw: &Draw) -> Expected {
         max_age_minutes: verdict.remedy_terms.max_age.map(|age| age.as_mins()),
         strength: verdict.remedy_terms.strength.map(|strength| strength.as_str().to_owned()),
         reason_user: verdict.reason_user.as_deref().map(str::to_owned),
+        preapproved: verdict.preapproved.is_some(),
     }
 }
 
@@ -107,7 +108,7 @@ proptest! {
                 prop_assert_eq!(decision.remedy.map(|remedy| remedy.as_str().to_owned()), expected.remedy, "{}", about);
                 continue;
             }
-            let granted = draw.given.is_some();
+            let granted = draw.given.is_some() || expected.preapproved;
             prop_assert_eq!(decision.allow, granted, "{}", about);
             if !granted {
                 prop_assert_eq!(decision.reason, Reason::ConsentRequired, "{}", about);

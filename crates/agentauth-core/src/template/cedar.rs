@@ -131,6 +131,13 @@ fn policy(template: &Template, rule: &Rule, effect: &Effect) -> Option<Written> 
             &format!("“{called}” allows this only to a program that is better proven ({floor})."),
             Some(at_least(*floor)),
         ),
+        Effect::Preapprove { high_risk } => {
+            let mut policy = Written::new(template, rule, effect.suffix(), Sense::Within);
+            policy.permit = true;
+            let annotation = if *high_risk { "@preapprove(\"high_risk\")" } else { "@preapprove" };
+            policy.annotations.push(annotation.to_owned());
+            policy
+        }
         Effect::MaxLifetime(_) => return None,
     })
 }

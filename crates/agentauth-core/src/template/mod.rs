@@ -166,6 +166,11 @@ pub enum Effect {
     Consent(Strength),
     /// The caller has to be proven as well.
     Floor(Assurance),
+    /// Nobody has to be asked.
+    Preapprove {
+        /// Also of what is high-risk.
+        high_risk: bool,
+    },
 }
 
 /// How a scope in a condition is read. A question for `files.read` reaches into `/srv/hr`, but does not lie within it. On
@@ -222,6 +227,7 @@ impl Effect {
             Self::StepUp { .. } => "-step-up",
             Self::Consent(_) => "-consent",
             Self::Floor(_) => "-assurance",
+            Self::Preapprove { .. } => "-preapproved",
         }
     }
 }

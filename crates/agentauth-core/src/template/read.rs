@@ -135,7 +135,7 @@ impl Reader<'_> {
             None => Some(Vec::new()),
         };
         let then = self.required(&mut members, "then");
-        let effects = then.and_then(|(at, node)| self.effects(at, node));
+        let effects = then.and_then(|(at, node)| self.effects(at, node, when.as_deref()));
         let reason_user = self.optional_text(&mut members, "reasonUser", 300);
         let reason_admin = self.optional_text(&mut members, "reasonAdmin", 300);
         Some(Rule {
@@ -262,8 +262,8 @@ impl Reader<'_> {
         self.word(&at, text, &assurances())
     }
 
-    /// What a rule does.
-    fn effects(&mut self, at: At, node: Node) -> Option<Vec<Effect>> {
+    /// What a rule does. `when`: where it applies, if that could be read.
+    fn effects(&mut self, at: At, node: Node, when: Option<&[Condition]>) -> Option<Vec<Effect>> {
         let known = [
             "deny",
             "require",
@@ -272,6 +272,7 @@ impl Reader<'_> {
             "stepUp",
             "consentStrength",
             "assuranceFloor",
+            "preapprove",
         ];
         let before = self.faults.count();
         let members = self.members(at.clone(), node, &known)?;
@@ -290,6 +291,12 @@ impl Reader<'_> {
         if effects.contains(&Effect::Deny) && effects.len() > 1 {
             let reason = "has `deny` beside other effects, which would never count: keep one of the two";
             self.faults.add(&at, Code::Contradiction, reason);
+        }
+        let preapproves = effects.iter().any(|effect| matches!(effect, Effect::Preapprove { .. }));
+        let names_scope = |when: &[Condition]| when.iter().any(|one| matches!(one, Condition::Scope(_)));
+        if preapproves && !when.is_none_or(names_scope) {
+            let reason = "has `preapprove`, so `if` has to say of which `requestedScope`";
+            self.faults.add(&at, Code::Missing, reason);
         }
         (self.faults.count() == before).then_some(effects)
     }
@@ -315,7 +322,14 @@ impl Reader<'_> {
                 let text = self.text(at, node, LONGEST_NAME)?;
                 self.word(at, text, &words).map(Effect::Consent)
             }
-            _ => self.assurance((at.clone(), node)).map(Effect::Floor),
+            "assuranceFloor" => self.assurance((at.clone(), node)).map(Effect::Floor),
+            _ => match node {
+                Node::Text(text) => {
+                    let words = [("highRisk", Effect::Preapprove { high_risk: true })];
+                    self.word(at, text, &words)
+                }
+                other => self.only_true(at, &other).map(|()| Effect::Preapprove { high_risk: false }),
+            },
         };
         one.map(|one| vec![one])
     }

@@ -240,6 +240,8 @@ fn faults_by_kind() {
         (then(json!({"stepUp": {}})), "/rules/0/then/stepUp", Code::Empty),
         (then(json!({"consentStrength": "strong"})), "/rules/0/then/consentStrength", Code::BadValue),
         (then(json!({"assuranceFloor": "unproven"})), "/rules/0/then/assuranceFloor", Code::BadValue),
+        (then(json!({"preapprove": "high"})), "/rules/0/then/preapprove", Code::BadValue),
+        (rule(&json!({"if": {"agent": "a"}, "then": {"preapprove": true}})), "/rules/0/then", Code::Missing),
         (rule(&json!({"id": "a.b", "if": all, "then": deny})), "/rules/0/id", Code::BadName),
         (
             rule(&json!({"if": all, "then": deny, "reasonUser": "x".repeat(301)})),

@@ -175,6 +175,9 @@ fn rule() -> impl Strategy<Value = Value> {
     ];
     (conditions(1..4), unless, effects(), any::<bool>()).prop_map(|(when, unless, then, named)| {
         let mut rule = json!({"if": when, "then": then, "reasonUser": "said by default"});
+        if rule["then"].get("preapprove").is_some() && rule["if"].get("requestedScope").is_none() {
+            rule["if"]["requestedScope"] = json!(["files.*:/srv", "email.send:domain=hr.example"]);
+        }
         if let Some(unless) = unless {
             rule["unless"] = unless;
         }
@@ -269,6 +272,7 @@ fn effect() -> impl Strategy<Value = (&'static str, Value)> {
         step_up.prop_map(|value| ("stepUp", value)),
         select(&["prompt", "passkey", "reauth"]).prop_map(|strength| ("consentStrength", json!(strength))),
         select(&["path", "pinned", "launched"]).prop_map(|floor| ("assuranceFloor", json!(floor))),
+        select(vec![json!(true), json!("highRisk")]).prop_map(|value| ("preapprove", value)),
     ]
 }
 

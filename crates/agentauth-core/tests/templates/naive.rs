@@ -45,6 +45,8 @@ pub(crate) struct Expected {
     pub(crate) strength: Option<String>,
     /// Only where the rule says one itself.
     pub(crate) reason_user: Option<String>,
+    /// Whether nobody has to be asked.
+    pub(crate) preapproved: bool,
 }
 
 /// One effect that forbids.
@@ -62,14 +64,19 @@ struct Forbid {
 /// What a template says, beside policies that permit everything if there is such a `base`.
 pub(crate) fn judge(template: &Value, facts: &Facts, base: bool) -> Expected {
     let mut forbids: Vec<Forbid> = Vec::new();
-    let permits: Vec<String> = if base { vec!["base".to_owned()] } else { Vec::new() };
+    let mut permits: Vec<String> = if base { vec!["base".to_owned()] } else { Vec::new() };
     let mut limits: Vec<String> = Vec::new();
-    let (mut lifetime, mut proof) = (None::<i64>, false);
+    let (mut lifetime, mut proof, mut preapproved) = (None::<i64>, false, false);
     for (position, rule) in template["rules"].as_array().unwrap().iter().enumerate() {
         let own = format!("r{}", position + 1);
         let name =
             format!("{}.{}", template["policyId"].as_str().unwrap(), rule["id"].as_str().unwrap_or(&own));
         let then = &rule["then"];
+        if then.get("preapprove").is_some() && applies(rule, facts, true) {
+            let high = ["delete", "execute", "exfiltrate", "money"].contains(&facts.risk.as_str());
+            permits.push(format!("{name}-preapproved"));
+            preapproved |= !high || then["preapprove"] == "highRisk";
+        }
         if !applies(rule, facts, false) {
             continue;
         }
@@ -152,6 +159,7 @@ pub(crate) fn judge(template: &Value, facts: &Facts, base: bool) -> Expected {
         policies,
         max_lifetime_minutes: lifetime,
         require_proof: proof,
+        preapproved,
         ..Expected::default()
     }
 }
