@@ -113,7 +113,15 @@ pub(crate) fn looks(policies: &Policies, catalogue: &Catalogue, scope: &Scope) -
             all.into_iter().any(|entity| names.iter().any(|name| entity["id"] == **name))
         }
     };
-    let about = policies.looks.iter().filter(|(action, _)| is_about(action)).map(|(_, looks)| looks);
+    // Every resource of a kind is in resources of that kind only.
+    let can_apply = |resource: &Value| {
+        let named = resource.get("entity").or_else(|| resource.get("in")?.get("entity"));
+        let kind = named.and_then(|entity| entity["id"].as_str()).and_then(|id| id.split(':').next());
+        kind.is_none_or(|kind| kind == scope.resource())
+    };
+    let about = policies.looks.iter();
+    let about = about.filter(|(head, _)| is_about(&head["action"]) && can_apply(&head["resource"]));
+    let about = about.map(|(_, looks)| looks);
     about.fold(Looks::default(), |all, one| Looks {
         grant: all.grant || one.grant,
         strength: all.strength || one.strength,
@@ -146,8 +154,7 @@ fn looks_of(policy: &Policy) -> Looks {
 impl Policies {
     pub(crate) fn of(files: &[PolicyFile]) -> Self {
         let set = parsed(files);
-        let looks =
-            set.policies().map(|policy| (policy.to_json().unwrap()["action"].clone(), looks_of(policy)));
+        let looks = set.policies().map(|policy| (policy.to_json().unwrap(), looks_of(policy)));
         Self { looks: looks.collect(), set }
     }
 }
