@@ -1,6 +1,6 @@
-// Templates of policies with something changed in them, always the same ones: held against the parser by
-// `crates/agentauth-core/tests/templates.rs`, and against the schema beside this file. `template-verdicts.txt` has what
-// both say of each, so that the two agree though neither is built with the other.
+//! Templates of policies with something changed in them, always the same ones: held against the parser by
+//! `crates/agentauth-core/tests/templates.rs`, and against the schema beside this file. `template-verdicts.txt` has what
+//! both say of each, so that the two agree though neither is built with the other.
 
 /// How many there are.
 pub(crate) const COUNT: usize = 4000;
