@@ -2,6 +2,8 @@
 //! `crates/agentauth-core/tests/templates.rs`, and against the schema beside this file. `template-verdicts.txt` has what
 //! both say of each, so that the two agree though neither is built with the other.
 
+use serde_json::Value;
+
 /// How many there are.
 pub(crate) const COUNT: usize = 4000;
 
@@ -19,10 +21,42 @@ const VALUES: &str = r#"[
 
 /// Names that are put in the place of others, or beside them.
 const NAMES: [&str; 36] = [
-    "$schema", "policyId", "name", "description", "rules", "id", "if", "unless", "then", "reasonUser", "reasonAdmin",
-    "requestedScope", "agent", "agent.publisher", "user", "user.email", "user.role", "risk", "assurance", "device.os",
-    "device.managed", "resource.label", "timeOfDay", "signals", "deny", "require", "requireRole", "maxLifetimeMinutes",
-    "stepUp", "consentStrength", "assuranceFloor", "preapprove", "from", "to", "days", "unknown",
+    "$schema",
+    "policyId",
+    "name",
+    "description",
+    "rules",
+    "id",
+    "if",
+    "unless",
+    "then",
+    "reasonUser",
+    "reasonAdmin",
+    "requestedScope",
+    "agent",
+    "agent.publisher",
+    "user",
+    "user.email",
+    "user.role",
+    "risk",
+    "assurance",
+    "device.os",
+    "device.managed",
+    "resource.label",
+    "timeOfDay",
+    "signals",
+    "deny",
+    "require",
+    "requireRole",
+    "maxLifetimeMinutes",
+    "stepUp",
+    "consentStrength",
+    "assuranceFloor",
+    "preapprove",
+    "from",
+    "to",
+    "days",
+    "unknown",
 ];
 
 /// Marsaglia's xorshift: the same numbers everywhere.

@@ -3,12 +3,8 @@
 
 use serde_json::Value;
 
-#[allow(clippy::duplicate_mod, reason = "the parser is held against the same ones")]
-mod mutations {
-    use serde_json::Value;
-
-    include!("mutations.rs");
-}
+#[path = "mutations.rs"]
+mod mutations;
 
 fn read(name: &str) -> String {
     let path = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").join(name);
@@ -45,7 +41,8 @@ fn what_is_right_is_accepted() {
 #[test]
 fn schema_and_parser_agree_on_whatever_is_changed() {
     let validator = validator();
-    let verdicts: Vec<char> = read("tests/schema/template-verdicts.txt").split_whitespace().flat_map(str::chars).collect();
+    let verdicts: Vec<char> =
+        read("tests/schema/template-verdicts.txt").split_whitespace().flat_map(str::chars).collect();
     let mutations = mutations::mutations(&seeds());
     assert_eq!(verdicts.len(), mutations.len());
     for (number, (template, verdict)) in mutations.iter().zip(verdicts).enumerate() {

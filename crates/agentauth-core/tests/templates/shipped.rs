@@ -8,11 +8,8 @@ use agentauth_core::template::TemplateFaultCode;
 use agentauth_core::{Catalogue, Policy, Template};
 use serde_json::Value;
 
-mod mutations {
-    use serde_json::Value;
-
-    include!("../../../../tests/schema/mutations.rs");
-}
+#[path = "../../../../tests/schema/mutations.rs"]
+mod mutations;
 
 const NAMES: [&str; 3] = ["baseline", "regulated", "developer-workstation"];
 
