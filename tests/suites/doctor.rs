@@ -312,8 +312,9 @@ fn a_daemon_that_is_away_or_lost_is_named() {
     expect("a daemon that was killed", &report, &["daemon_absent"]);
     assert_eq!(report.finding("socket_stale")["severity"], "note");
 
-    // It is stopped in the middle of something: nothing hangs.
+    // It is stopped, though not while it holds its database: nothing hangs.
     world.start_daemon();
+    wait::until_true("it is at rest", || doctor(&world, &[]).wrong().is_empty());
     world.daemon().signal(rustix::process::Signal::STOP);
     let report = doctor(&world, &[]);
     world.daemon().signal(rustix::process::Signal::CONT);

@@ -170,11 +170,14 @@ fn what_was_answered_is_in_the_record_however_the_daemon_ends() {
 
 /// Until a check is denied because it cannot be recorded.
 fn until_unavailable(world: &World) {
-    wait::until_true("nothing can be recorded", || {
-        let answers = world.probe(&[READ; 200]);
-        let refused = answers.iter().find(|answer| answer["reason"] == "audit_unavailable");
-        refused.inspect(|answer| assert_eq!(answer["decision"], "deny")).is_some()
-    });
+    wait::until_true("nothing can be recorded", || is_unavailable(world));
+}
+
+/// Whether one of many checks is denied because it cannot be recorded.
+fn is_unavailable(world: &World) -> bool {
+    let answers = world.probe(&[READ; 200]);
+    let refused = answers.iter().find(|answer| answer["reason"] == "audit_unavailable");
+    refused.inspect(|answer| assert_eq!(answer["decision"], "deny")).is_some()
 }
 
 /// By itself, and with a record of what could not be recorded.
@@ -201,8 +204,14 @@ fn logged_in() -> World {
 #[test]
 fn where_the_directory_is_deleted_checks_are_denied_and_go_on_in_a_new_one() {
     let mut world = logged_in();
-    fs::remove_dir_all(audit(&world)).unwrap();
-    until_unavailable(&world);
+    wait::until_true(
+        "a check is the first to notice, and not a checkpoint, after which all is well again",
+        || {
+            // What is written there meanwhile may be in the way.
+            _ = fs::remove_dir_all(audit(&world));
+            is_unavailable(&world)
+        },
+    );
     recovers(&world);
     world.stop_daemon();
     let verified = verified(&world);
