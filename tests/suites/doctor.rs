@@ -314,8 +314,15 @@ fn a_daemon_that_is_away_or_lost_is_named() {
 
     // It is stopped, though not while it holds its database: nothing hangs.
     world.start_daemon();
-    wait::until_true("it is at rest", || doctor(&world, &[]).wrong().is_empty());
-    world.daemon().signal(rustix::process::Signal::STOP);
+    let database = world.state_dir().join("state.db");
+    wait::until_true("it is stopped", || {
+        world.daemon().signal(rustix::process::Signal::STOP);
+        let locks = rusqlite::Connection::open(&database).unwrap().execute_batch("BEGIN IMMEDIATE; ROLLBACK");
+        if locks.is_err() {
+            world.daemon().signal(rustix::process::Signal::CONT);
+        }
+        locks.is_ok()
+    });
     let report = doctor(&world, &[]);
     world.daemon().signal(rustix::process::Signal::CONT);
     expect("a daemon that hangs", &report, &["daemon_silent"]);
