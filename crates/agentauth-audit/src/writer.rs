@@ -231,6 +231,13 @@ impl Writer {
                 fs::remove_file(path).map_err(unavailable("begin it anew"))?;
                 None
             }
+            // Since it was looked for it has come back, as it was left.
+            Ok(_)
+                if matches!(trouble, Trouble::Vanished | Trouble::Replaced)
+                    && self.open.as_ref().is_some_and(|open| open.is_at(path)) =>
+            {
+                return Ok(());
+            }
             Ok(_) => {
                 let name = free_name(directory, &format!("audit.altered-{}", self.head.seq));
                 fs::rename(path, directory.join(&name)).map_err(unavailable("set the altered file aside"))?;
