@@ -4,7 +4,7 @@
 //! loaded, judged and recorded like any other. `docs/policy-templates.md` is the standard, and
 //! `docs/policy-template.schema.json` its schema.
 //!
-//! What takes away and what gives are read differently where a rule names a scope: see [`Sense`].
+//! What takes away and what gives are read differently where a rule names a scope: see `Sense`.
 
 mod cedar;
 mod pattern;
