@@ -15,7 +15,8 @@ mod reference;
 use agentauth_core::policy::PolicyFile;
 use agentauth_core::session::SessionState;
 use agentauth_core::{Decision, Reason};
-use drawn::{History, Moment, Stage, Texts, policies};
+use drawn::policies::{self, Words};
+use drawn::{History, Moment, Stage, Texts};
 use fastrand::Rng;
 use reference::{Rules, State};
 
@@ -58,8 +59,8 @@ fn is_forbidden(decision: &Decision) -> bool {
 fn a_forbid_more_never_allows_and_a_permit_more_allows_nothing_that_was_forbidden() {
     let (mut denied, mut forbidden) = (0, 0);
     for (history, mut random) in histories(1000) {
-        let forbid = policies::forbid(&mut random, "one-more");
-        let permit = policies::permit(&mut random, "one-more");
+        let forbid = policies::forbid(&mut random, Words::All, "one-more");
+        let permit = policies::permit(&mut random, Words::All, "one-more");
         let stricter = decisions(&with_one_more(&history, &forbid));
         let milder = decisions(&with_one_more(&history, &permit));
         for ((before, stricter), milder) in decisions(&history).iter().zip(stricter).zip(milder) {

@@ -13,6 +13,8 @@ pub(crate) fn files(random: &mut Rng) -> Vec<PolicyFile> {
     let mut texts = [String::new(), String::new(), String::new()];
     // Mostly something is permitted, so that there is something to forbid.
     let broad = chance(random, 0.85);
+    // Every other set reads nothing that forbids to remember its verdicts.
+    let words = if random.bool() { Words::All } else { Words::Timeless };
     if broad {
         texts[0] = "@id(\"base\") permit (principal, action, resource);\n".to_owned();
     }
@@ -21,7 +23,14 @@ pub(crate) fn files(random: &mut Rng) -> Vec<PolicyFile> {
         // A name that is taken above is no fault of a person's.
         let id =
             if text == 2 && broad && chance(random, 0.2) { "base".to_owned() } else { format!("p{number}") };
-        texts[text] += &policy(random, &id);
+        let policy = policy(random, words, &id);
+        // Nobody grants to themselves what nobody is asked about.
+        let kept = if text == 2 {
+            policy.replace("@preapprove(\"high_risk\") ", "").replace("@preapprove ", "")
+        } else {
+            policy
+        };
+        texts[text] += &kept;
     }
     // A name counts once among a person's own.
     let twice = texts[2].matches("@id(\"base\")").count() > 1;
@@ -36,19 +45,29 @@ pub(crate) fn files(random: &mut Rng) -> Vec<PolicyFile> {
 }
 
 /// One policy.
-pub(crate) fn policy(random: &mut Rng, id: &str) -> String {
-    if chance(random, 0.4) { permit(random, id) } else { forbid(random, id) }
+fn policy(random: &mut Rng, words: Words, id: &str) -> String {
+    if chance(random, 0.4) { permit(random, words, id) } else { forbid(random, words, id) }
 }
 
-pub(crate) fn permit(random: &mut Rng, id: &str) -> String {
+pub(crate) fn permit(random: &mut Rng, words: Words, id: &str) -> String {
     let notes = pick(
         random,
-        &["", "", "", "@max_lifetime(\"PT5M\") ", "@max_lifetime(\"PT20S\") ", "@require_proof "],
+        &[
+            "",
+            "",
+            "",
+            "@max_lifetime(\"PT5M\") ",
+            "@max_lifetime(\"PT20S\") ",
+            "@require_proof ",
+            "@limits_only @max_lifetime(\"PT1M\") ",
+            "@preapprove ",
+            "@preapprove(\"high_risk\") ",
+        ],
     );
-    format!("@id(\"{id}\") {notes}permit ({}){};\n", head(random), conditions(random))
+    format!("@id(\"{id}\") {notes}permit ({}){};\n", head(random), conditions(random, words))
 }
 
-pub(crate) fn forbid(random: &mut Rng, id: &str) -> String {
+pub(crate) fn forbid(random: &mut Rng, words: Words, id: &str) -> String {
     let notes = pick(
         random,
         &[
@@ -67,7 +86,7 @@ pub(crate) fn forbid(random: &mut Rng, id: &str) -> String {
             "@remedy(\"attestation\") ",
         ],
     );
-    format!("@id(\"{id}\") {notes}forbid ({}){};\n", head(random), conditions(random))
+    format!("@id(\"{id}\") {notes}forbid ({}){};\n", head(random), conditions(random, words))
 }
 
 /// A policy that concerns everything and fails whenever it is evaluated.
@@ -136,20 +155,20 @@ fn head(random: &mut Rng) -> String {
     format!("{principal}, {action}, {resource}")
 }
 
-fn conditions(random: &mut Rng) -> String {
+fn conditions(random: &mut Rng, words: Words) -> String {
     let mut text = String::new();
     for _ in 0..pick(random, &[0, 1, 1, 1, 1, 2]) {
         let word = if chance(random, 0.75) { "when" } else { "unless" };
-        text += &format!(" {word} {{ {} }}", condition(random, 2));
+        text += &format!(" {word} {{ {} }}", condition(random, words, 2));
     }
     text
 }
 
-fn condition(random: &mut Rng, depth: usize) -> String {
+fn condition(random: &mut Rng, words: Words, depth: usize) -> String {
     if depth == 0 || chance(random, 0.6) {
-        return atom(random);
+        return atom(random, words);
     }
-    let mut inner = || condition(random, depth - 1);
+    let mut inner = || condition(random, words, depth - 1);
     let (one, two, three) = (inner(), inner(), inner());
     match random.u8(0..8) {
         0..3 => format!("({one}) && ({two})"),
@@ -159,12 +178,28 @@ fn condition(random: &mut Rng, depth: usize) -> String {
     }
 }
 
-fn atom(random: &mut Rng) -> String {
-    let seldom = chance(random, 0.06);
-    let atoms = if seldom { AWKWARD } else { ATOMS };
-    let atom = pick(random, atoms);
-    filled(random, atom)
+fn atom(random: &mut Rng, words: Words) -> String {
+    loop {
+        let seldom = chance(random, 0.06);
+        let atom = pick(random, if seldom { AWKWARD } else { ATOMS });
+        if words == Words::All || !TIMELY.iter().any(|word| atom.contains(word)) {
+            return filled(random, atom);
+        }
+    }
 }
+
+/// Which conditions are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Words {
+    /// All there are.
+    All,
+    /// None that looks at the time, or at what the caller says.
+    Timeless,
+}
+
+/// How conditions are known whose verdicts are not remembered.
+const TIMELY: &[&str] =
+    &[".now", "_age", "local_", "claimed", "context ==", "known ==", "then context", "context.known}"];
 
 fn filled(random: &mut Rng, atom: &str) -> String {
     let role = pick(random, &["admin", "payment_processor", "viewer"]);

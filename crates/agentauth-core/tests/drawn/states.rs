@@ -170,7 +170,10 @@ pub(crate) fn healthy(random: &mut Rng) -> State {
             ["files.read", "files.write", "payments.read", "payments.execute", "warp.engage", "files.delete"]
         {
             if chance(random, 0.6) {
-                add(&mut state.grants, Grant::new(agent, action.parse().unwrap(), Lifetime::UntilRevoked));
+                let always = Lifetime::UntilRevoked;
+                let until = Lifetime::Until(moment(random));
+                let lifetime = pick(random, &[always, always, Lifetime::Session, until]);
+                add(&mut state.grants, Grant::new(agent, action.parse().unwrap(), lifetime));
             }
         }
     }

@@ -16,8 +16,9 @@ use agentauth_core::consent::Wanted;
 use agentauth_core::policy::PolicyFile;
 use agentauth_core::session::{OverReason, Session, SessionState};
 use agentauth_core::{
-    Agent, Catalogue, CheckRequest, Device, Effect, Grant, GrantStrength, GrantUse, Launch, Obligations,
-    Presence, Reason, Remedy, RemedyTerms, Scope, Signals, SignedDuration, Strength, Subject, Timestamp,
+    Agent, Catalogue, CheckRequest, Device, Effect, Grant, GrantKind, GrantStrength, GrantUse, Launch,
+    Obligations, Presence, Reason, Remedy, RemedyTerms, Scope, Signals, SignedDuration, Strength, Subject,
+    Timestamp,
 };
 
 use caller::Asker;
@@ -138,8 +139,8 @@ impl Question<'_> {
         for (scope, agent) in self.each() {
             told.kinds.push(grants::used(&self.grant(scope, agent)));
         }
-        self.the_policies_permit_it(told)?;
-        self.grants_cover_it(told)
+        let preapproved = self.the_policies_permit_it(told)?;
+        self.grants_cover_it(told, &preapproved)
     }
 
     fn nothing_is_locked(&self) -> Result<(), Failed> {
@@ -211,7 +212,9 @@ impl Question<'_> {
         Ok(())
     }
 
-    fn the_policies_permit_it(&self, told: &mut Told) -> Result<(), Failed> {
+    /// For each scope of each agent: the policy that grants it, too.
+    fn the_policies_permit_it(&self, told: &mut Told) -> Result<Vec<Option<String>>, Failed> {
+        let mut preapproved = Vec::new();
         for (scope, agent) in self.each() {
             let verdict = self.verdict(scope, agent);
             if !verdict.permitted {
@@ -232,8 +235,9 @@ impl Question<'_> {
             let lifetimes = [told.obligations.max_lifetime, verdict.obligations.max_lifetime];
             told.obligations.max_lifetime = lifetimes.into_iter().flatten().min();
             told.obligations.require_proof |= verdict.obligations.require_proof;
+            preapproved.push(verdict.preapproved);
         }
-        Ok(())
+        Ok(preapproved)
     }
 
     fn verdict(&self, scope: &Scope, agent: &Agent) -> Verdict {
@@ -281,9 +285,10 @@ impl Question<'_> {
         policies::looks(&self.rules.parsed, &self.rules.catalogue, scope)
     }
 
-    fn grants_cover_it(&self, told: &mut Told) -> Result<(), Failed> {
+    fn grants_cover_it(&self, told: &mut Told, preapproved: &[Option<String>]) -> Result<(), Failed> {
         let mut missing: Option<Told> = None;
-        for (scope, agent) in self.each() {
+        let mut uses = told.kinds.clone();
+        for (place, (scope, agent)) in self.each().enumerate() {
             let declined = self.declined(scope, agent);
             if declined == Some(Declines::Everything) {
                 return fail_at(scope, Reason::ConsentDenied, Some(Remedy::Consent));
@@ -313,6 +318,17 @@ impl Question<'_> {
             if declined.is_some() {
                 return fail_at(scope, Reason::ConsentDenied, Some(Remedy::Consent));
             }
+            // Nobody has to allow what an administrator's policy grants.
+            if let Some(policy) = &preapproved[place] {
+                let (agent, scope, policy) = (agent.name.to_string(), scope.clone(), policy.clone());
+                let id = vec![format!("policy:{policy}")];
+                if !told.grants.contains(&id) {
+                    told.grants.push(id);
+                }
+                told.effects.push(Effect::Preapproved { agent, scope, policy });
+                uses[place] = GrantUse { kind: GrantKind::Policy, strength: GrantStrength::Policy };
+                continue;
+            }
             let missing = missing.get_or_insert_with(|| Told {
                 grants: named,
                 ..*failed(Some(scope), reason, Some(Remedy::Consent))
@@ -321,7 +337,10 @@ impl Question<'_> {
         }
         match missing {
             Some(missing) => Err(Box::new(missing)),
-            None => Ok(()),
+            None => {
+                told.kinds = uses;
+                Ok(())
+            }
         }
     }
 

@@ -47,13 +47,15 @@ pub(crate) struct Verdict {
     pub(crate) role: bool,
     pub(crate) remedy: Option<Remedy>,
     pub(crate) terms: RemedyTerms,
+    /// Which one grants it without anybody being asked.
+    pub(crate) preapproved: Option<String>,
 }
 
 /// A set of policies.
 #[derive(Debug, Clone)]
 pub(crate) struct Policies {
     set: PolicySet,
-    /// What each is about, and what it looks at.
+    /// Each of them in Cedar's JSON, and what it looks at.
     looks: Vec<(Value, Looks)>,
 }
 
@@ -90,10 +92,22 @@ pub(crate) fn judge(policies: &Policies, catalogue: &Catalogue, asked: &Asked<'_
         decided = response.diagnostics().reason().collect();
     }
     decided.sort_by_key(|id| id.to_string());
+    let only_limits = |id: &&PolicyId| policies.policy(id).unwrap().annotation("limits_only").is_some();
+    if verdict.permitted && decided.iter().all(only_limits) {
+        verdict.permitted = false;
+        decided.clear();
+    }
     verdict.policies = decided.iter().map(ToString::to_string).collect();
     let decided: Vec<&Policy> = decided.into_iter().map(|id| policies.policy(id).unwrap()).collect();
     if verdict.permitted {
         verdict.obligations = obligations(&decided);
+        let high = is_high(risk(catalogue, asked.scope));
+        let grants = |policy: &&&Policy| match policy.annotation("preapprove") {
+            None => false,
+            Some("high_risk") => true,
+            Some(_) => !high,
+        };
+        verdict.preapproved = decided.iter().find(grants).map(|policy| policy.id().to_string());
     } else if !verdict.failed {
         verdict.role = decided.iter().any(|policy| policy.annotation("role").is_some());
         (verdict.remedy, verdict.terms) = remedy(&decided);
@@ -101,7 +115,7 @@ pub(crate) fn judge(policies: &Policies, catalogue: &Catalogue, asked: &Asked<'_
     verdict
 }
 
-/// What the policies about this action look at.
+/// What the policies about this action, and about this kind of resource, look at.
 pub(crate) fn looks(policies: &Policies, catalogue: &Catalogue, scope: &Scope) -> Looks {
     let names: Vec<String> =
         action_groups(catalogue, scope).chain([scope.action_name().to_owned()]).collect();
