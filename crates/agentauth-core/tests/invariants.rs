@@ -150,6 +150,12 @@ fn endings(state: &State) -> Vec<(&'static str, State)> {
 fn what_is_remembered_outlives_neither_grant_nor_session_nor_time_nor_policies() {
     let mut tried = 0;
     for (history, _) in histories(4000) {
+        // What a policy grants outlives every grant.
+        let history = under(&history, |files| {
+            for file in files {
+                file.text = file.text.replace("@preapprove(\"high_risk\")", "").replace("@preapprove", "");
+            }
+        });
         let before = decisions(&history);
         // One history: all that was asked, then each allow anew, its end, and the allow again where nothing but the state has ended it.
         let mut longer = history.clone();

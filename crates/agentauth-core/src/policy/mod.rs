@@ -374,7 +374,7 @@ impl Policy {
         };
         rules.sort_by(|one, other| one.id.cmp(&other.id));
         rules.dedup_by(|one, other| one.id == other.id);
-        if allowed && rules.iter().all(|rule| rule.annotations.limits_only) {
+        if errors.is_empty() && allowed && rules.iter().all(|rule| rule.annotations.limits_only) {
             // What only limits permits nothing.
             rules.clear();
         }

@@ -13,8 +13,12 @@ pub(crate) fn files(random: &mut Rng) -> Vec<PolicyFile> {
     let mut texts = [String::new(), String::new(), String::new()];
     // Mostly something is permitted, so that there is something to forbid.
     let broad = chance(random, 0.85);
-    // Every other set reads nothing that forbids to remember its verdicts.
-    let words = if random.bool() { Words::All } else { Words::Timeless };
+    // Many sets read nothing that forbids to remember their verdicts, or but one thing.
+    let words = match random.u8(0..3) {
+        0 => Words::All,
+        1 => Words::Timeless,
+        _ => Words::TimelessBut(pick(random, TIMELY)),
+    };
     if broad {
         texts[0] = "@id(\"base\") permit (principal, action, resource);\n".to_owned();
     }
@@ -179,10 +183,24 @@ fn condition(random: &mut Rng, words: Words, depth: usize) -> String {
 }
 
 fn atom(random: &mut Rng, words: Words) -> String {
+    if let Words::TimelessBut(one) = words
+        && chance(random, 0.25)
+    {
+        let about: Vec<&str> =
+            ATOMS.iter().chain(AWKWARD).copied().filter(|atom| atom.contains(one)).collect();
+        let atom = pick(random, &about);
+        return filled(random, atom);
+    }
     loop {
         let seldom = chance(random, 0.06);
         let atom = pick(random, if seldom { AWKWARD } else { ATOMS });
-        if words == Words::All || !TIMELY.iter().any(|word| atom.contains(word)) {
+        let timely = TIMELY.iter().find(|word| atom.contains(**word)).copied();
+        let drawn = match (words, timely) {
+            (Words::All, _) | (_, None) => true,
+            (Words::Timeless, Some(_)) => false,
+            (Words::TimelessBut(one), Some(word)) => one == word,
+        };
+        if drawn {
             return filled(random, atom);
         }
     }
@@ -195,18 +213,29 @@ pub(crate) enum Words {
     All,
     /// None that looks at the time, or at what the caller says.
     Timeless,
+    /// Those, and the ones that look at this.
+    TimelessBut(&'static str),
 }
 
 /// How conditions are known whose verdicts are not remembered.
-const TIMELY: &[&str] =
-    &[".now", "_age", "local_", "claimed", "context ==", "known ==", "then context", "context.known}"];
+const TIMELY: &[&str] = &[
+    ".now",
+    "auth_age",
+    "confirmed_age",
+    "local_",
+    "claimed",
+    "context ==",
+    "known ==",
+    "then context",
+    "context.known}",
+];
 
 fn filled(random: &mut Rng, atom: &str) -> String {
     let role = pick(random, &["admin", "payment_processor", "viewer"]);
     let kind = pick(random, &["none", "once", "until", "session", "always", "mandate"]);
     let signal = pick(random, &["burst", "rate", "volume"]);
     // Around the ages, times and amounts that are drawn.
-    let seconds = pick(random, &["0", "30", "90", "300", "3600"]);
+    let seconds = pick(random, &["0", "30", "30", "60", "90", "90", "300", "3600"]);
     let instant = pick(random, &["2026-11-21T09:59:30Z", "2026-11-21T10:00:20Z", "2026-11-21T10:01:00Z"]);
     atom.replace("ROLE", role)
         .replace("KIND", kind)
@@ -259,6 +288,8 @@ const ATOMS: &[&str] = &[
     "context.known.now.durationSince(context.known.logged_in_at) < duration(\"SECONDSs\")",
     "context.known.logged_in_at > datetime(\"INSTANT\")",
     "context.known.auth_age < SECONDS",
+    "context.known.auth_age >= SECONDS",
+    "context.known.auth_age + 0 <= SECONDS",
     "context.known.session_confirmed_age > SECONDS",
     "context.known has acr && context.known.acr == \"phr\"",
     "context.known.amr.contains(\"mfa\")",
@@ -303,7 +334,7 @@ const AWKWARD: &[&str] = &[
     "context == context",
     "context.claimed == context.claimed",
     "(if principal.user.stepped_up then context.known else context.known).grant == \"KIND\"",
-    "{\"x\": context.known}.x.auth_age < SECONDS",
+    "{\"x\": context.known}.x.risk == \"read\"",
     "[context.signals].contains([\"SIGNAL\"])",
     "[context.claimed].contains(context.claimed) && principal.user.stepped_up",
     "[context.known.auth_age, 3600].contains(3600)",

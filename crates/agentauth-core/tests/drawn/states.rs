@@ -189,12 +189,12 @@ pub(crate) fn changed(random: &mut Rng, before: &State) -> State {
     let mut state = before.clone();
     for _ in 0..random.usize(1..=2) {
         match random.u8(0..20) {
-            0..6 => change_session(random, &mut state),
-            6..9 => {
+            0..8 => change_session(random, &mut state),
+            8 | 9 => {
                 let grant = grant(random, &state);
                 add(&mut state.grants, grant);
             }
-            9..12 => {
+            10 | 11 => {
                 if !state.grants.is_empty() {
                     let place = random.usize(0..state.grants.len());
                     state.grants.remove(place);
@@ -324,8 +324,8 @@ fn session(random: &mut Rng) -> Session {
         rights,
         claims,
         key_id: "K1".to_owned(),
-        confirmed_at: after(pick(random, &[-60, -5, -60, -250])),
-        logged_in_at: after(pick(random, &[-3600, -100, -10])),
+        confirmed_at: after(pick(random, &[-80, -5, -60, -25, -250])),
+        logged_in_at: after(pick(random, &[-3600, -270, -80, -60, -25, -10, -5])),
         limits: SessionLimits {
             max_age: pick(random, &[None, None, None, Some(SignedDuration::from_secs(3630))]),
             revalidate_every: pick(random, &[None, None, None, None, Some(SignedDuration::from_secs(60))]),
