@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use agentauth_api::{SessionPhase, Status};
+use agentauth_audit::{Text, Trail};
 use e2e::{ALICE, AgentSpec, BOB, Provider, Store, World, WorldOptions, binaries, wait};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -68,6 +69,12 @@ fn two_people_two_daemons_one_provider() {
         "{decision}"
     );
     assert!(decision["message"].as_str().unwrap().contains("payment_processor"), "{decision}");
+    // What the policy says to the administrator is in the record, and not in the answer.
+    let mut entries = Trail::new(&bob.state_dir().join("audit")).entries().unwrap().map(Result::unwrap);
+    let noted = entries.find(|entry| entry.event.id.as_ref().map(Text::as_str) == decision["id"].as_str());
+    let message = noted.unwrap().event.message.unwrap();
+    assert!(message.as_str().starts_with("Give the user the role `payment_processor`"), "{message:?}");
+    assert!(!decision.to_string().contains("Give the user"), "{decision}");
     // What both may do, both may do.
     assert_eq!(bob.check("payments.read")["decision"], "allow");
     assert_eq!(alice.status().session.user.unwrap().email.as_deref(), Some(ALICE.email));

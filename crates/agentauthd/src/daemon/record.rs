@@ -66,6 +66,7 @@ pub(crate) fn decision<'a>(
         signals: decision.signals.iter().map(|signal| signal.as_str().into()).collect(),
         facts: rests_on.iter().map(|fact| (&**fact.set().digest()).into()).collect(),
         dry_run: decision.dry_run,
+        message: decision.admin_note.as_deref().map(Into::into),
         details: about(decision, asked),
         ..Event::new(Kind::Decision, now)
     }
