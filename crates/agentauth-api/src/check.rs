@@ -1,5 +1,7 @@
 //! `POST /v1/check`: the question before a sensitive action, and the decision.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -73,47 +75,47 @@ pub struct RemedyTerms {
     pub strength: Option<String>,
 }
 
-/// A decision. Always HTTP 200, for a deny too.
+/// A decision. Always HTTP 200, for a deny too. The daemon writes it from what it has at hand; who reads it owns it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CheckResponse {
+pub struct CheckResponse<'a> {
     /// Identifies this decision in the audit log.
-    pub id: String,
+    pub id: Cow<'a, str>,
     /// Allow or deny.
     pub decision: Verdict,
     /// A stable word: `granted`, or the first check that failed.
-    pub reason: String,
+    pub reason: Cow<'a, str>,
     /// What would turn this deny into an allow: `login`, `register`, `consent`, `step_up`, `proof`, `attestation`
     /// or `wait`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub remedy: Option<String>,
+    pub remedy: Option<Cow<'a, str>>,
     /// What exactly that takes, where a policy says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy_terms: Option<RemedyTerms>,
     /// For the person.
-    pub message: String,
+    pub message: Cow<'a, str>,
     /// For a language model: what was refused, not to retry, what to ask the user.
-    pub model_message: String,
+    pub model_message: Cow<'a, str>,
     /// The registered agents whose rights were intersected, the caller's own first.
-    pub agents: Vec<String>,
+    pub agents: Cow<'a, [String]>,
     /// How well the caller is proven: `launched`, `pinned`, `path` or `unproven`.
-    pub assurance: String,
+    pub assurance: Cow<'a, str>,
     /// What keeps it from being better proven: names of environment variables, and words such as `traced`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub caveats: Vec<String>,
     /// The scopes in canonical form.
-    pub scopes: Vec<String>,
+    pub scopes: Vec<Cow<'a, str>>,
     /// The questions that this request put to the person, or that wait for it already: `GET /v1/consents` shows them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub consents: Vec<String>,
+    pub consents: Vec<Cow<'a, str>>,
     /// The grants that cover them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub grants: Vec<String>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub grants: Cow<'a, [String]>,
     /// The determining policies.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub policies: Vec<String>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub policies: Cow<'a, [String]>,
     /// What is unusual about what the agent does just now, as policies saw it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub signals: Vec<String>,
+    pub signals: Vec<Cow<'a, str>>,
     /// Strictest over all determining policies.
     #[serde(default)]
     pub obligations: Obligations,
@@ -124,5 +126,5 @@ pub struct CheckResponse {
     pub dry_run: bool,
     /// The request's `call`, echoed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub call: Option<String>,
+    pub call: Option<Cow<'a, str>>,
 }

@@ -91,7 +91,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`]. A deny is not an error.
-    pub async fn check(&mut self, request: &CheckRequest) -> Result<CheckResponse, ClientError> {
+    pub async fn check(&mut self, request: &CheckRequest) -> Result<CheckResponse<'static>, ClientError> {
         let wait = Duration::from_millis(request.wait_ms.unwrap_or(0)).min(LONGEST_WAIT);
         self.ask(Method::POST, paths::CHECK, Some(request), wait).await
     }

@@ -75,7 +75,7 @@ fn wait(text: &str) -> Result<SignedDuration, String> {
     }
 }
 
-fn render(decision: &CheckResponse, now: Timestamp) -> String {
+fn render(decision: &CheckResponse<'_>, now: Timestamp) -> String {
     let shown = |text: &str| display_safe_within(text, 1024);
     let (style, word) = match decision.decision {
         Verdict::Allow => (GOOD, "allow"),
@@ -116,7 +116,7 @@ mod tests {
 
     use super::*;
 
-    fn deny() -> CheckResponse {
+    fn deny() -> CheckResponse<'static> {
         serde_json::from_value(serde_json::json!({
             "id": "d-1", "decision": "deny", "reason": "consent_required", "remedy": "consent",
             "message": "payment\u{1b}-agent has no grant for it; ask the user", "model_message": "…",
@@ -145,7 +145,7 @@ mod tests {
     fn an_allow_says_for_how_long() {
         let mut allow = deny();
         allow.decision = Verdict::Allow;
-        allow.reason = "granted".to_owned();
+        allow.reason = "granted".into();
         allow.obligations.max_lifetime_seconds = Some(300);
         let text = render(&allow, "2026-03-01T12:00:00Z".parse().unwrap());
         let text = anstream::adapter::strip_str(&text).to_string();

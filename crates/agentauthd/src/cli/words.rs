@@ -47,8 +47,8 @@ pub(super) fn count(number: usize, one: &str) -> String {
 }
 
 /// Escaped items joined by commas.
-pub(super) fn joined(items: &[String]) -> String {
-    items.iter().map(|item| display_safe(item)).collect::<Vec<_>>().join(", ")
+pub(super) fn joined(items: &[impl AsRef<str>]) -> String {
+    items.iter().map(|item| display_safe(item.as_ref())).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use agentauth_core::{
     Timestamp,
 };
 use arc_swap::ArcSwapOption;
+use foldhash::fast::RandomState;
 use serde::Serialize;
 use serde_json::json;
 
@@ -50,7 +51,7 @@ pub(crate) struct Grounds {
     machine: Arc<Fact>,
     session: ArcSwapOption<SessionSeen>,
     rules: ArcSwapOption<(RulesSeen, Arc<Fact>)>,
-    agents: RwLock<HashMap<Arc<str>, AgentSeen>>,
+    agents: RwLock<HashMap<Arc<str>, AgentSeen, RandomState>>,
     /// Every set that is in use or was lately, by digest: what comes again was written already.
     book: Mutex<HashMap<Arc<str>, Arc<Fact>>>,
 }

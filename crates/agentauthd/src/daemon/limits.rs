@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use agentauth_core::Timestamp;
+use foldhash::fast::RandomState;
 
 /// Bounds on callers.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +41,7 @@ pub(crate) enum TooMany {
 pub(crate) struct Usage {
     limits: Limits,
     connections: usize,
-    processes: HashMap<u32, Process>,
+    processes: HashMap<u32, Process, RandomState>,
 }
 
 #[derive(Debug)]
@@ -55,7 +56,7 @@ impl Usage {
     /// Nothing used yet.
     #[must_use]
     pub(crate) fn new(limits: Limits) -> Self {
-        Self { limits, connections: 0, processes: HashMap::new() }
+        Self { limits, connections: 0, processes: HashMap::default() }
     }
 
     /// How many connections are open.

@@ -7,10 +7,12 @@ mod allowed;
 mod learning;
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use agentauth_core::signals::{Act, Counters, Limits, Noted, Told};
 use agentauth_core::{Decision, Scope, Signals, Timestamp};
+use foldhash::fast::RandomState;
 use uuid::Uuid;
 
 use super::events::{Events, Happening};
@@ -30,7 +32,7 @@ pub(crate) struct Watching {
     limits: Limits,
     /// Goes into all hashes of resources.
     seed: u64,
-    agents: RwLock<HashMap<Arc<str>, Arc<Mutex<Watched>>>>,
+    agents: RwLock<HashMap<Arc<str>, Arc<Mutex<Watched>>, RandomState>>,
     /// Whoever asks and is no agent.
     strangers: Mutex<Watched>,
     audit: Recorder,
@@ -219,7 +221,7 @@ impl Watched {
 }
 
 /// Under which name this agent is among these.
-fn place<'n, T>(agents: &HashMap<Arc<str>, T>, name: &'n str) -> &'n str {
+fn place<'n, T, S: BuildHasher>(agents: &HashMap<Arc<str>, T, S>, name: &'n str) -> &'n str {
     if agents.len() < AGENTS || agents.contains_key(name) { name } else { OTHERS }
 }
 

@@ -10,7 +10,6 @@ mod rules;
 mod sinks;
 mod watching;
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use agentauth_api as api;
@@ -260,32 +259,28 @@ fn account(user: &User) -> api::Account {
 }
 
 /// A decision as it goes out.
-pub(crate) fn check_response(
+pub(crate) fn check_response<'a>(
     profile: &str,
-    decision: Decision,
-    asked: Asked,
-    consents: &[std::sync::Arc<str>],
-) -> api::CheckResponse {
-    let told = |text: String| match addressed(profile, &text) {
-        Cow::Borrowed(_) => text,
-        Cow::Owned(addressed) => addressed,
-    };
+    decision: &'a Decision,
+    asked: &'a Asked,
+    consents: &'a [std::sync::Arc<str>],
+) -> api::CheckResponse<'a> {
     api::CheckResponse {
-        id: decision.id.as_str().to_owned(),
+        id: decision.id.as_str().into(),
         decision: if decision.allow { api::Verdict::Allow } else { api::Verdict::Deny },
-        reason: decision.reason.as_str().to_owned(),
-        remedy: decision.remedy.map(|remedy| remedy.as_str().to_owned()),
-        remedy_terms: remedy_terms(&decision),
-        message: told(decision.message),
-        model_message: told(decision.model_message),
-        agents: decision.agents,
-        assurance: decision.assurance.as_str().to_owned(),
+        reason: decision.reason.as_str().into(),
+        remedy: decision.remedy.map(|remedy| remedy.as_str().into()),
+        remedy_terms: remedy_terms(decision),
+        message: addressed(profile, &decision.message),
+        model_message: addressed(profile, &decision.model_message),
+        agents: decision.agents.as_slice().into(),
+        assurance: decision.assurance.as_str().into(),
         caveats: decision.caveats.iter().map(ToString::to_string).collect(),
-        scopes: decision.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
-        consents: consents.iter().map(ToString::to_string).collect(),
-        grants: decision.grants,
-        policies: decision.policies,
-        signals: decision.signals.iter().map(|signal| signal.as_str().to_owned()).collect(),
+        scopes: decision.scopes.iter().map(|scope| scope.as_str().into()).collect(),
+        consents: consents.iter().map(|id| (&**id).into()).collect(),
+        grants: decision.grants.as_slice().into(),
+        policies: decision.policies.as_slice().into(),
+        signals: decision.signals.iter().map(|signal| signal.as_str().into()).collect(),
         obligations: api::Obligations {
             max_lifetime_seconds: decision
                 .obligations
@@ -295,7 +290,7 @@ pub(crate) fn check_response(
         },
         expires_at: decision.expires_at,
         dry_run: decision.dry_run,
-        call: asked.call,
+        call: asked.call.as_deref().map(Into::into),
     }
 }
 

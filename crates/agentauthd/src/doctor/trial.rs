@@ -196,7 +196,9 @@ async fn ask(client: &mut Client, agent: &str, scope: &str) -> Outcome {
     };
     match client.check(&request).await {
         Ok(CheckResponse { decision: Verdict::Allow, .. }) => Outcome::Allowed,
-        Ok(CheckResponse { reason, message, .. }) => Outcome::Denied(reason, message),
+        Ok(CheckResponse { reason, message, .. }) => {
+            Outcome::Denied(reason.into_owned(), message.into_owned())
+        }
         Err(ClientError::Refused(problem)) if problem.code == ErrorCode::Forbidden => {
             Outcome::NotPermitted(problem.detail)
         }

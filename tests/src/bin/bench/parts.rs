@@ -67,7 +67,7 @@ fn snapshot() -> (Snapshot, Timestamp) {
 }
 
 /// The answer as the daemon gives it.
-fn answer(decision: &Decision) -> CheckResponse {
+fn answer(decision: &Decision) -> CheckResponse<'static> {
     serde_json::from_value(serde_json::json!({
         "id": "dec_01a2044eb55e7502a08d7eaef569c96d",
         "decision": "allow",

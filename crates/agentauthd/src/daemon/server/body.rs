@@ -1,5 +1,7 @@
 //! Bodies: reading a request's within its bounds, writing an answer's.
 
+use std::future::{Future as _, poll_fn};
+use std::task::Poll;
 use std::time::Duration;
 
 use agentauth_api::ErrorCode;
@@ -28,7 +30,12 @@ pub(super) async fn bytes<B>(body: B) -> Result<Bytes, Refusal>
 where
     B: HttpBody<Error: Into<BoxError>>,
 {
-    let collected = tokio::time::timeout(PATIENCE, Limited::new(body, MAX_BODY).collect()).await;
+    let mut collecting = std::pin::pin!(Limited::new(body, MAX_BODY).collect());
+    // Most come with their head: then there is nothing to wait for, and no clock to set.
+    let collected = match poll_fn(|context| Poll::Ready(collecting.as_mut().poll(context))).await {
+        Poll::Ready(collected) => Ok(collected),
+        Poll::Pending => tokio::time::timeout(PATIENCE, collecting).await,
+    };
     match collected {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {

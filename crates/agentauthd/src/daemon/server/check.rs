@@ -77,7 +77,7 @@ where
         traces.checked(&decision, &head.headers, app.clock.now(), took);
     }
     waiting.retain(|id| app.consents.get(id).is_some());
-    body::answer(&wire::check_response(&app.about.profile, decision, asked, &waiting))
+    body::answer(&wire::check_response(&app.about.profile, &decision, &asked, &waiting))
 }
 
 /// What the caller's trace is, as it says.

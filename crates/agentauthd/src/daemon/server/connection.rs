@@ -30,7 +30,7 @@ pub(crate) struct Connection {
     peer: Peer,
     poison: Poison,
     standing: Mutex<Option<Arc<Standing>>>,
-    given_up: CancellationToken,
+    end: CancellationToken,
 }
 
 /// What was found out about the caller, and the greeting that it was found out at.
@@ -79,9 +79,9 @@ impl Caller {
 }
 
 impl Connection {
-    /// A connection that has asked nothing yet.
-    pub(crate) fn new(peer: Peer, poison: Poison) -> Self {
-        Self { peer, poison, standing: Mutex::new(None), given_up: CancellationToken::new() }
+    /// A connection that has asked nothing yet, and is served until `end`.
+    pub(crate) fn new(peer: Peer, poison: Poison, end: CancellationToken) -> Self {
+        Self { peer, poison, standing: Mutex::new(None), end }
     }
 
     /// The process that connected.
@@ -91,12 +91,7 @@ impl Connection {
 
     /// Ends the connection, whatever still waits to be sent on it.
     pub(crate) fn give_up(&self) {
-        self.given_up.cancel();
-    }
-
-    /// Completes when the connection is to end.
-    pub(crate) async fn given_up(&self) {
-        self.given_up.cancelled().await;
+        self.end.cancel();
     }
 
     /// A handle of the process that connected: it becomes readable when that ends.

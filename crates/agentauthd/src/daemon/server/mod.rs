@@ -97,9 +97,10 @@ pub(crate) async fn serve(app: Arc<App>, listener: Listener, stop: CancellationT
 }
 
 async fn serve_one(place: Place, router: Router, stream: CredStream, peer: Peer, stop: CancellationToken) {
-    let connection = Arc::new(Connection::new(peer, stream.poison()));
+    // One token to look at each time the connection is woken, whichever of the two ends it.
+    let end = stop.child_token();
+    let connection = Arc::new(Connection::new(peer, stream.poison(), end.clone()));
     let app = place.app.clone();
-    let given_up = connection.clone();
     let service = service_fn(move |request| answer(app.clone(), connection.clone(), router.clone(), request));
     let mut serving = std::pin::pin!(
         http1::Builder::new()
@@ -111,8 +112,10 @@ async fn serve_one(place: Place, router: Router, stream: CredStream, peer: Peer,
     );
     let served = tokio::select! {
         served = serving.as_mut() => served,
-        () = given_up.given_up() => return tracing::warn!(pid = place.pid, "a reader that does not read is left"),
-        () = stop.cancelled() => {
+        () = end.cancelled() => {
+            if !stop.is_cancelled() {
+                return tracing::warn!(pid = place.pid, "a reader that does not read is left");
+            }
             serving.as_mut().graceful_shutdown();
             match tokio::time::timeout(DRAIN, serving).await {
                 Ok(served) => served,
