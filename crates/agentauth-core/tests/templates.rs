@@ -26,7 +26,7 @@ use agentauth_core::{
     Agents, Catalogue, CheckRequest, Decision, DecisionId, Grants, Reason, Snapshot, Subject, Template,
     decide,
 };
-use draw::{Draw, draw};
+use draw::{Draw, OWN_LABEL, draw};
 use naive::{Expected, judge};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -35,12 +35,14 @@ use world::{World, base};
 static WORLD: LazyLock<Snapshot> =
     LazyLock::new(|| serde_json::from_value::<World>(base()).unwrap().snapshot());
 
-/// The catalogue that ships, with labels.
+/// The catalogue that ships, with labels of the administrator's and one of the person's.
 static CATALOGUE: LazyLock<Arc<Catalogue>> = LazyLock::new(|| {
     let text =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/scopes.toml")).unwrap();
     let labels = "\n[labels]\nconfidential = [\"files:/srv/hr\", \"email:domain=hr.example\"]\npublic = [\"files:/srv/public\"]\n";
-    Arc::new(Catalogue::parse(&format!("{text}{labels}")).unwrap())
+    let own = format!("[labels]\n{OWN_LABEL} = [\"files:/home\", \"files:/srv/public\"]\n");
+    let catalogue = Catalogue::parse(&format!("{text}{labels}")).unwrap();
+    Arc::new(catalogue.extended(Catalogue::parse(&own).unwrap()).unwrap())
 });
 
 const BASE: &str = "@id(\"base\") permit (principal, action, resource);";

@@ -17,15 +17,34 @@ const ANY: &str = "any";
 
 /// Which resources bear which label.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Labels(BTreeMap<String, Vec<Scope>>);
+pub struct Labels(BTreeMap<String, Bearers>);
+
+/// What bears one label.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Bearers {
+    resources: Vec<Scope>,
+    /// Whether a person's file says so, and not an administrator's.
+    own: bool,
+}
 
 impl Labels {
     /// The labels of what `scope` reaches into, in order. Who asks for a whole folder reaches into everything below it.
     pub fn of<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = &'a str> {
-        let bears = move |labelled: &Scope| {
-            labelled.resource() == scope.resource() && labelled.context().overlaps(scope.context())
+        let reached = move |bearer: &Scope| {
+            bearer.resource() == scope.resource() && bearer.context().overlaps(scope.context())
         };
-        self.0.iter().filter(move |(_, labelled)| labelled.iter().any(bears)).map(|(label, _)| label.as_str())
+        let bears = move |bearers: &Bearers| bearers.resources.iter().any(reached);
+        self.0.iter().filter(move |(_, bearers)| bears(bearers)).map(|(label, _)| label.as_str())
+    }
+
+    /// The labels of what everything that `scope` names lies within, in order. Of those that a person added, none: what
+    /// rests on a label here is given or spared, and of that only the administrator decides.
+    pub fn within<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = &'a str> {
+        let lies_within = move |bearer: &Scope| {
+            bearer.resource() == scope.resource() && bearer.context().covers(scope.context())
+        };
+        let bears = move |bearers: &Bearers| !bearers.own && bearers.resources.iter().any(lies_within);
+        self.0.iter().filter(move |(_, bearers)| bears(bearers)).map(|(label, _)| label.as_str())
     }
 
     /// Every label with the resources that bear it (`files:/srv/hr`, `crm`), in order.
@@ -34,7 +53,12 @@ impl Labels {
             "" => scope.resource().to_owned(),
             context => format!("{}:{context}", scope.resource()),
         };
-        self.0.iter().map(move |(label, all)| (label.as_str(), all.iter().map(resource).collect()))
+        self.0.iter().map(move |(label, all)| (label.as_str(), all.resources.iter().map(resource).collect()))
+    }
+
+    /// Those that a person added, in order.
+    pub(super) fn own(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(|(_, bearers)| bearers.own).map(|(label, _)| label.as_str())
     }
 
     /// Whether there is none.
@@ -45,7 +69,7 @@ impl Labels {
 
     /// Puts the resources `labelled` under `label`.
     pub(super) fn insert(&mut self, label: String, labelled: Vec<Scope>) {
-        self.0.insert(label, labelled);
+        self.0.insert(label, Bearers { resources: labelled, own: false });
     }
 
     /// Those of an administrator above these: a label that both have is the administrator's.
@@ -56,9 +80,9 @@ impl Labels {
     /// Adds a person's own; the names that are taken.
     pub(super) fn extended(&mut self, own: Self) -> Vec<String> {
         let mut taken = Vec::new();
-        for (label, labelled) in own.0 {
+        for (label, bearers) in own.0 {
             match self.0.entry(label) {
-                Entry::Vacant(free) => drop(free.insert(labelled)),
+                Entry::Vacant(free) => drop(free.insert(Bearers { own: true, ..bearers })),
                 Entry::Occupied(there) => taken.push(there.key().clone()),
             }
         }
@@ -117,6 +141,42 @@ mod tests {
     }
 
     #[test]
+    fn who_lies_within_what_is_labelled_reaches_nothing_else() {
+        let catalogue = catalogue(
+            r#"
+            [labels]
+            outside = ["email:domain=example.com", "email:domain=a.*"]
+            public = ["files:/srv/public", "crm"]
+            "#,
+        );
+        for (scope, labels) in [
+            ("files.read:/srv/public/a", &["public"][..]),
+            ("files.read:/srv/public", &["public"]),
+            ("files.read:/srv", &[]),
+            ("files.read:/", &[]),
+            ("files.read", &[]),
+            ("crm.read", &["public"]),
+            ("crm.read:customer=7", &["public"]),
+            ("email.send:domain=example.com,to=u", &["outside"]),
+            ("email.send:domain=a.example", &["outside"]),
+            ("email.send:domain=*", &[]),
+            ("email.send", &[]),
+        ] {
+            let scope = scope.parse().unwrap();
+            assert_eq!(catalogue.labels().within(&scope).collect::<Vec<_>>(), labels, "{scope}");
+        }
+    }
+
+    #[test]
+    fn a_persons_label_spares_nothing() {
+        let own = catalogue("[labels]\npublic = [\"files\"]");
+        let both = catalogue("[labels]\nours = [\"files:/srv\"]").extended(own).unwrap();
+        let scope = "files.read:/srv/a".parse().unwrap();
+        assert_eq!(both.labels().of(&scope).collect::<Vec<_>>(), ["ours", "public"]);
+        assert_eq!(both.labels().within(&scope).collect::<Vec<_>>(), ["ours"]);
+    }
+
+    #[test]
     fn a_person_adds_labels_and_changes_none() {
         let above = catalogue("[labels]\nsecret = [\"files:/srv\"]");
         let own = |text| above.clone().extended(catalogue(text));
@@ -147,6 +207,8 @@ mod tests {
 
     #[test]
     fn labels_are_part_of_the_digest() {
-        assert_ne!(catalogue("").digest(), catalogue("[labels]\nx = [\"crm\"]").digest());
+        let labelled = catalogue("[labels]\nx = [\"crm\"]");
+        assert_ne!(catalogue("").digest(), labelled.digest());
+        assert_ne!(catalogue("").extended(labelled.clone()).unwrap().digest(), labelled.digest());
     }
 }

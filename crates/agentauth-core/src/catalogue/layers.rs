@@ -16,7 +16,7 @@ impl Catalogue {
 
     /// This catalogue with a person's own entries below it. They may describe actions that nobody described yet, and be
     /// stricter with the others: no entry gets a lower risk, a weaker strength or a longer lifetime than it has, nor
-    /// other words or contexts. They may add labels, and change none.
+    /// other words or contexts. They may add labels, and change none; see [`Labels::within`](super::Labels::within).
     ///
     /// # Errors
     /// Every entry that would be milder, at once; everything, where the catalogue is closed.

@@ -135,6 +135,7 @@ impl Catalogue {
             json!({
                 "closed": self.closed,
                 "labels": self.labels.iter().collect::<Vec<_>>(),
+                "own_labels": self.labels.own().collect::<Vec<_>>(),
                 "actions": entries.collect::<Vec<_>>(),
             })
             .to_string()

@@ -169,6 +169,10 @@ impl Types {
             ("kind".to_owned(), text(kind)),
             ("risk".to_owned(), text(risk.as_str())),
             ("classification".to_owned(), RestrictedExpression::new_set(labels.of(scope).map(text))),
+            (
+                "classification_within".to_owned(),
+                RestrictedExpression::new_set(labels.within(scope).map(text)),
+            ),
         ];
         let mut tags = Vec::new();
         let (resource, parents) = match scope.context() {

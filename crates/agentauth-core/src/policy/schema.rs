@@ -35,6 +35,7 @@ const TYPES: &str = r#"
     "path"?: String,
     "risk": String,
     "classification": Set<String>,
+    "classification_within": Set<String>,
   } tags String;
   entity Device = {
     "id": String,

@@ -53,6 +53,8 @@ struct Written {
     id: String,
     permit: bool,
     annotations: Vec<String>,
+    /// The one agent that it is about.
+    agent: Option<String>,
     head: Head,
     /// Each of these is a clause of its own.
     clauses: Vec<(&'static str, String)>,
@@ -189,6 +191,7 @@ impl Written {
             id: format!("{}.{}{suffix}", template.id, rule.id),
             permit: false,
             annotations: Vec::new(),
+            agent: conditions::agent(&rule.when).map(str::to_owned),
             head,
             clauses: when.into_iter().chain(unless).collect(),
         }
@@ -210,7 +213,11 @@ impl Written {
             let _ = writeln!(text, "{annotation}");
         }
         let effect = if self.permit { "permit" } else { "forbid" };
-        let _ = write!(text, "{effect} (\n  principal,\n  {},\n  resource\n)", self.head);
+        let agent = self
+            .agent
+            .as_deref()
+            .map_or_else(String::new, |agent| format!(" == AgentAuth::Agent::{}", quoted(agent)));
+        let _ = write!(text, "{effect} (\n  principal{agent},\n  {},\n  resource\n)", self.head);
         for (word, clause) in &self.clauses {
             let _ = if clause.contains('\n') {
                 write!(text, "\n{word} {{\n  {}\n}}", clause.replace('\n', "\n  "))

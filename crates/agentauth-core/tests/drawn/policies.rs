@@ -281,6 +281,8 @@ const ATOMS: &[&str] = &[
     "resource.classification.contains(\"secret\")",
     "resource.classification.containsAny([\"outside\", \"secret\"])",
     "resource.classification.isEmpty()",
+    "resource.classification_within.contains(\"secret\")",
+    "resource.classification_within.isEmpty()",
     "resource.hasTag(\"currency\") && resource.getTag(\"currency\") == \"EUR\"",
     "resource.hasTag(\"payee\")",
     "context.known.now < datetime(\"INSTANT\")",

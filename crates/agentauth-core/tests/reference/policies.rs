@@ -18,7 +18,7 @@ use cedar_policy::{
 };
 use serde_json::{Value, json};
 
-use super::scopes::reaches_into;
+use super::scopes::{lies_within, reaches_into};
 
 /// One question.
 pub(crate) struct Asked<'a> {
@@ -304,13 +304,14 @@ fn entities(catalogue: &Catalogue, asked: &Asked<'_>) -> Value {
 /// The resource with its attributes and tags, and everything that it is in.
 fn resources(catalogue: &Catalogue, scope: &Scope) -> Vec<Value> {
     let kind = scope.resource();
-    let labels = catalogue
-        .labels()
-        .iter()
-        .filter(|(_, labelled)| labelled.iter().any(|labelled| reaches_into(scope.as_str(), labelled)));
-    let classification: Vec<&str> = labels.map(|(label, _)| label).collect();
+    let labels = |fits: fn(&str, &str) -> bool| -> Vec<String> {
+        let all = catalogue.labels().iter();
+        let borne = all.filter(|(_, bearers)| bearers.iter().any(|bearer| fits(scope.as_str(), bearer)));
+        borne.map(|(label, _)| label.to_owned()).collect()
+    };
     let mut attributes = json!({
-        "kind": kind, "risk": risk(catalogue, scope).as_str(), "classification": classification,
+        "kind": kind, "risk": risk(catalogue, scope).as_str(),
+        "classification": labels(reaches_into), "classification_within": labels(lies_within),
     });
     let mut names = vec![resource_name(scope)];
     let mut tags = json!({});

@@ -28,15 +28,18 @@ fn context_of(text: &str) -> Context<'_> {
 /// Whether everything that `narrow` names is named by `wide`.
 pub(crate) fn covers(wide: &str, narrow: &str) -> bool {
     let ((wide_name, wide), (narrow_name, narrow)) = (parts(wide), parts(narrow));
-    let inside = match (&wide, &narrow) {
+    wide_name == narrow_name && context_covers(&wide, &narrow)
+}
+
+fn context_covers(wide: &Context<'_>, narrow: &Context<'_>) -> bool {
+    match (wide, narrow) {
         (Context::Anywhere, _) => true,
         (Context::Below(above), Context::Below(below)) => below.starts_with(above),
         (Context::Where(few), Context::Where(many)) => few.iter().all(|(key, value)| {
             many.iter().any(|(other_key, other)| key == other_key && value_covers(value, other))
         }),
         _ => false,
-    };
-    wide_name == narrow_name && inside
+    }
 }
 
 /// Whether something is named by both.
@@ -47,13 +50,20 @@ pub(crate) fn overlap(one: &str, other: &str) -> bool {
 
 /// Whether `labelled` (`files:/srv/hr`, `crm`) has something in common with what `scope` names, whatever the action.
 pub(crate) fn reaches_into(scope: &str, labelled: &str) -> bool {
-    let (name, context) = parts(scope);
-    let (resource, _) = name.split_once('.').unwrap();
-    let (labelled, there) = match labelled.split_once(':') {
-        None => (labelled, Context::Anywhere),
-        Some((labelled, context)) => (labelled, context_of(context)),
-    };
+    let ((resource, context), (labelled, there)) = (resource_of(scope), parts(labelled));
     resource == labelled && contexts_overlap(&context, &there)
+}
+
+/// Whether everything that `scope` names lies in `labelled`, whatever the action.
+pub(crate) fn lies_within(scope: &str, labelled: &str) -> bool {
+    let ((resource, context), (labelled, there)) = (resource_of(scope), parts(labelled));
+    resource == labelled && context_covers(&there, &context)
+}
+
+/// `files` of `files.read:/projects`, and what stands behind the colon.
+fn resource_of(scope: &str) -> (&str, Context<'_>) {
+    let (name, context) = parts(scope);
+    (name.split_once('.').unwrap().0, context)
 }
 
 fn contexts_overlap(one: &Context<'_>, other: &Context<'_>) -> bool {

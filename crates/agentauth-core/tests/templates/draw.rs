@@ -41,7 +41,7 @@ const PATTERNS: [&str; 22] = [
     "shell.execute",
 ];
 
-const SCOPES: [&str; 26] = [
+const SCOPES: [&str; 27] = [
     "files.read",
     "files.read:/",
     "files.read:/srv",
@@ -49,6 +49,7 @@ const SCOPES: [&str; 26] = [
     "files.read:/srv/hr/pay/2026",
     "files.read:/srv/hr2",
     "files.write:/srv/public",
+    "files.read:/srv/public/a",
     "files.write:/home",
     "files.delete:/srv/hr/pay",
     "files.delete",
@@ -69,6 +70,9 @@ const SCOPES: [&str; 26] = [
     "warp.engage:factor=9",
     "shell.execute",
 ];
+
+/// The label that a person added.
+pub(crate) const OWN_LABEL: &str = "mine";
 
 /// One question.
 #[derive(Debug, Clone)]
@@ -225,7 +229,7 @@ fn condition() -> impl Strategy<Value = (String, Value)> {
         1 => named("device.os", &["linux", "macos", "windows", "unmanaged"]),
         1 => flag("device.managed"),
         1 => flag("device.attested"),
-        1 => named("resource.label", &["confidential", "public", "none"]),
+        1 => named("resource.label", &["confidential", "public", OWN_LABEL, "none"]),
         2 => time().prop_map(|value| ("timeOfDay".to_owned(), value)),
         1 => named("signals", &signals),
     ]
@@ -252,7 +256,11 @@ fn time() -> impl Strategy<Value = Value> {
 
 fn effects() -> impl Strategy<Value = Value> {
     let several = prop::collection::vec(effect(), 1..4).prop_map(|list| {
-        Value::Object(list.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+        let mut effects: Map<_, _> = list.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        if effects.contains_key("preapprove") {
+            effects.remove("consentStrength");
+        }
+        Value::Object(effects)
     });
     prop_oneof![2 => Just(json!({"deny": true})), 5 => several]
 }
@@ -285,6 +293,17 @@ impl Draw {
     pub(crate) fn facts(&self, catalogue: &Catalogue) -> Facts {
         let scope: Scope = self.scope.parse().unwrap();
         let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let labels = |within: bool| {
+            let bears = |bearer: &String| {
+                let (resource, context) = bearer.split_once(':').unwrap();
+                let bearer: Scope = format!("{}:{context}", scope.action_name()).parse().unwrap();
+                let fits = if within { bearer.covers(&scope) } else { bearer.overlaps(&scope) };
+                resource == scope.resource() && fits
+            };
+            let all = catalogue.labels().iter().filter(|(_, bearers)| bearers.iter().any(bears));
+            // What a person added gives nothing, and spares nothing.
+            all.map(|(label, _)| label.to_owned()).filter(|label| !within || label != OWN_LABEL).collect()
+        };
         Facts {
             agent: self.agent.to_owned(),
             publisher: self.publisher.map(str::to_owned),
@@ -298,7 +317,8 @@ impl Draw {
             os: self.os.to_owned(),
             managed: self.managed,
             attested: self.attested,
-            labels: catalogue.labels().of(&scope).map(str::to_owned).collect(),
+            labels: labels(false),
+            labels_within: labels(true),
             weekday: self.minutes / (24 * 60) + 1,
             minute: self.minutes % (24 * 60),
             signals: self.signals.iter().map(|signal| signal.as_str().to_owned()).collect(),

@@ -20,6 +20,7 @@ pub(crate) struct Facts {
     pub(crate) managed: bool,
     pub(crate) attested: bool,
     pub(crate) labels: Vec<String>,
+    pub(crate) labels_within: Vec<String>,
     /// Monday is 1.
     pub(crate) weekday: i64,
     pub(crate) minute: i64,
@@ -91,7 +92,7 @@ pub(crate) fn judge(template: &Value, facts: &Facts, base: bool) -> Expected {
             forbids.push(forbid("", None));
         }
         if requires("poP") {
-            // Nobody proves to hold a key as yet.
+            // Nobody proves to hold a key.
             forbids.push(forbid("-proof", Some("proof")));
         }
         if requires("attestation") && !facts.attested {
@@ -208,12 +209,14 @@ fn holds(name: &str, value: &Value, facts: &Facts, within: bool) -> bool {
         "agent" => is(&facts.agent),
         "agent.publisher" => facts.publisher.as_deref().is_some_and(is),
         "user" => is(&facts.user),
-        "user.email" => facts.email.as_deref().is_some_and(|email| {
-            texts(value).iter().any(|wanted| match wanted.strip_prefix('*') {
+        "user.email" => match facts.email.as_deref() {
+            Some(email) => texts(value).iter().any(|wanted| match wanted.strip_prefix('*') {
                 Some(domain) => email.ends_with(domain),
                 None => email == wanted,
-            })
-        }),
+            }),
+            // An unknown address may be this one.
+            None => !within,
+        },
         "user.role" => any(&facts.roles),
         "user.permission" => any(&facts.permissions),
         "user.tenant" => any(&facts.tenants),
@@ -226,7 +229,7 @@ fn holds(name: &str, value: &Value, facts: &Facts, within: bool) -> bool {
         "device.os" => is(&facts.os) || (is("unmanaged") && !facts.managed),
         "device.managed" => *value == facts.managed,
         "device.attested" => *value == facts.attested,
-        "resource.label" => any(&facts.labels),
+        "resource.label" => any(if within { &facts.labels_within } else { &facts.labels }),
         "timeOfDay" => match value.get("outside") {
             Some(span) => !is_in(span, facts),
             None => is_in(value, facts),

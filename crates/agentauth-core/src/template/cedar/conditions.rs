@@ -46,6 +46,18 @@ pub(super) fn head(when: &[Condition]) -> Head {
     risks.map_or(Head::Every, |risks| Head::Risks(risks.iter().map(|risk| risk_group(*risk)).collect()))
 }
 
+/// The one agent that a rule is about where `when` holds: it stands in the policy's head, by which it is known whom a
+/// policy gives something to.
+pub(super) fn agent(when: &[Condition]) -> Option<&str> {
+    when.iter().find_map(|condition| match condition {
+        Condition::Agent(names) => match names.as_slice() {
+            [one] => Some(one.as_str()),
+            _ => None,
+        },
+        _ => None,
+    })
+}
+
 /// The group of all actions of this risk.
 fn risk_group(risk: Risk) -> String {
     match risk {
@@ -67,16 +79,19 @@ pub(super) fn holds(condition: &Condition, sense: Sense, head: Option<&Head>) ->
     };
     Some(match condition {
         Condition::Scope(patterns) => return scopes(patterns, sense, head),
+        Condition::Agent(names) if head.is_some() && names.len() == 1 => return None,
         Condition::Agent(names) => in_any("Agent", names),
         Condition::Publisher(names) => {
             format!("principal has publisher && {}", is_one_of("principal.publisher", names))
         }
         Condition::User(names) => in_any("User", names),
         Condition::Email(addresses) => {
-            format!(
-                "principal.user has email && {}",
-                any_of(addresses.iter().map(|address| address_is(address)))
-            )
+            let fits = any_of(addresses.iter().map(|address| address_is(address)));
+            match sense {
+                Sense::Within => format!("principal.user has email && {fits}"),
+                // An address that is not known may be any.
+                Sense::Reaching => format!("(if principal.user has email then {fits} else true)"),
+            }
         }
         Condition::Role(names) => in_any("Role", names),
         Condition::Permission(names) => in_any("Permission", names),
@@ -99,7 +114,13 @@ pub(super) fn holds(condition: &Condition, sense: Sense, head: Option<&Head>) ->
         })),
         Condition::Managed(wanted) => flag("managed", *wanted),
         Condition::Attested(wanted) => flag("attested", *wanted),
-        Condition::Label(labels) => contains("resource.classification", labels.iter().map(String::as_str)),
+        Condition::Label(labels) => {
+            let borne = match sense {
+                Sense::Reaching => "resource.classification",
+                Sense::Within => "resource.classification_within",
+            };
+            contains(borne, labels.iter().map(String::as_str))
+        }
         Condition::Time(hours) => time(hours),
         Condition::Signals(signals) => {
             contains("context.signals", signals.iter().map(|signal| signal.as_str()))
