@@ -56,6 +56,23 @@ impl Claims {
         self.0.get(name)
     }
 
+    /// Whether the provider says that the address is the user's: `email_verified` (OpenID Connect Core section 5.1). Some write
+    /// it as a text. What is there and does not say yes says no.
+    pub fn email_verified(&self) -> Option<bool> {
+        match self.get("email_verified")? {
+            Value::Null => None,
+            Value::Bool(verified) => Some(*verified),
+            Value::String(text) => Some(text == "true"),
+            _ => Some(false),
+        }
+    }
+
+    /// `email`, unless the provider says that nobody verified it: whoever registers themselves writes there what they want.
+    pub fn email(&self) -> Option<&str> {
+        let said = self.get("email").and_then(Value::as_str).filter(|email| !email.is_empty());
+        said.filter(|_| self.email_verified() != Some(false))
+    }
+
     /// The names of all claims that are present.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)

@@ -32,7 +32,7 @@ pub struct User {
     pub subject: String,
     /// Display name.
     pub name: Option<String>,
-    /// Mail address.
+    /// Mail address; none that the provider says nobody verified, since policies read it.
     pub email: Option<String>,
 }
 

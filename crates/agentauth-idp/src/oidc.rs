@@ -91,7 +91,7 @@ impl Provider {
         let user = User {
             subject: judged.id.subject.clone(),
             name: judged.id.name.clone().filter(|name| !name.is_empty()),
-            email: judged.id.email.clone().filter(|email| !email.is_empty()),
+            email: judged.id.email.clone(),
         };
         Ok(Accepted { session, id: judged.id, user })
     }

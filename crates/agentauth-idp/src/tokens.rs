@@ -179,7 +179,7 @@ impl Provider {
         let user = User {
             subject: session.claims.subject.clone(),
             name: id.name.clone().filter(|name| !name.is_empty()),
-            email: id.email.clone().filter(|email| !email.is_empty()),
+            email: id.email.clone(),
         };
         Ok(Accepted { session, id, user })
     }
@@ -241,6 +241,9 @@ impl Provider {
         };
         if accepted.user.name.is_none() && accepted.user.email.is_none() {
             accepted.user = self.name_user(&tokens.access_token, &tokens.refresh_token, accepted.user).await;
+            if accepted.id.email_verified == Some(false) {
+                accepted.user.email = None;
+            }
         }
         Ok(LoggedIn { tokens, accepted })
     }

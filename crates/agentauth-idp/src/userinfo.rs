@@ -7,6 +7,7 @@ use http::header::{ACCEPT, AUTHORIZATION};
 use http::{HeaderValue, Method, Request};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use serde_json::Value;
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -33,6 +34,8 @@ struct Me {
     user_id: String,
     name: Option<String>,
     email: Option<String>,
+    #[serde(default)]
+    verified_email: Value,
 }
 
 impl Provider {
@@ -66,14 +69,16 @@ impl Provider {
         let me: Me = serde_json::from_slice(&answer.body).map_err(|_| {
             RefreshFailure::network(true, "the provider's answer about the user cannot be read")
         })?;
-        Ok(User { subject: me.user_id, name: kept(me.name), email: kept(me.email) })
+        let email = me.email.filter(|_| matches!(me.verified_email, Value::Null | Value::Bool(true)));
+        Ok(User { subject: me.user_id, name: kept(me.name), email: kept(email) })
     }
 
     async fn userinfo(&self, access_token: &SecretString, subject: &str) -> Option<User> {
         let endpoint = self.metadata().await.ok()?.userinfo_endpoint.clone()?;
         let claims = self.ask_userinfo(&endpoint, access_token).await.ok()?;
         let text = |name: &str| kept(claims.get(name)?.as_str().map(str::to_owned));
-        let user = User { subject: text("sub")?, name: text("name"), email: text("email") };
+        let email = kept(claims.email().map(str::to_owned));
+        let user = User { subject: text("sub")?, name: text("name"), email };
         (user.subject == subject && (user.name.is_some() || user.email.is_some())).then_some(user)
     }
 

@@ -20,7 +20,7 @@ use agentauth_idp::{
 };
 use descope_emulator::{
     Approval, Control, Delivery, Emulator, ErrorShape, Fault, FaultAction, ReusePolicy, TokenOverride,
-    UnrotatedAnswer,
+    UnrotatedAnswer, UserChange,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
@@ -229,6 +229,31 @@ async fn a_nameless_id_token_is_completed_by_userinfo() {
     world.control().inject(Fault::on("/v1/auth/me", FaultAction::html(503)).once());
     let done = world.login(None).await.0.unwrap();
     assert_eq!(done.accepted.user.label(), done.accepted.user.subject, "a name is not needed");
+}
+
+/// Whoever registers themselves can write any address there: policies that go by it must not see one that nobody verified.
+#[tokio::test]
+async fn an_address_that_nobody_verified_is_none() {
+    let world = World::start(|_| {}).await;
+    let unverified = UserChange { unverified: Some(true), ..UserChange::default() };
+    world.control().change_user(ALICE, unverified).unwrap();
+    let done = world.login(None).await.0.unwrap();
+    assert_eq!((done.accepted.user.email, done.accepted.user.name.as_deref()), (None, Some("Alice Moreau")));
+    assert_eq!(world.provider.me(&done.tokens.refresh_token).await.unwrap().email, None);
+    for claims in [&["name", "email"][..], &["name", "email", "email_verified"]] {
+        let nameless = claims.iter().fold(TokenOverride::id(), |id, claim| id.without(claim));
+        world.control().next_token_override(nameless);
+        let done = world.login(None).await.0.unwrap();
+        assert_eq!(done.accepted.user.email, None, "userinfo says so, too");
+    }
+    // What the ID token calls unverified is not believed of another source.
+    let verified = UserChange { unverified: Some(false), ..UserChange::default() };
+    world.control().change_user(ALICE, verified).unwrap();
+    let doubted = TokenOverride::id().without("name").claim("email_verified", false);
+    world.control().next_token_override(doubted);
+    assert_eq!(world.login(None).await.0.unwrap().accepted.user.email, None);
+    world.control().next_token_override(TokenOverride::id().claim("email_verified", "false"));
+    assert_eq!(world.login(None).await.0.unwrap().accepted.user.email, None);
 }
 
 #[tokio::test]

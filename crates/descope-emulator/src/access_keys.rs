@@ -75,6 +75,7 @@ impl AccessKey {
             factors: Vec::new(),
             claims: Map::new(),
             phone: None,
+            unverified: false,
             invited: false,
             test: false,
             attributes: Map::new(),

@@ -217,13 +217,14 @@ impl Control {
             return Err(ControlFault::UnknownTenant(tenant.clone()));
         }
         let user = world.user_mut(login).ok_or_else(|| ControlFault::UnknownUser(login.to_owned()))?;
-        let UserChange { roles, tenants, disabled, name, claims, factors } = change;
+        let UserChange { roles, tenants, disabled, name, claims, factors, unverified } = change;
         user.roles = roles.unwrap_or_else(|| user.roles.clone());
         user.tenants = tenants.unwrap_or_else(|| user.tenants.clone());
         user.disabled = disabled.unwrap_or(user.disabled);
         user.name = name.or_else(|| user.name.clone());
         user.claims = claims.unwrap_or_else(|| user.claims.clone());
         user.factors = factors.unwrap_or_else(|| user.factors.clone());
+        user.unverified = unverified.unwrap_or(user.unverified);
         Ok(user_view(user))
     }
 

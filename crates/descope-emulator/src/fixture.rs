@@ -149,6 +149,8 @@ pub(crate) struct User {
     pub(crate) factors: Vec<String>,
     pub(crate) claims: Map<String, Value>,
     pub(crate) phone: Option<String>,
+    /// Nobody showed that the address is theirs.
+    pub(crate) unverified: bool,
     /// Created by an administrator and never signed in since.
     pub(crate) invited: bool,
     /// A test user: codes and links can be asked for through the management API.
@@ -266,6 +268,7 @@ impl Fixture {
                 factors: user.factors,
                 claims: user.claims,
                 phone: None,
+                unverified: false,
                 invited: false,
                 test: false,
                 attributes: Map::new(),

@@ -213,7 +213,7 @@ pub(crate) fn profile(user: &User, profile: bool, email: bool) -> Map<String, Va
     }
     if email {
         claims.insert("email".to_owned(), json!(user.email));
-        claims.insert("email_verified".to_owned(), json!(true));
+        claims.insert("email_verified".to_owned(), json!(!user.unverified));
     }
     claims
 }

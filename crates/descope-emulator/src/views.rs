@@ -131,6 +131,8 @@ pub struct UserChange {
     pub claims: Option<Map<String, Value>>,
     /// `amr` of sign-ins.
     pub factors: Option<Vec<String>>,
+    /// Whether nobody showed that the address is theirs.
+    pub unverified: Option<bool>,
 }
 
 /// A published key.

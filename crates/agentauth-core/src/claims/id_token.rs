@@ -106,7 +106,7 @@ pub struct IdTokenClaims {
     pub auth_time: Option<Timestamp>,
     /// `nonce`, which equals the expected one if one was expected.
     pub nonce: Option<String>,
-    /// `email`.
+    /// `email`, unless the provider says that nobody verified it.
     pub email: Option<String>,
     /// `email_verified`.
     pub email_verified: Option<bool>,
@@ -196,8 +196,8 @@ pub fn judge_id_token(
         authorized_party: optional("azp"),
         auth_time,
         nonce: nonce.map(str::to_owned),
-        email: optional("email"),
-        email_verified: claims.get("email_verified").and_then(Value::as_bool),
+        email: claims.email().map(str::to_owned),
+        email_verified: claims.email_verified(),
         name: optional("name"),
         assurance: optional("acr"),
         factors: strings(claims.get("amr"), "amr", &mut Vec::new()),

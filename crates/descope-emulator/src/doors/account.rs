@@ -106,7 +106,7 @@ pub(crate) fn user_object(world: &World, user: &User) -> Value {
         "givenName": given,
         "familyName": family,
         "email": user.email,
-        "verifiedEmail": !user.email.is_empty(),
+        "verifiedEmail": !user.email.is_empty() && !user.unverified,
         "phone": user.phone.clone().unwrap_or_default(),
         "verifiedPhone": false,
         "roleNames": user.roles,

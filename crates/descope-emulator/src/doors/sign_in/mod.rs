@@ -114,6 +114,7 @@ pub(crate) fn new_user(world: &World, login_id: &str, details: &Body) -> Result<
         factors: vec!["pwd".to_owned()],
         claims: Map::new(),
         phone: number.map(str::to_owned),
+        unverified: false,
         invited: false,
         test: false,
         attributes: details.object("customAttributes").members().clone(),
