@@ -91,7 +91,7 @@ pub enum Condition {
     Attested(bool),
     /// A label of what is asked for.
     Label(Vec<String>),
-    /// The time of day where the machine is.
+    /// The time of day in the zone that policies read it in.
     Time(Hours),
     /// What is unusual about what the agent does.
     Signals(Vec<Signal>),

@@ -33,8 +33,7 @@ pub(super) fn template(json: &[u8]) -> Result<Template, TemplateFaults> {
         Err(TemplateFaults(vec![TemplateFault { path: String::new(), place, code, reason }]))
     };
     if json.len() > MAX_TEMPLATE_BYTES {
-        let reason =
-            format!("the template is {} bytes long: at most {MAX_TEMPLATE_BYTES} are read", json.len());
+        let reason = format!("the template is longer than {MAX_TEMPLATE_BYTES} bytes");
         return whole(Code::TooLong, None, reason);
     }
     let text = match std::str::from_utf8(json) {
@@ -293,6 +292,11 @@ impl Reader<'_> {
             self.faults.add(&at, Code::Contradiction, reason);
         }
         let preapproves = effects.iter().any(|effect| matches!(effect, Effect::Preapprove { .. }));
+        if preapproves && effects.iter().any(|effect| matches!(effect, Effect::Consent(_))) {
+            let reason = "has `preapprove` beside `consentStrength`, which demands the very answer that is not asked for: \
+                          keep one of the two";
+            self.faults.add(&at, Code::Contradiction, reason);
+        }
         let names_scope = |when: &[Condition]| when.iter().any(|one| matches!(one, Condition::Scope(_)));
         if preapproves && !when.is_none_or(names_scope) {
             let reason = "has `preapprove`, so `if` has to say of which `requestedScope`";

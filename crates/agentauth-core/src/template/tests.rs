@@ -137,6 +137,19 @@ fn what_is_compiled_passes_strict_validation() {
     }
 }
 
+/// The head names the agent, so that nobody else counts as one to whom the policy may grant something.
+#[test]
+fn what_is_preapproved_for_one_agent_reaches_no_other() {
+    let json = rule(
+        &json!({"if": {"requestedScope": "files.read", "agent": "cleaner"}, "then": {"preapprove": true}}),
+    );
+    let cedar = Template::parse(json.as_bytes()).unwrap().to_cedar("t.json");
+    let policy = Policy::load(&[("t", cedar.as_str())], &Catalogue::shipped().unwrap(), [""; 0])
+        .unwrap_or_else(|faults| panic!("{faults}\n{cedar}"));
+    let scope = "files.read".parse().unwrap();
+    assert!(policy.may_preapprove("cleaner", &scope) && !policy.may_preapprove("other", &scope), "{cedar}");
+}
+
 #[test]
 fn every_fault_is_told_at_once_with_its_place() {
     let text = "{\n  \"policyId\": \"a b\",\n  \"rules\": [\n    {\"if\": {\"requestedScop\": \"x\", \"user\": 1}, \"then\": {\"deny\": false}},\n    {\"if\": {\"risk\": [\"high\", \"hihg\"]}, \"then\": {\"require\": \"pop\"}, \"then\": {}}\n  ]\n}";
@@ -234,6 +247,11 @@ fn faults_by_kind() {
         (rule(&json!({"if": all, "unless": [], "then": deny})), "/rules/0/unless", Code::Empty),
         (then(json!({})), "/rules/0/then", Code::Empty),
         (then(json!({"deny": true, "maxLifetimeMinutes": 5})), "/rules/0/then", Code::Contradiction),
+        (
+            then(json!({"preapprove": true, "consentStrength": "prompt"})),
+            "/rules/0/then",
+            Code::Contradiction,
+        ),
         (then(json!({"maxLifetimeMinutes": 0})), "/rules/0/then/maxLifetimeMinutes", Code::BadValue),
         (then(json!({"maxLifetimeMinutes": 1.5})), "/rules/0/then/maxLifetimeMinutes", Code::BadValue),
         (then(json!({"maxLifetimeMinutes": 1e300})), "/rules/0/then/maxLifetimeMinutes", Code::BadValue),
