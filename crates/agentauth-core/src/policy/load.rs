@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use cedar_policy::ffi::DetailedError;
-use cedar_policy::{PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use cedar_policy::{Effect, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 
 use super::Rule;
 use super::annotations::{Annotations, Preapprove};
@@ -124,7 +124,9 @@ pub(super) fn load(sources: &[PolicyFile], schema: &Schema) -> Result<Loaded, Po
         in_order.sort_by_key(|policy| number(policy.id()));
         for policy in in_order {
             let statement = statement(policy.id());
-            let (annotations, mut wrong) = Annotations::read(policy.effect(), policy.annotations());
+            let (mut annotations, mut wrong) = Annotations::read(policy.effect(), policy.annotations());
+            // What nobody above permits, a person does not permit either: theirs adds what it demands.
+            annotations.limits_only |= *own && policy.effect() == Effect::Permit;
             if *own && annotations.preapprove.is_some() {
                 let what = "only an administrator's policy can grant what nobody is asked about: take it out, and answer \
                             when you are asked";

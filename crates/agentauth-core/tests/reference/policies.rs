@@ -2,7 +2,7 @@
 //! evaluated.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::str::FromStr as _;
 use std::thread::LocalKey;
 
@@ -55,6 +55,8 @@ pub(crate) struct Verdict {
 #[derive(Debug, Clone)]
 pub(crate) struct Policies {
     set: PolicySet,
+    /// Which of them are a person's own.
+    own: HashSet<PolicyId>,
     /// Each of them in Cedar's JSON, and what it looks at.
     looks: Vec<(Value, Looks)>,
 }
@@ -69,6 +71,7 @@ pub(crate) struct Looks {
 }
 
 pub(crate) fn judge(policies: &Policies, catalogue: &Catalogue, asked: &Asked<'_>) -> Verdict {
+    let own = &policies.own;
     let policies = &policies.set;
     let request = Request::new(
         uid("Agent", &asked.agent.name),
@@ -92,7 +95,10 @@ pub(crate) fn judge(policies: &Policies, catalogue: &Catalogue, asked: &Asked<'_
         decided = response.diagnostics().reason().collect();
     }
     decided.sort_by_key(|id| id.to_string());
-    let only_limits = |id: &&PolicyId| policies.policy(id).unwrap().annotation("limits_only").is_some();
+    // A person's own permit nothing by themselves either.
+    let only_limits = |id: &&PolicyId| {
+        own.contains(*id) || policies.policy(id).unwrap().annotation("limits_only").is_some()
+    };
     if verdict.permitted && decided.iter().all(only_limits) {
         verdict.permitted = false;
         decided.clear();
@@ -167,14 +173,14 @@ fn looks_of(policy: &Policy) -> Looks {
 
 impl Policies {
     pub(crate) fn of(files: &[PolicyFile]) -> Self {
-        let set = parsed(files);
+        let (set, own) = parsed(files);
         let looks = set.policies().map(|policy| (policy.to_json().unwrap(), looks_of(policy)));
-        Self { looks: looks.collect(), set }
+        Self { looks: looks.collect(), set, own }
     }
 }
 
 /// All policies of all files, by the names that they go by: a person's gives way where its name is taken.
-fn parsed(files: &[PolicyFile]) -> PolicySet {
+fn parsed(files: &[PolicyFile]) -> (PolicySet, HashSet<PolicyId>) {
     let mut all: Vec<(String, bool, Policy)> = Vec::new();
     for file in files {
         for policy in PolicySet::from_str(&file.text).unwrap().policies() {
@@ -185,7 +191,8 @@ fn parsed(files: &[PolicyFile]) -> PolicySet {
             all.push((id.clone(), file.own, policy.new_id(PolicyId::new(id))));
         }
     }
-    PolicySet::from_policies(all.into_iter().map(|(.., policy)| policy)).unwrap()
+    let own = all.iter().filter(|(_, own, _)| *own).map(|(.., policy)| policy.id().clone()).collect();
+    (PolicySet::from_policies(all.into_iter().map(|(.., policy)| policy)).unwrap(), own)
 }
 
 /// What all that permitted demand: the shortest life, and proof if one wants it.

@@ -41,6 +41,17 @@ fn a_persons_number_of_policies_keeps_no_others_out() {
 }
 
 #[test]
+fn a_persons_permit_permits_nothing_that_nobody_above_does() {
+    let mine = r#"@id("mine") @max_lifetime("PT5M") permit(principal, action, resource);"#;
+    let narrow = r#"@id("reads") permit(principal, action == AgentAuth::Action::"files.read", resource);"#;
+    let policy = loaded(&[file("above", narrow, false), file("mine", mine, true)]).unwrap();
+    let verdict = ask(&policy, "files.read", |_| {});
+    assert!(verdict.permitted && verdict.obligations.max_lifetime.is_some(), "what it demands counts");
+    let verdict = ask(&policy, "files.delete", |_| {});
+    assert!(!verdict.permitted && verdict.policies.is_empty(), "{verdict:?}");
+}
+
+#[test]
 fn only_what_stands_above_a_person_grants_without_asking() {
     let grants =
         r#"@id("free") @preapprove permit(principal, action == AgentAuth::Action::"files.read", resource);"#;
