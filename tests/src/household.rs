@@ -132,7 +132,7 @@ impl Household {
 
     /// The records of one kind.
     pub fn records(&self, kind: &str) -> Vec<Value> {
-        self.world.audit().into_iter().filter(|record| record["event"] == kind).collect()
+        self.world.records(kind)
     }
 
     /// Everything that anybody may do, as it stands.

@@ -124,7 +124,7 @@ impl Shop {
 
     /// The records of one kind.
     pub fn records(&self, kind: &str) -> Vec<Value> {
-        self.world.audit().into_iter().filter(|record| record["event"] == kind).collect()
+        self.world.records(kind)
     }
 
     /// What was changed a moment ago is believed less.

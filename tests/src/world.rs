@@ -373,6 +373,21 @@ impl World {
         lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
+    /// The audit log's records of one kind.
+    pub fn records(&self, kind: &str) -> Vec<Value> {
+        self.audit().into_iter().filter(|record| record["event"] == kind).collect()
+    }
+
+    /// The record of the decision of this id.
+    #[track_caller]
+    pub fn record_of(&self, id: &Value) -> Value {
+        let decisions = self.records("decision");
+        decisions
+            .into_iter()
+            .find(|record| record["id"] == *id)
+            .unwrap_or_else(|| panic!("no decision {id} is in the record"))
+    }
+
     /// The end of the daemon's log, for messages.
     pub fn log_tail(&self) -> String {
         crate::daemon::tail(self.home.path())

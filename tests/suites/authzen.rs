@@ -536,11 +536,7 @@ fn an_enforcer_is_decided_about_and_recorded_as_any_agent() {
     let hostile = json!({"type": "user", "id": format!("al\u{1b}[2J\u{202e}{}", "x".repeat(5000))});
     assert!(!pdp.decides(&question(hostile, "read", record("record-1"))));
     let answer = pdp.ask(EVALUATION, &question(user("alice"), "read", record("record-1")));
-    let id = answer["context"]["id"].as_str().unwrap();
-    let record_of = |world: &World, id: &str| {
-        world.audit().into_iter().find(|record| record["id"] == id && record["event"] == "decision").unwrap()
-    };
-    let written = record_of(&world, id);
+    let written = world.record_of(&answer["context"]["id"]);
     assert_eq!(written["scopes"], json!(["enforcer.ask:domain=records"]), "{written}");
     let enforced = &written["details"]["enforced"];
     assert_eq!((&enforced["domain"], &enforced["permitted"]), (&json!("records"), &json!(true)), "{written}");
@@ -655,7 +651,7 @@ fn an_agent_asks_for_itself_and_for_nobody_else() {
     );
     assert!(allowed["context"]["expires_at"].is_string());
     let id = allowed["context"]["id"].clone();
-    let written = world.audit().into_iter().find(|record| record["id"] == id).unwrap();
+    let written = world.record_of(&id);
     assert_eq!(written["scopes"], json!(["files.read:/projects/alpha"]), "{written}");
     // The same words as `POST /v1/check`.
     let denied = agent.ask(EVALUATION, &question(me(), "files.write", read()));
@@ -716,7 +712,7 @@ fn a_person_registers_an_enforcer_by_a_sign_in() {
     assert!(done.stderr.contains("ask about others, by the domain records"), "{done:?}");
     let agents = world.cli(&["agent", "show", "gateway", "--json"]).json();
     assert_eq!(agents["enforcer"], "records", "{agents}");
-    let registered = world.audit().into_iter().find(|record| record["event"] == "agent.registered").unwrap();
+    let registered = world.records("agent.registered").remove(0);
     assert_eq!(registered["details"]["enforcer"], "records", "{registered}");
     let refused = world.cli(&["agent", "register", &manifest, "--exe", &program, "--enforcer", "../x"]);
     assert!(refused.code == Some(1) && refused.stderr.contains("name a domain"), "{refused:?}");

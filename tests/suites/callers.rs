@@ -84,7 +84,7 @@ fn status_and_record_say_how_well_a_caller_is_proven_and_what_it_lacks() {
     assert_eq!(answer["decision"], "allow", "{answer}");
     let message = answer["message"].as_str().unwrap();
     assert!(message.contains("proven at most by its path: `LD_LIBRARY_PATH` is set"), "{message}");
-    let record = world.audit().into_iter().rev().find(|record| record["id"] == answer["id"]).unwrap();
+    let record = world.record_of(&answer["id"]);
     let text = record.to_string();
     assert!(text.contains(r#""caveats":["LD_LIBRARY_PATH"]"#), "{text}");
     assert!(text.contains(r#""assurance":"path""#), "{text}");

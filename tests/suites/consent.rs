@@ -17,10 +17,6 @@ fn world() -> World {
     world
 }
 
-fn records(world: &World, kind: &str) -> Vec<Value> {
-    world.audit().into_iter().filter(|record| record["event"] == kind).collect()
-}
-
 fn consents(world: &World) -> Vec<Value> {
     let list = world.cli(&["consents", "--json"]).json();
     list["consents"].as_array().unwrap().clone()
@@ -54,7 +50,7 @@ fn a_question_is_asked_once_and_a_fresh_login_answers_it_once() {
     let world = world();
     let id = asked(&world, &json!({"scope": PAY}));
     assert_eq!(asked(&world, &json!({"scope": PAY})), id, "the same question is joined");
-    assert_eq!(records(&world, "consent.asked").len(), 1);
+    assert_eq!(world.records("consent.asked").len(), 1);
     let shown = world.cli(&["consents"]).stdout;
     for part in ["probe-agent", ALICE.email, "moves money", "do what the test asks for", "never allowed", PAY]
     {
@@ -84,7 +80,7 @@ fn a_question_is_asked_once_and_a_fresh_login_answers_it_once() {
     let again = world.check(PAY);
     assert_eq!(again["decision"], "deny", "it was for one use: {again}");
 
-    let answered = &records(&world, "consent.answered")[0];
+    let answered = &world.records("consent.answered")[0];
     let details = &answered["details"];
     assert_eq!((&answered["decision"], &answered["id"]), (&json!("allow"), &json!(id)), "{answered}");
     assert_eq!(
@@ -181,9 +177,9 @@ fn a_no_ends_the_waiting_and_may_be_for_everything() {
     for scope in [PAY, READ] {
         assert_eq!(world.check(scope)["reason"], "consent_denied");
     }
-    let ended = records(&world, "consent.ended");
+    let ended = world.records("consent.ended");
     assert!(ended.iter().any(|record| record["id"] == *other && record["reason"] == "denied"), "{ended:?}");
-    let answered = &records(&world, "consent.answered")[0];
+    let answered = &world.records("consent.answered")[0];
     assert_eq!(
         (&answered["decision"], &answered["details"]["refused"]),
         (&json!("deny"), &json!(["payments.read:currency=EUR"]))
@@ -237,7 +233,7 @@ fn an_agent_sees_and_refuses_its_own_questions_and_allows_none() {
     let answer = request(&world, "POST", &format!("/v1/consents/{id}"), &json!({}));
     assert_eq!(answer["refused"], json!([PAY]), "{answer}");
     assert!(consents(&world).is_empty());
-    assert!(records(&world, "grant.added").is_empty());
+    assert!(world.records("grant.added").is_empty());
 }
 
 #[test]
@@ -253,7 +249,7 @@ fn nobody_is_worn_down_by_asking() {
         assert_eq!(world.cli(&["deny", question["id"].as_str().unwrap()]).code, Some(0));
     }
     world.probe(&scopes);
-    assert!(records(&world, "consent.asked").len() <= 8, "few in a short time, whatever is answered");
+    assert!(world.records("consent.asked").len() <= 8, "few in a short time, whatever is answered");
 }
 
 #[test]
@@ -272,7 +268,7 @@ fn a_provider_that_does_not_show_a_fresh_sign_in_confirms_nothing() {
         );
     }
     assert_eq!(world.check(PAY)["reason"], "consent_required");
-    assert!(records(&world, "consent.answered").is_empty());
+    assert!(world.records("consent.answered").is_empty());
 
     // What a prompt is enough for, it is a prompt for; and nothing shows a fresh sign-in.
     for (number, claims) in
@@ -286,7 +282,7 @@ fn a_provider_that_does_not_show_a_fresh_sign_in_confirms_nothing() {
         world.provider.sign_in(&run.url, ALICE.email, ALICE.password);
         let outcome = run.finish();
         assert_eq!(outcome.code, Some(0), "{claims}: {outcome:?}");
-        let details = &records(&world, "consent.answered")[number]["details"];
+        let details = &world.records("consent.answered")[number]["details"];
         assert_eq!(
             (&details["strength"], &details["binding"]),
             (&json!("prompt"), &json!("sign_in")),

@@ -78,8 +78,7 @@ fn a_person_answers_scope_by_scope_with_the_keyboard_alone() {
     });
     assert_eq!(scene.world.check(READ)["decision"], "allow");
     assert_eq!(scene.world.check(OTHER)["reason"], "consent_denied");
-    let answered: Vec<_> =
-        scene.world.audit().into_iter().filter(|record| record["event"] == "consent.answered").collect();
+    let answered = scene.world.records("consent.answered");
     assert_eq!(answered.len(), 1);
     assert_eq!(answered[0]["details"]["strength"], "prompt", "{}", answered[0]);
     assert_eq!(answered[0]["details"]["binding"], "page");

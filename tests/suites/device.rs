@@ -79,10 +79,6 @@ fn world_with(options: WorldOptions) -> World {
 }
 
 /// The audit records of this kind.
-fn records(world: &World, kind: &str) -> Vec<Value> {
-    world.audit().into_iter().filter(|record| record["event"] == kind).collect()
-}
-
 #[test]
 fn a_person_approves_in_a_browser_with_the_keyboard_alone() {
     let world = world();
@@ -122,7 +118,7 @@ fn a_person_approves_in_a_browser_with_the_keyboard_alone() {
     assert_eq!(last["user"]["email"], ALICE.email);
     assert_eq!(world.status().session.phase, SessionPhase::Active);
     assert_eq!(world.check(PAY)["decision"], "allow");
-    let record = records(&world, "login").remove(0);
+    let record = world.records("login").remove(0);
     assert_eq!(
         (&record["details"]["method"], &record["details"]["binding"]),
         (&json!("device"), &json!("daemon"))
@@ -130,7 +126,7 @@ fn a_person_approves_in_a_browser_with_the_keyboard_alone() {
 
     // A login in the browser says that its ID token was asked for by this very login.
     world.login(ALICE);
-    let record = records(&world, "login").remove(1);
+    let record = world.records("login").remove(1);
     assert_eq!(
         (&record["details"]["method"], &record["details"]["binding"]),
         (&json!("browser"), &json!("nonce"))
@@ -145,7 +141,7 @@ fn a_person_refuses() {
     let (outcome, last) = waiting.finish();
     assert_eq!((outcome.code, &last["code"]), (Some(1), &json!("denied")), "{outcome:?}");
     assert_eq!(world.status().session.phase, SessionPhase::LoggedOut);
-    let refused = records(&world, "login.refused").remove(0);
+    let refused = world.records("login.refused").remove(0);
     assert_eq!((&refused["reason"], &refused["details"]["method"]), (&json!("denied"), &json!("device")));
 
     let mut told = Running::start(world.command(&["login", "--device"]));

@@ -67,8 +67,7 @@ fn more_is_logged_for_a_time_for_the_person_and_for_nobody_else() {
     let late = world.check(PAY);
     assert!(!says(&world, &[&id(&late)]));
 
-    let records: Vec<Value> =
-        world.audit().into_iter().filter(|record| record["event"] == "log.filter_changed").collect();
+    let records = world.records("log.filter_changed");
     let filters: Vec<&str> =
         records.iter().map(|record| record["details"]["filter"].as_str().unwrap()).collect();
     assert_eq!(filters, ["agentauthd::request=debug", "info", "info"], "{records:#?}");

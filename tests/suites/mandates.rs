@@ -39,10 +39,6 @@ fn give(world: &World, arguments: &[&str]) -> Value {
     outcome.json()
 }
 
-fn records(world: &World, kind: &str) -> Vec<Value> {
-    world.audit().into_iter().filter(|record| record["event"] == kind).collect()
-}
-
 /// A window of an hour, so many hours from now.
 fn window_in(hours: i8) -> String {
     let now = jiff::Timestamp::now().to_zoned(TimeZone::UTC).hour();
@@ -61,7 +57,7 @@ fn a_mandate_is_given_by_a_sign_in_and_bounded_by_count_and_resource() {
     let given = give(&world, &[READ, "--until", "90d", "--uses", "2", "--window", "00:00-24:00 UTC"]);
     let id = given[0]["id"].as_str().unwrap();
     assert_eq!((&given[0]["mandate"], &given[0]["holds"]), (&json!(true), &json!(true)), "{given}");
-    let record = &records(&world, "grant.added")[0];
+    let record = &world.records("grant.added")[0];
     assert_eq!((&record["grants"], &record["details"]["uses"]), (&json!([id]), &json!(2)), "{record}");
     let request = &record["details"]["request"];
     assert_eq!((&request["operation"], &request["scopes"]), (&json!("grant.give"), &json!([READ])));
@@ -138,7 +134,7 @@ fn what_is_no_mandate_is_refused_before_anybody_signs_in() {
     }
     let unknown = world.cli(&["grant", "give", "nobody", READ, "--until", "90d", "--uses", "1"]);
     assert!(unknown.code == Some(1) && unknown.stderr.contains("no registered agent"), "{unknown:?}");
-    assert!(records(&world, "grant.added").is_empty());
+    assert!(world.records("grant.added").is_empty());
 }
 
 #[test]
@@ -184,7 +180,7 @@ fn what_stands_counts_only_while_the_person_is_seen() {
     assert!(confirmed.stderr.contains(READ), "what counts on is shown: {confirmed:?}");
     assert_eq!(world.check(READ)["decision"], "allow", "{:?}", world.status().standing);
     assert!(status(&world).seen_at.unwrap() > seen && !problem(&world));
-    assert!(records(&world, "person.seen").len() >= 2);
+    assert!(world.records("person.seen").len() >= 2);
 
     // The row alone says nothing: what the record says counts, also after a kill.
     world.kill_daemon();

@@ -37,7 +37,7 @@ fn write_policy(world: &World, text: &str) {
 }
 
 fn applied(world: &World) -> Vec<Value> {
-    world.audit().into_iter().filter(|record| record["event"] == "rules.applied").collect()
+    world.records("rules.applied")
 }
 
 fn told(world: &World, what: &str) -> bool {

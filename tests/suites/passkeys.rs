@@ -12,10 +12,6 @@ const OTHER: &str = "payments.read:currency=EUR";
 /// What the catalogue wants a sign-in for.
 const PAY: &str = "payments.execute:currency=EUR";
 
-fn records(world: &World, kind: &str) -> Vec<Value> {
-    world.audit().into_iter().filter(|record| record["event"] == kind).collect()
-}
-
 fn registered(world: &World) -> Vec<Value> {
     world.cli(&["passkey", "list", "--json"]).json()["passkeys"].as_array().unwrap().clone()
 }
@@ -103,7 +99,7 @@ fn a_passkey_allows_for_always_and_only_what_was_shown() {
     enrol(&scene, &client);
     let known = registered(&scene.world);
     assert_eq!((known.len(), &known[0]["name"]), (1, &json!("laptop")), "{known:?}");
-    let added = &records(&scene.world, "passkey.added")[0]["details"];
+    let added = &scene.world.records("passkey.added")[0]["details"];
     assert_eq!(
         (&added["confirmed_by"], &added["request"]["operation"]),
         (&json!("reauth"), &json!("passkey.add"))
@@ -142,7 +138,7 @@ fn a_passkey_allows_for_always_and_only_what_was_shown() {
     for scope in [READ, OTHER, PAY] {
         assert_eq!(scene.world.check(scope)["reason"], "consent_required");
     }
-    let refused = records(&scene.world, "passkey.refused");
+    let refused = scene.world.records("passkey.refused");
     assert_eq!(refused.len(), 2, "{refused:?}");
     assert!(refused.iter().all(|record| record["reason"] == "passkey_other_request"), "{refused:?}");
 
@@ -154,7 +150,7 @@ fn a_passkey_allows_for_always_and_only_what_was_shown() {
         screenshot(&client, "passkey-confirmed").await;
     });
     assert_eq!(scene.world.check(READ)["decision"], "allow");
-    let answered = records(&scene.world, "consent.answered");
+    let answered = scene.world.records("consent.answered");
     let details = &answered[0]["details"];
     assert_eq!(
         (&details["strength"], &details["binding"]),
@@ -163,7 +159,7 @@ fn a_passkey_allows_for_always_and_only_what_was_shown() {
     );
     assert_eq!(details["passkey"], known[0]["id"]);
     assert_eq!(details["request"]["scopes"], json!([{"scope": READ, "for": "always"}]));
-    let used = &records(&scene.world, "passkey.used")[0]["details"];
+    let used = &scene.world.records("passkey.used")[0]["details"];
     assert_eq!(used["evidence"], details["evidence"]);
     verifies_offline(&scene.world, details);
     scene.world.provider.block_on(client.close()).unwrap();
@@ -296,7 +292,7 @@ fn what_the_command_line_asks_for_is_shown_and_confirmed_on_a_page() {
     });
     let outcome = run.finish();
     assert_eq!(outcome.code, Some(0), "{outcome:?}\n{}", scene.world.log_tail());
-    let record = records(&scene.world, "agent.registered").pop().unwrap();
+    let record = scene.world.records("agent.registered").pop().unwrap();
     assert_eq!(record["details"]["confirmed_by"], "passkey", "{record}");
     assert_eq!(record["details"]["request"]["operation"], "agent.register");
 

@@ -295,14 +295,11 @@ fn what_was_confirmed_too_weakly_is_asked_again_and_a_weaker_answer_is_refused()
         return;
     }
     let world = ungranted();
-    let records = |kind: &str| -> Vec<Value> {
-        world.audit().into_iter().filter(|record| record["event"] == kind).collect()
-    };
     let asked = || world.check(READ)["consents"][0].as_str().unwrap().to_owned();
     let first = asked();
     assert_eq!(sign_in_for(&world, &first, false), Some(0));
     assert_eq!(reason(&world, READ), "granted");
-    assert_eq!(records("consent.answered")[0]["details"]["strength"], "prompt");
+    assert_eq!(world.records("consent.answered")[0]["details"]["strength"], "prompt");
 
     let path = put("org.cedar", STRONG);
     wait_for(&world, READ, "policy_forbids");
@@ -332,13 +329,13 @@ fn what_was_confirmed_too_weakly_is_asked_again_and_a_weaker_answer_is_refused()
 
     assert_eq!(sign_in_for(&world, &question, true), Some(0));
     assert_eq!(reason(&world, READ), "granted");
-    let answered = &records("consent.answered")[1]["details"];
+    let answered = &world.records("consent.answered")[1]["details"];
     assert_eq!(
         (&answered["strength"], &answered["demanded"]),
         (&json!("reauth"), &json!({READ: "passkey"})),
         "{answered}"
     );
-    let decided = records("decision").pop().unwrap();
+    let decided = world.records("decision").pop().unwrap();
     assert_eq!((&decided["decision"], &decided["grant_strengths"]), (&json!("allow"), &json!("reauth")));
     assert!(world.cli(&["consents", "--json"]).json()["consents"].as_array().unwrap().is_empty());
     std::fs::remove_file(path).unwrap();
@@ -357,9 +354,7 @@ fn what_an_administrator_preapproves_is_recorded_first_and_ends_with_the_policy(
     }
     let world = ungranted();
     let pay = "payments.execute:currency=EUR";
-    let consents = || -> Vec<Value> {
-        world.audit().into_iter().filter(|record| record["event"] == "consent.preapproved").collect()
-    };
+    let consents = || world.records("consent.preapproved");
     assert_eq!(reason(&world, READ), "consent_required");
     let path = put("org.cedar", PREAPPROVED);
     wait_for(&world, READ, "granted");

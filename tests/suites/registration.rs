@@ -38,10 +38,6 @@ fn reason(world: &World) -> String {
     world.check(READ)["reason"].as_str().unwrap().to_owned()
 }
 
-fn records(world: &World, kind: &str) -> Vec<Value> {
-    world.audit().into_iter().filter(|record| record["event"] == kind).collect()
-}
-
 #[test]
 fn a_program_is_an_agent_once_the_owner_has_signed_in_for_it_and_until_it_is_removed() {
     let mut world = unregistered(Store::File);
@@ -61,14 +57,14 @@ fn a_program_is_an_agent_once_the_owner_has_signed_in_for_it_and_until_it_is_rem
         assert!(outcome.stderr.contains(part), "{part} is missing in {outcome:?}");
     }
     assert_eq!(reason(&world), "consent_required");
-    let record = &records(&world, "agent.registered")[0];
+    let record = &world.records("agent.registered")[0];
     assert_eq!(record["details"]["request"]["operation"], "agent.register", "{record}");
     assert_eq!(record["details"]["confirmed_by"], "reauth");
     assert_eq!(record["details"]["selectors"]["sha256"], json!(agents::sha256(&exe)));
 
     // The same once more changes nothing and asks nobody.
     let again = world.cli(&arguments);
-    assert_eq!((again.code, records(&world, "agent.registered").len()), (Some(0), 1), "{again:?}");
+    assert_eq!((again.code, world.records("agent.registered").len()), (Some(0), 1), "{again:?}");
     let listed = world.cli(&["agent", "list", "--json"]).json();
     assert_eq!(listed["agents"][0]["name"], "probe-agent");
     assert_eq!(world.cli(&["agent", "show", "probe-agent", "--json"]).json(), listed["agents"][0]);
@@ -196,7 +192,7 @@ fn what_cannot_be_registered_is_refused_with_every_reason_and_nothing_is_stored(
     }
     let refused = world.cli(&["agent", "register", "--update", "probe-agent"]);
     assert!(refused.code == Some(1) && refused.stderr.contains("no registered agent"), "{refused:?}");
-    assert!(records(&world, "agent.registered").is_empty());
+    assert!(world.records("agent.registered").is_empty());
     assert!(world.cli(&["agent", "list", "--json"]).json()["agents"].as_array().unwrap().is_empty());
 }
 
@@ -279,7 +275,7 @@ fn a_revoked_grant_is_gone_with_the_next_check_and_stays_so() {
     world.restart_daemon();
     world.wait_for_phase(agentauth_api::SessionPhase::Active);
     assert_ne!(reason(&world), "granted");
-    assert_eq!(records(&world, "grant.revoked").len(), 1);
+    assert_eq!(world.records("grant.revoked").len(), 1);
 }
 
 /// A world whose agent was registered earlier, with this grant, and where somebody is logged in.
@@ -339,7 +335,7 @@ fn a_grant_for_one_use_is_used_once_at_most_where_the_daemon_is_killed_in_the_mi
         answers.filter(|answer| answer["decision"] == "allow").count()
     });
     assert!(before + after <= 1, "allowed {before} times before the kill and {after} times after it");
-    let allowed = records(&world, "decision").iter().filter(|record| record["decision"] == "allow").count();
+    let allowed = world.records("decision").iter().filter(|record| record["decision"] == "allow").count();
     assert!(allowed <= 1 && before + after <= allowed, "{allowed} in the record");
 }
 

@@ -141,7 +141,7 @@ fn a_role_of_the_project_is_what_one_has_and_the_other_lacks() {
     // The policy that decided is named, to the agent and in the record.
     let decision = bob.check(PAY);
     assert_eq!(decision["policies"], json!(["payments-need-role"]), "{decision}");
-    let record = bob.audit().into_iter().find(|record| record["id"] == decision["id"]).unwrap();
+    let record = bob.record_of(&decision["id"]);
     assert_eq!(
         (&record["reason"], &record["policies"]),
         (&decision["reason"], &decision["policies"]),

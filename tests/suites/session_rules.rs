@@ -20,10 +20,6 @@ fn world_with(store: Store, section: &str) -> World {
     World::with(&Provider::start(), options)
 }
 
-fn records(world: &World, kind: &str) -> Vec<Value> {
-    world.audit().into_iter().filter(|record| record["event"] == kind).collect()
-}
-
 /// Every address that a command has printed so far, once its line is whole.
 fn addresses(text: &str) -> Vec<String> {
     let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n')).map(str::trim);
@@ -83,7 +79,7 @@ fn a_handover_is_confirmed_by_the_owner_and_takes_everything_over() {
     let kinds: Vec<_> = world.audit().into_iter().map(|record| record["event"].clone()).collect();
     let place = |kind: &str| kinds.iter().rposition(|found| found == kind).unwrap();
     assert!(place("login.switched") < place("login"));
-    let switched = &records(&world, "login.switched")[0]["details"];
+    let switched = &world.records("login.switched")[0]["details"];
     assert_eq!(switched["request"]["operation"], "login.switch", "{switched}");
     assert_ne!(switched["request"]["from"]["sub"], switched["request"]["to"]["sub"]);
 
@@ -111,7 +107,7 @@ fn a_handover_that_nobody_confirms_changes_nothing() {
         assert_eq!(world.status().session.user.unwrap().email.as_deref(), Some(ALICE.email));
         assert_eq!(world.check(PAY)["decision"], "allow");
         assert_eq!(world.provider.live_families(ALICE.email), 1, "{:#?}", world.provider.families());
-        assert!(records(world, "login.switched").is_empty());
+        assert!(world.records("login.switched").is_empty());
     };
 
     // The wrong person confirms.
@@ -149,7 +145,7 @@ fn a_handover_to_oneself_is_a_login() {
     world.provider.sign_in(&login.url, ALICE.email, ALICE.password);
     let outcome = login.finish();
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
-    assert!(records(&world, "login.switched").is_empty());
+    assert!(world.records("login.switched").is_empty());
     wait::until_true("one family", || world.provider.live_families(ALICE.email) == 1);
 }
 
@@ -206,10 +202,10 @@ fn a_pause_survives_a_restart_and_ends_by_a_fresh_login_of_the_owner() {
     // The logins that proved it are not kept.
     wait::until_true("one family", || world.provider.live_families(ALICE.email) == 1);
     assert_eq!(world.provider.live_families(BOB.email), 0);
-    let unlocked = records(&world, "unlock");
+    let unlocked = world.records("unlock");
     assert_eq!(unlocked.len(), 1);
     assert_eq!(unlocked[0]["details"]["request"]["operation"], "unlock", "{}", unlocked[0]);
-    assert_eq!(records(&world, "lock").len(), 2);
+    assert_eq!(world.records("lock").len(), 2);
     assert_eq!(world.cli(&["unlock", "--reauth", "--json"]).json()["was_locked"], false);
 }
 
@@ -228,8 +224,8 @@ fn an_agent_neither_pauses_nor_ends_a_pause_nor_hands_over() {
     refused(&["DELETE", "/v1/lock", r#"{"reauth":true}"#]);
     refused(&["POST", "/v1/login", r#"{"switch":true}"#]);
     assert!(world.status().locked);
-    assert_eq!(records(&world, "operation.refused").len(), 4);
-    assert!(records(&world, "unlock").is_empty());
+    assert_eq!(world.records("operation.refused").len(), 4);
+    assert!(world.records("unlock").is_empty());
 }
 
 #[test]
@@ -281,7 +277,7 @@ fn in_a_terminal_a_pause_ends() {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     world.wait_for_phase(SessionPhase::Active);
     assert_eq!(world.check(PAY)["reason"], "consent_required");
-    let unlocked = records(&world, "unlock");
+    let unlocked = world.records("unlock");
     assert!(
         ["terminal", "login"].contains(&unlocked[0]["details"]["grade"].as_str().unwrap()),
         "{unlocked:?}"
@@ -307,7 +303,7 @@ fn the_end_of_a_session_at_the_provider_is_noticed_by_the_next_confirmation() {
         assert_eq!(control.count(TOKEN_ENDPOINT), refreshes, "{end}: nothing was rotated for it");
         control.set_disabled(ALICE.email, false).unwrap();
     }
-    let over = records(&world, "session.over");
+    let over = world.records("session.over");
     assert!(over.iter().all(|record| record["reason"] == "revoked"), "{over:?}");
     assert_eq!(over.len(), 2);
 }
@@ -402,7 +398,7 @@ fn assert_over(world: &World) {
     assert!(why.contains("log in"), "{why}");
     let shown = world.cli(&["status"]).all();
     assert!(shown.contains(&why), "{shown}");
-    let over = records(world, "session.over");
+    let over = world.records("session.over");
     assert_eq!(over.len(), 1, "{over:?}");
 }
 
@@ -436,7 +432,7 @@ fn a_login_of_full_age_is_over_even_if_the_clock_is_set_back() {
         world.provider.live_families(ALICE.email) == 0
     });
     assert_eq!(world.provider.control().count(TOKEN_ENDPOINT), asked, "it was not renewed once more");
-    assert_eq!(records(&world, "session.over")[0]["reason"], "max_age");
+    assert_eq!(world.records("session.over")[0]["reason"], "max_age");
     let shown = world.cli(&["status"]).all();
     assert!(shown.contains("session.max_age"), "{shown}");
     // The provider shows that the clock is right, so a new login is as good as any.

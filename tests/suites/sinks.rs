@@ -103,7 +103,7 @@ fn an_outage_under_load_loses_nothing_and_slows_nothing_even_over_a_restart() {
             assert_eq!(*key, batch.key, "record {number} arrived in two batches");
         }
     }
-    let states: Vec<_> = world.audit().into_iter().filter(|it| it["event"] == "sink.state").collect();
+    let states = world.records("sink.state");
     let words: Vec<_> = states.iter().map(|it| it["details"]["state"].as_str().unwrap()).collect();
     assert_eq!(words, ["down", "up"], "{states:#?}");
 }
@@ -209,7 +209,7 @@ fn beyond_the_bound_it_is_counted_and_recorded_what_is_not_handed_over() {
     let all = lines(&world);
     let copied = receiver.lines();
     assert_eq!(copied.as_slice(), &all[usize::try_from(dropped).unwrap()..]);
-    let records: Vec<_> = world.audit().into_iter().filter(|it| it["event"] == "sink.dropped").collect();
+    let records = world.records("sink.dropped");
     let told: u64 = records.iter().map(|it| it["details"]["records"].as_u64().unwrap()).sum();
     assert_eq!(told, dropped, "{records:#?}");
     assert_eq!(records[0]["details"]["first"], 1);
