@@ -11,6 +11,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionB
 
 use crate::ProfileName;
 
+mod copy;
 mod rights;
 
 pub use rights::RightsChange;
@@ -412,14 +413,29 @@ impl StateError {
 /// Checks whose file it is and which version, and migrates it. Returns the version afterwards.
 fn migrate(connection: &mut Connection, path: &Path) -> Result<u32, StateError> {
     let fault = |cause| StateError::from_sqlite(path, "bring it up to date", cause);
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)?;
+    let (found, known) = (examine(&transaction, path)?, MIGRATIONS.len() as u32);
+    for migration in MIGRATIONS.iter().skip(found as usize) {
+        transaction.execute_batch(migration).map_err(fault)?;
+    }
+    if found < known {
+        transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(fault)?;
+        transaction.pragma_update(None, "user_version", known).map_err(fault)?;
+    }
+    transaction.commit().map_err(fault)?;
+    Ok(known)
+}
+
+/// The version of the file, if it is ours and whole.
+fn examine(connection: &Connection, path: &Path) -> Result<u32, StateError> {
+    let fault = |cause| StateError::from_sqlite(path, "examine it", cause);
     let damaged = || StateError::Damaged { path: path.to_owned(), cause: None };
     let known = MIGRATIONS.len() as u32;
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)?;
-    let pragma = |name| transaction.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
     let (application, found) =
         (pragma("application_id").map_err(fault)?, pragma("user_version").map_err(fault)?);
     let tables: i64 =
-        transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(fault)?;
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(fault)?;
     let fresh = application == 0 && found == 0 && tables == 0;
     if !fresh && application != APPLICATION_ID {
         return Err(damaged());
@@ -430,20 +446,12 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<u32, StateError> 
     }
     if !fresh {
         let verdict: String =
-            transaction.pragma_query_value(None, "quick_check", |row| row.get(0)).map_err(fault)?;
+            connection.pragma_query_value(None, "quick_check", |row| row.get(0)).map_err(fault)?;
         if verdict != "ok" {
             return Err(damaged());
         }
     }
-    for migration in MIGRATIONS.iter().skip(found as usize) {
-        transaction.execute_batch(migration).map_err(fault)?;
-    }
-    if found < known {
-        transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(fault)?;
-        transaction.pragma_update(None, "user_version", known).map_err(fault)?;
-    }
-    transaction.commit().map_err(fault)?;
-    Ok(known)
+    Ok(found)
 }
 
 /// SQLite does not always wait when two processes switch a fresh file at once, so this does.

@@ -5,6 +5,7 @@
 //! something, so that without it nothing is decided at all.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -162,7 +163,7 @@ pub(super) fn standings_of(config: &Config) -> Standings {
             return Ok(Standings::default());
         }
         let profile = config.profile.parse().map_err(|error| Chain(&error).to_string())?;
-        let db = StateDb::open(&database).map_err(|error| Chain(&error).to_string())?;
+        let db = StateDb::copy_of(&database).map_err(|error| Chain(&error).to_string())?;
         standings(&db, &profile, &config.paths.state_dir).map_err(|error| Chain(&error).to_string())
     };
     read().unwrap_or_else(|problem| Standings { problems: vec![problem], ..Standings::default() })
@@ -371,11 +372,8 @@ pub(super) fn files(
     let mut paths = Vec::new();
     for entry in entries {
         let entry = entry.map_err(refused)?;
-        let path = entry.path();
-        // Editors keep notes of their own beside a file, under names that begin with a dot.
-        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        if !hidden && path.extension().is_some_and(|found| found == extension) {
-            paths.push(path);
+        if counts(&entry.file_name(), extension) {
+            paths.push(entry.path());
         }
     }
     paths.sort();
@@ -390,7 +388,15 @@ pub(super) fn files(
     Ok(paths.into_iter().map(read).collect())
 }
 
-pub(super) fn shown(path: &Path) -> String {
+/// Whether a file of this name is one of a directory's with this extension.
+pub(super) fn counts(name: &OsStr, extension: &str) -> bool {
+    let name = name.as_encoded_bytes();
+    // Editors keep notes of their own beside a file, under names that begin with a dot.
+    !name.starts_with(b".")
+        && name.strip_suffix(extension.as_bytes()).is_some_and(|rest| rest.ends_with(b"."))
+}
+
+pub(crate) fn shown(path: &Path) -> String {
     display_safe_within(&path.display().to_string(), SHOWN)
 }
 
