@@ -310,6 +310,12 @@ impl Reason {
         Self::AuditUnavailable,
     ];
 
+    /// The reason of this word; nothing for a word that this version does not know.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.as_str() == word)
+    }
+
     /// Whether it denies what was asked for, and not because of what is missing around it: an agent that goes on asking is
     /// up to something, or broken.
     #[must_use]

@@ -47,6 +47,7 @@ fn every_scenario_is_decided_as_it_says() {
             let decide = || scenario.decide_in(&snapshot).unwrap_or_else(|fault| panic!("{place}: {fault}"));
             let decision = decide();
             assert_eq!(decision.dry_run, case.dry_run.is_some());
+            assert!(!decision.dry_run || decision.effects.is_empty(), "{place}: a trial changes something");
             // The same again, from the remembered verdicts.
             assert_eq!(decision, decide(), "{place}");
             seen.insert((decision.reason, decision.remedy));

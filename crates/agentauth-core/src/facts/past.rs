@@ -65,6 +65,9 @@ pub enum NotReplayable {
     /// It was decided before a policy was asked: nobody was logged in, or the caller was no agent.
     #[error("policies had no part in it: {0}")]
     NotAsked(&'static str),
+    /// It names no facts about the machine.
+    #[error("the record does not say on which machine it was decided")]
+    Machine,
     /// Facts that it names are not in the log, or not as they should be.
     #[error("the facts `{0}` that it names are not there")]
     Facts(String),
@@ -132,7 +135,7 @@ impl Past {
             return Err(NotReplayable::NotAsked("it is no decision about scopes"));
         }
         let (mut agents, mut session, mut greeted) = (Vec::new(), None, record.dry_run);
-        let mut device = Device::default();
+        let mut device = None;
         for digest in &record.facts {
             let missing = || NotReplayable::Facts(digest.clone());
             let set = facts(digest).ok_or_else(missing)?;
@@ -150,7 +153,7 @@ impl Past {
                     greeted |= CallerSet::deserialize(said).map_err(|_| missing())?.greeted;
                 }
                 FactKind::Machine => {
-                    device = MachineSet::deserialize(said).map_err(|_| missing())?.device();
+                    device = Some(MachineSet::deserialize(said).map_err(|_| missing())?.device());
                 }
                 FactKind::Rules => {}
             }
@@ -163,7 +166,7 @@ impl Past {
             agents,
             seen: session.person_seen_at,
             session: Arc::new(session.session()),
-            device: Arc::new(device),
+            device: Arc::new(device.ok_or(NotReplayable::Machine)?),
             asked: record.scopes.into_iter().zip(record.risks).collect(),
             assurance: record.actor.assurance,
             greeted,

@@ -98,14 +98,16 @@ impl GrantKinds {
     pub fn read(kinds: &str, strengths: &str, position: usize) -> GrantUse {
         let position = |words: &str| if words.contains(' ') { position } else { 0 };
         let kind = kinds.split(' ').nth(position(kinds)).unwrap_or_default();
+        let kind = GrantKind::ALL.into_iter().find(|known| known.as_str() == kind).unwrap_or_default();
         let strength = strengths.split(' ').nth(position(strengths)).unwrap_or_default();
-        GrantUse {
-            kind: GrantKind::ALL.into_iter().find(|known| known.as_str() == kind).unwrap_or_default(),
-            strength: GrantStrength::ALL
-                .into_iter()
-                .find(|known| known.as_str() == strength)
-                .unwrap_or_default(),
-        }
+        let strength = match kind {
+            GrantKind::None => GrantStrength::None,
+            // A record of before does not say how it was confirmed: no less than by a prompt.
+            GrantKind::Policy if strengths.is_empty() => GrantStrength::Policy,
+            _ if strengths.is_empty() => GrantStrength::Prompt,
+            _ => GrantStrength::ALL.into_iter().find(|known| known.as_str() == strength).unwrap_or_default(),
+        };
+        GrantUse { kind, strength }
     }
 }
 
@@ -172,5 +174,14 @@ mod tests {
         }
         assert_eq!(GrantKinds::read(&words, &strengths, 99), GrantUse::default());
         assert_eq!(GrantKinds::read("sometimes", "somehow", 0), GrantUse::default());
+    }
+
+    #[test]
+    fn a_record_that_does_not_say_how_a_grant_was_confirmed_counts_as_a_prompt() {
+        assert_eq!(GrantKinds::read("always", "", 1), used(GrantKind::Always, GrantStrength::Prompt));
+        assert_eq!(GrantKinds::read("none once", "", 1), used(GrantKind::Once, GrantStrength::Prompt));
+        assert_eq!(GrantKinds::read("none once", "", 0), GrantUse::default());
+        assert_eq!(GrantKinds::read("policy", "", 0), used(GrantKind::Policy, GrantStrength::Policy));
+        assert_eq!(GrantKinds::read("", "", 0), GrantUse::default());
     }
 }

@@ -23,7 +23,7 @@ pub const MAX_OWN_POLICIES: usize = 2_000;
 /// What is put behind the `@id` of a person's policy that is another's already. No `@id` can contain it.
 pub(super) const OWN: &str = "@own";
 /// How many faults of one load are reported.
-const MAX_FAULTS: usize = 100;
+pub const MAX_FAULTS: usize = 100;
 
 /// One policy file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,7 +15,9 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-pub use load::{MAX_OWN_POLICIES, MAX_POLICIES, MAX_POLICY_BYTES, PolicyFault, PolicyFaults, PolicyFile};
+pub use load::{
+    MAX_FAULTS, MAX_OWN_POLICIES, MAX_POLICIES, MAX_POLICY_BYTES, PolicyFault, PolicyFaults, PolicyFile,
+};
 pub use source::Place;
 
 use std::collections::{BTreeMap, HashMap};

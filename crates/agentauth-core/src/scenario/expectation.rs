@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 const SHOWN: usize = 600;
 
 /// What must be so; what is absent is not looked at.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Expectation {
     /// `allow` or `deny`.

@@ -30,8 +30,20 @@ use crate::text::display_safe_within;
 pub const MAX_SCENARIO_BYTES: usize = 4 * 1024 * 1024;
 
 /// The members of a case that change its world; the others are the question and the answer.
-const WORLD: [&str; 9] =
-    ["now", "snapshot", "session", "policies", "agents", "grants", "launches", "device", "person_seen_at"];
+const WORLD: [&str; 10] = [
+    "now",
+    "snapshot",
+    "session",
+    "policies",
+    "agents",
+    "grants",
+    "callers",
+    "launches",
+    "device",
+    "person_seen_at",
+];
+/// How many bytes the worlds of all cases of a file may have in common: each case has one of its own.
+const MAX_COMMON_BYTES: usize = 64 * 1024 * 1024;
 
 /// One question in its world, and the answer that is due.
 #[derive(Debug, Clone)]
@@ -98,6 +110,25 @@ pub enum ScenarioFault {
         /// What is wrong.
         source: serde_json::Error,
     },
+    /// Too much is said for too many cases.
+    #[error(
+        "what stands in the file for all cases is {bytes} bytes long, and there are {cases} cases: \
+         {MAX_COMMON_BYTES} bytes for all of them together are the most; split the file"
+    )]
+    TooMuch {
+        /// How long it is.
+        bytes: usize,
+        /// For how many cases.
+        cases: usize,
+    },
+    /// Members of a case that do not go together.
+    #[error("{case}: {what}")]
+    Case {
+        /// Which case; safe to show.
+        case: String,
+        /// What is wrong.
+        what: &'static str,
+    },
     /// A member that is missing or not of its kind.
     #[error("the file needs a list of `cases`, each with a `name`")]
     Cases,
@@ -139,6 +170,10 @@ pub fn read(text: &str, base: &Value) -> Result<Vec<Scenario>, ScenarioFault> {
     };
     let mut header: Map<String, Value> = serde_json::from_str(text).map_err(at("the file"))?;
     let Some(Value::Array(cases)) = header.remove("cases") else { return Err(ScenarioFault::Cases) };
+    let bytes = serde_json::to_string(&header).map_err(at("the file"))?.len();
+    if bytes.saturating_mul(cases.len()) > MAX_COMMON_BYTES {
+        return Err(ScenarioFault::TooMuch { bytes, cases: cases.len() });
+    }
     let mut common = base.clone();
     overlay(&mut common, &header);
     let mut scenarios = Vec::with_capacity(cases.len());
@@ -151,10 +186,29 @@ pub fn read(text: &str, base: &Value) -> Result<Vec<Scenario>, ScenarioFault> {
         let mut world = common.clone();
         overlay(&mut world, &changes);
         let world = serde_json::from_value(world).map_err(at(&name))?;
-        let case = serde_json::from_value(Value::Object(members)).map_err(at(&name))?;
+        let case: Case = serde_json::from_value(Value::Object(members)).map_err(at(&name))?;
+        case.can_fail()?;
         scenarios.push(Scenario::new(world, case)?);
     }
     Ok(scenarios)
+}
+
+impl Case {
+    /// Refuses members that nobody would look at.
+    fn can_fail(&self) -> Result<(), ScenarioFault> {
+        let askers = [self.caller.is_some(), self.dry_run.is_some(), self.agent.is_some()]
+            .into_iter()
+            .filter(|is| *is);
+        let what = if askers.count() > 1 {
+            "of `caller`, `dry_run` and `agent` one says who asks: take the others out"
+        } else if self.caller.is_none() && (self.expect.asks.is_some() || self.expect.effects.is_some()) {
+            "without a `caller` it is a trial, which asks nobody and changes nothing: take `asks` and `effects` out, or \
+             name a `caller`"
+        } else {
+            return Ok(());
+        };
+        Err(ScenarioFault::Case { case: display_safe_within(&self.name, 200), what })
+    }
 }
 
 impl Scenario {

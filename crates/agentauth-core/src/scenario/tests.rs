@@ -62,6 +62,24 @@ fn a_difference_says_what_is_and_what_is_due() {
 }
 
 #[test]
+fn what_all_cases_have_in_common_is_bounded() {
+    let file = |about: usize, cases: usize| {
+        let cases = vec![r#"{"name": "n", "scopes": ["a.b"]}"#; cases].join(",");
+        read(&format!(r#"{{"about": "{}", "cases": [{cases}]}}"#, "a".repeat(about)), &World::plain())
+    };
+    assert_eq!(file(100, 100).unwrap().len(), 100);
+    let refused = file(2 << 20, 33).unwrap_err().to_string();
+    assert!(refused.contains("and there are 33 cases") && refused.contains("split the file"), "{refused}");
+}
+
+#[test]
+fn a_case_has_callers_of_its_own() {
+    let text = r#"{"cases": [{"name": "n", "scopes": ["a.b"], "caller": "x", "callers": {"x": {}}}]}"#;
+    let scenarios = read(text, &World::plain()).unwrap();
+    assert!(scenarios[0].world.callers.contains_key("x"));
+}
+
+#[test]
 fn what_is_no_scenario_is_refused_with_its_place() {
     let refused = |text: &str| read(text, &World::plain()).unwrap_err().to_string();
     for (text, says) in [
@@ -78,6 +96,18 @@ fn what_is_no_scenario_is_refused_with_its_place() {
         (
             r#"{"cases": [{"name": "n", "scopes": ["a.b"], "agent": {"assurance": "good"}}]}"#,
             "`assurance` is `good`",
+        ),
+        (
+            r#"{"cases": [{"name": "n", "scopes": ["a.b"], "agent": {}, "dry_run": "x"}]}"#,
+            "n: of `caller`, `dry_run` and `agent` one says who asks",
+        ),
+        (
+            r#"{"cases": [{"name": "n", "scopes": ["a.b"], "expect": {"asks": []}}]}"#,
+            "n: without a `caller` it is a trial",
+        ),
+        (
+            r#"{"cases": [{"name": "n", "scopes": ["a.b"], "dry_run": "x", "expect": {"effects": 0}}]}"#,
+            "n: without a `caller` it is a trial",
         ),
     ] {
         let said = refused(text);
