@@ -182,6 +182,94 @@ fn a_changed_manifest_gets_a_verdict_for_each_scope() {
 }
 
 #[test]
+fn a_draft_that_no_daemon_would_read_is_a_fault() {
+    let desk = Desk::new();
+    desk.write("hr.cedr", HR);
+    let outcome = desk.run(&["policy", "check", "hr.cedr"]);
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert!(outcome.stderr.contains("hr.cedr: its name does not end in `.cedar`"), "{outcome:?}");
+    let outcome = desk.run(&["policy", "check", "policies"]);
+    assert!(outcome.code == Some(0) && outcome.stderr.contains("`policies` has no file"), "{outcome:?}");
+    // Each directory's word on what ships counts.
+    fs::create_dir(desk.path("work/more")).unwrap();
+    desk.write("policies/shipped.off", "admin.cedar\n");
+    desk.write("more/shipped.off", "payments.cedar\n");
+    let told = desk.run(&["policy", "check", "--admin", "policies", "more", "--json"]).json();
+    let files = told["files"].to_string();
+    assert!(!files.contains("admin.cedar") && !files.contains("payments.cedar"), "{told}");
+    // A catalogue is read to a limit, and faults are counted to one.
+    desk.write("scopes.toml", &"#".repeat(2 << 20));
+    let outcome = desk.run(&["policy", "check", "--catalogue", "scopes.toml"]);
+    assert!(outcome.stderr.contains("it is longer than 1048576 bytes"), "{outcome:?}");
+    desk.write("many.cedar", &"permit (principal, action, resource);\n".repeat(150));
+    let outcome = desk.run(&["policy", "check", "many.cedar"]);
+    assert!(outcome.stderr.contains("at least 100 faults: none"), "{outcome:?}");
+}
+
+#[test]
+fn a_verdict_on_a_scope_is_about_what_the_person_can_do() {
+    let desk = Desk::new();
+    desk.write("new.json", &manifest(&["calendar.read"]));
+    let verdict = |policies: &str, more: &[&str]| {
+        desk.write("policies/org.cedar", policies);
+        let arguments = ["policy", "check", "policies", "--json", "--manifest", "/dev/null", "new.json"];
+        let outcome = desk.run(&[&arguments, more].concat());
+        let judged = outcome.json()["manifest"]["scopes"][0].clone();
+        (outcome.code.unwrap(), judged["verdict"].as_str().unwrap().to_owned(), judged)
+    };
+    let forbid = |id: &str, annotations: &str, unless: &str| {
+        format!("@id(\"{id}\") {annotations} forbid (principal, action, resource) unless {{ {unless} }};\n")
+    };
+    let consent = "@remedy(\"consent\") @strength(\"passkey\")";
+    let old_login = "context.known.auth_age < 3600";
+    for (policies, more, code, due) in [
+        // What is asked for is given with a passkey, and that is not enough.
+        (forbid("a", consent, "context.known.grant_strength_level >= 3"), &[][..], 2, "denied"),
+        (forbid("a", consent, "context.known.grant_strength_level >= 2"), &[], 0, "needs_approval"),
+        (forbid("a", consent, "context.known.grant_strength == \"passkey\""), &[], 0, "needs_approval"),
+        // Nothing attests a device, and no credential is bound.
+        (forbid("a", "@remedy(\"attestation\")", "context.known.device.attested"), &[], 2, "denied"),
+        (forbid("a", "@remedy(\"proof\")", "context.known.proof"), &[], 2, "denied"),
+        (
+            forbid("a", "@remedy(\"step_up\")", old_login)
+                + &forbid("b", "@remedy(\"proof\")", "context.known.proof"),
+            &["--auth-age", "2h"],
+            2,
+            "denied",
+        ),
+        // What stands in the way of every grant does so without one, too.
+        (forbid("a", "", "context.known.grant == \"none\""), &[], 2, "denied"),
+    ] {
+        let (found_code, found, judged) = verdict(&policies, more);
+        assert_eq!((found_code, &*found), (code, due), "{policies}\n{judged}");
+        if !policies.contains("== \"none\"") {
+            continue;
+        }
+        assert_eq!(judged["policies"], json!(["a"]), "{judged}");
+    }
+    // Of two that forbid, the names do not decide.
+    for (first, second) in [("a", "b"), ("b", "a")] {
+        let policies = forbid(first, consent, "context.known.grant_strength_level >= 2")
+            + &forbid(second, "@remedy(\"step_up\") @max_age(\"PT1H\")", old_login);
+        let (code, found, judged) = verdict(&policies, &["--auth-age", "2h"]);
+        assert_eq!((code, &*found), (0, "capped"), "{judged}");
+        assert_eq!(
+            (&judged["remedy"], &judged["policies"]),
+            (&json!("step_up"), &json!([second])),
+            "{judged}"
+        );
+        assert!(
+            judged["why"].as_str().unwrap().contains("only once the person has confirmed it"),
+            "{judged}"
+        );
+        assert_eq!(judged["consent"], "passkey", "{judged}");
+        assert_eq!(verdict(&policies, &[]).1, "needs_approval");
+    }
+    let outcome = desk.run(&["policy", "check", "policies", "--role", "clerk"]);
+    assert!(outcome.code == Some(64) && outcome.stderr.contains("`--manifest`"), "{outcome:?}");
+}
+
+#[test]
 fn scenarios_beside_the_policies_pass_or_fail_with_the_difference() {
     let desk = Desk::new();
     desk.write("policies/hr.cedar", HR);
@@ -233,7 +321,23 @@ fn scenarios_beside_the_policies_pass_or_fail_with_the_difference() {
     desk.write("only.json", "{\"cases\": [{\"name\": \"x\", \"scopes\": [\"a.b\"], \"expects\": {}}]}");
     let outcome = desk.run(&["policy", "test", "only.json"]);
     assert!(outcome.code == Some(1) && outcome.stdout.contains("unknown field `expects`"), "{outcome:?}");
+    desk.write("only.json", "{\"cases\": [{\"name\": \"x\", \"scopes\": [\"a.b\"]}]}");
+    let outcome = desk.run(&["policy", "test", "only.json"]);
+    assert!(outcome.code == Some(1) && outcome.stdout.contains("names nothing that must be"), "{outcome:?}");
     assert_eq!(desk.run(&["policy", "test"]).code, Some(1), "there are none to be found");
+
+    // What is not as it should be is said to scripts, too.
+    fs::create_dir_all(desk.path(".local/state/agentauthd")).unwrap();
+    fs::write(desk.path(".local/state/agentauthd/state.db"), "no database".repeat(100)).unwrap();
+    desk.write("policies/hr.scenarios.json", &scenarios("policy_forbids"));
+    let outcome = desk.run(&["policy", "test", "policies", "--json"]);
+    assert!(
+        outcome.code == Some(0) && outcome.stderr.contains("is damaged or not agentauthd's"),
+        "{outcome:?}"
+    );
+    assert!(outcome.json()["notes"][0].as_str().unwrap().contains("is damaged"), "{outcome:?}");
+    let told = desk.run(&["policy", "explain", "--agent", "x", "--scope", "files.read"]);
+    assert!(told.stdout.contains("note: the state database"), "{told:?}");
 }
 
 #[test]
@@ -268,8 +372,48 @@ fn a_question_that_nobody_asked_is_explained() {
     assert_eq!(burst["checks"][5]["ended"], "failed");
     assert_eq!(burst["checks"][6]["ended"], "not_reached");
     assert!(explain(&["files.read:/a", "--grant", "none"]).stdout.contains("7. NO   the person"));
-    assert_eq!(desk.run(&["policy", "explain"]).code, Some(64));
-    assert_eq!(desk.run(&["policy", "explain", "--scope", "a.b"]).code, Some(64));
+    for wrong in [
+        &["policy", "explain"][..],
+        &["policy", "explain", "--scope", "a.b"],
+        // What would change nothing is refused.
+        &["policy", "explain", "dec_1", "--role", "clerk"],
+        &["policy", "explain", "dec_1", "--grant", "none"],
+        &["policy", "explain", "dec_1", "--strength", "passkey"],
+        &["policy", "explain", "--scope", "a.b", "--agent", "x", "--dir", "."],
+        &["policy", "explain", "--scope", "a.b", "--agent", "x", "--grant", "none", "--strength", "passkey"],
+    ] {
+        assert_eq!(desk.run(wrong).code, Some(64), "{wrong:?}");
+    }
+}
+
+#[test]
+fn what_is_supposed_is_supposed_of_this_machine() {
+    let desk = Desk::new();
+    desk.write("facts.json", r#"{"now": "2026-03-04T12:00:00Z"}"#);
+    let config = "[signals]\nworking_hours = [\"mon-fri 08:00-18:00 Asia/Tokyo\"]\n";
+    fs::write(desk.path(".config/agentauthd/config.toml"), config).unwrap();
+    let explain = |condition: &str| {
+        let forbid = format!("@id(\"here\") forbid (principal, action, resource) when {{ {condition} }};");
+        desk.write("policies/here.cedar", &forbid);
+        let arguments =
+            ["policy", "explain", "--policies", "policies", "--agent", "a", "--scope", "files.read"];
+        let outcome = desk.run(&[&arguments[..], &["--facts", "facts.json"]].concat());
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        outcome.stdout
+    };
+    for true_here in [
+        format!("context.known.device.os == \"{}\"", std::env::consts::OS),
+        "context.known.daemon_version != \"\"".to_owned(),
+        "context.known.local_minute == 1260".to_owned(),
+    ] {
+        let told = explain(&true_here);
+        assert!(told.starts_with("deny  policy_forbids"), "{true_here}: {told}");
+    }
+    // A policy that fails is not told as one that permits or forbids.
+    let told = explain("context.known.auth_age + 9223372036854775807 > 0");
+    for part in ["here could not be evaluated", "evaluation error: ", "Whoever wrote it has to mend it"] {
+        assert!(told.contains(part), "{part}\n{told}");
+    }
 }
 
 #[test]
@@ -312,6 +456,7 @@ fn recorded_decisions_are_explained_simulated_and_counted() {
         (&json!("allow"), &json!("base-permit"))
     );
     assert!(granted["checks"].as_array().unwrap().iter().all(|check| check["ended"] == "passed"));
+    assert_eq!(granted["notes"], json!([]));
     let missing = world.cli(&["policy", "explain", "dec_none"]);
     assert!(missing.code == Some(1) && missing.stderr.contains("`dec_none`"), "{missing:?}");
 
@@ -330,6 +475,10 @@ fn recorded_decisions_are_explained_simulated_and_counted() {
         assert_eq!(outcome.code, Some(0), "{outcome:?}");
         outcome.json()
     };
+    let told = world.cli(&["policy", "explain", allowed[0]["id"].as_str().unwrap(), "--policies", draft]);
+    for part in ["are not those that were looked at now", "the policies of now would deny it: no-reading"] {
+        assert!(told.stdout.contains(part), "{part}\n{}", told.stdout);
+    }
     let told = simulate(&world, &["--policies", draft, "--admin"]);
     assert_eq!(told["by_change"], json!({"allow_to_deny": 3, "deny_to_allow": 1}), "{told}");
     let reading = change(&told, READ);

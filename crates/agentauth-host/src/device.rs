@@ -16,6 +16,12 @@ const PREFIX: &str = "device:uuid:";
 pub struct DeviceId(Uuid);
 
 impl DeviceId {
+    /// The name kept in `state_directory`, where there is one that can be read.
+    #[must_use]
+    pub fn known(state_directory: &Path) -> Option<DeviceId> {
+        fs::read_to_string(state_directory.join(NAME)).ok()?.trim_end().parse().ok()
+    }
+
     /// The name kept in `state_directory` (which must exist), made now if there is none: one for all processes that
     /// ask at once. The file `device_id` is 0600.
     ///

@@ -234,3 +234,34 @@ impl Past {
         replayed
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_a_record_does_not_say_of_the_machine_is_not_made_up() {
+        let agent = json!({"name": "a", "version": "1.0.0", "manifest": "m", "registration": "r", "source": "person"});
+        let session = json!({
+            "login": "l", "user": "U", "issuer": "i", "roles": [], "permissions": [], "tenants": [], "factors": [],
+            "stepped_up": false, "logged_in_at": "2026-03-01T00:00:00Z", "expires_at": "2026-03-02T00:00:00Z",
+        });
+        let machine = json!({"device": "d", "os": "linux 6.1", "version": "1.0.0"});
+        let set = |kind: &str, facts: Value| {
+            let Value::Object(set) = json!({"kind": kind, "facts": facts}) else { panic!() };
+            set
+        };
+        let sets = [set("agent", agent), set("session", session), set("machine", machine)];
+        let read = |facts: &[&str]| {
+            let record = json!({
+                "time": "2026-03-01T01:00:00Z", "event": "decision", "actor": {"assurance": "path", "agents": ["a"]},
+                "scopes": ["files.read"], "risks": ["read"], "facts": facts,
+            });
+            Past::read(&record, |digest| sets.get(digest.parse::<usize>().ok()?))
+        };
+        assert_eq!(read(&["0", "1", "2"]).unwrap().device.os, "linux");
+        assert!(matches!(read(&["0", "1"]), Err(NotReplayable::Machine)));
+    }
+}

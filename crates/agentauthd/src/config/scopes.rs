@@ -13,7 +13,7 @@ use super::trust::{self, Untrusted};
 /// The name of a catalogue's file, beside a `config.toml`.
 const FILE: &str = "scopes.toml";
 /// At most this many bytes of it are read.
-const SIZE_LIMIT: usize = 1024 * 1024;
+pub(crate) const SIZE_LIMIT: usize = 1024 * 1024;
 /// At most this many characters of a path are shown.
 const SHOWN: usize = 200;
 

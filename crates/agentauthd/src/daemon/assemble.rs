@@ -450,7 +450,7 @@ fn listener(config: &Config, owner_uid: u32) -> Result<Listener, ListenError> {
 }
 
 /// What is recorded of the machine, and seen of it by policies.
-fn machine_set(machine: &Machine, device: &str, working_hours: &[Window]) -> MachineSet {
+pub(super) fn machine_set(machine: &Machine, device: &str, working_hours: &[Window]) -> MachineSet {
     // Where work is done; else where the machine is, as far as that has a name.
     let place = working_hours.first().map(|window| window.zone().name().to_owned());
     MachineSet {

@@ -59,11 +59,9 @@ impl AdminPolicies {
     }
 
     /// What an administrator would have who put these files in place, whoever wrote them.
-    pub(super) fn draft(texts: Vec<(String, String)>, off: Option<(&Path, &str)>) -> Self {
+    pub(super) fn draft(texts: Vec<(String, String)>, off: &[(PathBuf, String)]) -> Self {
         let mut admin = Self { texts, ..Self::default() };
-        if let Some((path, text)) = off {
-            admin.switch_off(path, text);
-        }
+        off.iter().for_each(|(path, text)| admin.switch_off(path, text));
         admin
     }
 

@@ -9,13 +9,19 @@ use std::sync::Arc;
 
 use agentauth_core::agents::Agents;
 use agentauth_core::catalogue::Catalogue;
+use agentauth_core::device::Device;
 use agentauth_core::policy::inspect::{self, RuleText};
 use agentauth_core::policy::{MAX_POLICY_BYTES, Policy, PolicyFault, PolicyFaults, PolicyFile};
+use agentauth_host::device::DeviceId;
+use agentauth_host::machine::Machine;
+use serde_json::{Map, Value, json};
 
-use super::load::{OwnPolicies, Places, registrations, shown, standings_of};
+use super::assemble::machine_set;
+pub(crate) use super::load::shown;
+use super::load::{OwnPolicies, Places, counts, registrations, standings_of};
 use super::policies::{AdminPolicies, SHIPPED, SWITCHED_OFF, policy_files};
 use super::rights::Wished;
-use crate::config;
+use crate::config::{self, Config};
 
 /// Which policies are looked at, beside those that ship.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,30 +74,23 @@ impl Rulebook {
             Draft::Own(_) => {}
             Draft::None | Draft::Administrator(_) => unusable.extend(own.faults),
         }
-        let (drafted, off) = match draft {
-            Draft::None => (Vec::new(), Vec::new()),
-            Draft::Own(paths) => (read_draft(paths, "cedar", &mut unusable), Vec::new()),
-            Draft::Administrator(paths) => {
-                (read_draft(paths, "cedar", &mut unusable), read_draft(paths, "off", &mut unusable))
-            }
-        };
+        let mut notes = found.problems;
         match draft {
             Draft::None => files = policy_files(&installed, &places.policies, &own.texts),
-            Draft::Own(_) => {
+            Draft::Own(paths) => {
+                let drafted = read_draft(paths, &mut unusable, &mut notes).policies;
                 let file =
                     |(path, text): (PathBuf, String)| PolicyFile { name: named(&path), text, own: true };
                 files.extend(drafted.into_iter().map(file));
             }
-            Draft::Administrator(_) => {
-                let drafted = drafted.into_iter().map(|(path, text)| (named(&path), text)).collect();
-                let off = off.iter().find(|(path, _)| path.ends_with(SWITCHED_OFF));
-                let admin =
-                    AdminPolicies::draft(drafted, off.map(|(path, text)| (path.as_path(), text.as_str())));
+            Draft::Administrator(paths) => {
+                let Drafted { policies, off } = read_draft(paths, &mut unusable, &mut notes);
+                let policies = policies.into_iter().map(|(path, text)| (named(&path), text)).collect();
+                let admin = AdminPolicies::draft(policies, &off);
                 unusable.extend(admin.faults.iter().cloned());
                 files = policy_files(&admin, &places.policies, &own.texts);
             }
         }
-        let mut notes = found.problems;
         if matches!(draft, Draft::None) && inspect::digest(&files) != inspect::digest(&in_force) {
             notes.push(
                 "your policy files are not as you applied them: what was applied is in force until \
@@ -132,6 +131,23 @@ impl Rulebook {
     }
 }
 
+/// What a daemon on this machine knows of it, as members of a scenario's world.
+pub(crate) fn machine(config: &Config) -> Map<String, Value> {
+    let known = DeviceId::known(&config.paths.state_dir).map(|id| id.to_string()).unwrap_or_default();
+    let Device { id, os, os_version, daemon_version, managed, attested, zone } =
+        machine_set(&Machine::this(), &known, &config.signals.working_hours).device();
+    let device = json!({
+        "id": id,
+        "os": os,
+        "os_version": os_version,
+        "daemon_version": daemon_version,
+        "managed": managed,
+        "attested": attested,
+    });
+    let zone = json!({ "zone": zone.name() });
+    [("device".to_owned(), device), ("snapshot".to_owned(), zone)].into_iter().collect()
+}
+
 /// Who can change a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -164,40 +180,56 @@ fn named(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// The files with this extension among these and in these directories, as the daemon would find them. What cannot be read
-/// is a fault.
-fn read_draft(paths: &[PathBuf], extension: &str, faults: &mut Vec<PolicyFault>) -> Vec<(PathBuf, String)> {
-    let mut found = Vec::new();
+/// The files of a draft, with their texts.
+#[derive(Default)]
+struct Drafted {
+    policies: Vec<(PathBuf, String)>,
+    /// Those that switch off what ships.
+    off: Vec<(PathBuf, String)>,
+}
+
+/// The files among these and in these directories, as the daemon would find them. What cannot be read is a fault, and so is
+/// a policy that is named and that no daemon would read.
+fn read_draft(paths: &[PathBuf], faults: &mut Vec<PolicyFault>, notes: &mut Vec<String>) -> Drafted {
+    let mut drafted = Drafted::default();
     for path in paths {
-        match files_in(path, extension) {
-            Ok(files) => found.extend(files),
-            Err(error) => faults.push(unreadable(path, &error)),
+        let found = files_in(path, "cedar").and_then(|policies| Ok((policies, files_in(path, "off")?)));
+        let (policies, mut off) = match found {
+            Ok(found) => found,
+            Err(error) => {
+                faults.push(unreadable(path, &error));
+                continue;
+            }
+        };
+        off.retain(|path| path.ends_with(SWITCHED_OFF));
+        if policies.is_empty() && path.is_dir() {
+            notes.push(format!("`{}` has no file whose name ends in `.cedar`", shown(path)));
+        } else if policies.is_empty() && off.is_empty() {
+            let what = "its name does not end in `.cedar`, so that no daemon would read it; rename it";
+            faults.push(PolicyFault { file: shown(path), policy: None, place: None, what: what.to_owned() });
+        }
+        for (files, into) in [(policies, &mut drafted.policies), (off, &mut drafted.off)] {
+            for path in files {
+                match read_bounded(&path, MAX_POLICY_BYTES) {
+                    Ok(text) => into.push((path, text)),
+                    Err(error) => faults.push(unreadable(&path, &error)),
+                }
+            }
         }
     }
-    let mut texts = Vec::new();
-    for path in found {
-        match read_bounded(&path, MAX_POLICY_BYTES + 1) {
-            Ok(text) => texts.push((path, text)),
-            Err(error) => faults.push(unreadable(&path, &error)),
-        }
-    }
-    texts
+    drafted
 }
 
 /// The file itself, if it has the extension; of a directory, those whose names end so, in order, without hidden ones.
 pub(crate) fn files_in(path: &Path, extension: &str) -> io::Result<Vec<PathBuf>> {
-    let fits = |name: &std::ffi::OsStr| {
-        let name = name.as_encoded_bytes();
-        !name.starts_with(b".")
-            && name.strip_suffix(extension.as_bytes()).is_some_and(|rest| rest.ends_with(b"."))
-    };
     if !fs::metadata(path)?.is_dir() {
-        return Ok(path.file_name().is_some_and(fits).then(|| path.to_owned()).into_iter().collect());
+        let counts = path.file_name().is_some_and(|name| counts(name, extension));
+        return Ok(counts.then(|| path.to_owned()).into_iter().collect());
     }
     let mut files = Vec::new();
     for entry in fs::read_dir(path)? {
         let entry = entry?;
-        if fits(&entry.file_name()) {
+        if counts(&entry.file_name(), extension) {
             files.push(entry.path());
         }
     }
@@ -205,11 +237,18 @@ pub(crate) fn files_in(path: &Path, extension: &str) -> io::Result<Vec<PathBuf>>
     Ok(files)
 }
 
-/// A file's text, if it has no more than `limit` bytes; more is cut off, and the reader of the text refuses it.
+/// A file's text.
+///
+/// # Errors
+/// It cannot be read, or has more than `limit` bytes.
 pub(crate) fn read_bounded(path: &Path, limit: usize) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(limit as u64).read_to_string(&mut text)?;
-    Ok(text)
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > limit {
+        let what = format!("it is longer than {limit} bytes, and no more are read");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
+    }
+    String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> PolicyFault {
@@ -236,9 +275,45 @@ mod tests {
         assert_eq!(names(home.path(), "scenarios.json"), ["x.scenarios.json"]);
         assert_eq!(names(&home.path().join("a.cedar"), "cedar"), ["a.cedar"]);
         assert_eq!(names(&home.path().join("a.cedar"), "off"), [""; 0]);
-        let mut faults = Vec::new();
-        let texts = read_draft(&[home.path().to_owned(), home.path().join("none")], "cedar", &mut faults);
-        assert_eq!((texts.len(), faults.len()), (2, 1), "{faults:?}");
+        let (mut faults, mut notes) = (Vec::new(), Vec::new());
+        let drafted =
+            read_draft(&[home.path().to_owned(), home.path().join("none")], &mut faults, &mut notes);
+        assert_eq!((drafted.policies.len(), drafted.off.len(), faults.len()), (2, 1, 1), "{faults:?}");
+        assert_eq!(notes, [""; 0]);
+    }
+
+    #[test]
+    fn what_is_named_and_would_not_be_read_is_told() {
+        let home = tempfile::tempdir().unwrap();
+        for name in ["hr.cedr", "shipped.off", ".hidden.cedar"] {
+            fs::write(home.path().join(name), "// text").unwrap();
+        }
+        let told = |name: &str| {
+            let (mut faults, mut notes) = (Vec::new(), Vec::new());
+            read_draft(&[home.path().join(name)], &mut faults, &mut notes);
+            (faults.iter().map(ToString::to_string).collect::<String>(), notes.concat())
+        };
+        for name in ["hr.cedr", ".hidden.cedar"] {
+            let (fault, note) = told(name);
+            assert!(fault.contains("does not end in `.cedar`") && note.is_empty(), "{name}: {fault} {note}");
+        }
+        assert_eq!(told("shipped.off"), (String::new(), String::new()));
+        let (fault, note) = told("");
+        assert!(
+            fault.is_empty() && note.contains("has no file whose name ends in `.cedar`"),
+            "{fault} {note}"
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_too_long_is_said_to_be_wherever_it_would_be_cut() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "aä").unwrap();
+        assert_eq!(read_bounded(file.path(), 3).unwrap(), "aä");
+        for limit in [1, 2] {
+            let error = read_bounded(file.path(), limit).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::FileTooLarge, "{error}");
+        }
     }
 
     #[test]

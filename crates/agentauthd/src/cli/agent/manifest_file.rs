@@ -1,6 +1,6 @@
 //! Manifests in files, and the catalogue to examine them by.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use clap::Args;
 
 use super::super::{Context, Failure};
 use crate::config::scopes;
+use crate::daemon::rulebook::read_bounded;
 
 /// By which catalogue manifests are examined.
 #[derive(Debug, Args)]
@@ -28,7 +29,7 @@ impl CatalogueChoice {
                 .map_err(|faults| Failure::Told(faults.to_string()));
         };
         let shown = path.display();
-        let text = fs::read_to_string(path).map_err(|error| {
+        let text = read_bounded(path, scopes::SIZE_LIMIT).map_err(|error| {
             Failure::caused(format!("could not read the catalogue `{shown}`; give its path"), error)
         })?;
         let unusable = |fault| Failure::caused(format!("could not use `{shown}`; mend what is named"), fault);

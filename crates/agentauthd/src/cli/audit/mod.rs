@@ -14,7 +14,7 @@ mod view;
 use std::path::{Path, PathBuf};
 
 use agentauth_audit::export::Origin;
-use agentauth_audit::{Entries, Entry, Trail, VerifyError};
+use agentauth_audit::{Entries, Entry, Event, Trail, VerifyError};
 use agentauth_core::text::display_safe_within;
 use clap::{Args, Subcommand};
 
@@ -59,6 +59,25 @@ impl AuditCommand {
             What::Export(command) => command.run(&record),
             What::Stats(command) => command.run(&record),
         }
+    }
+}
+
+/// How sure it is that a denial is one of those that were counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counted {
+    Certainly,
+    Perhaps,
+}
+
+/// Whether the denial of this id is one of those that this record counts. Ids of decisions are in the order of time, so that
+/// it may be one that lies between the first and the last of them; but others may have been counted at the same time.
+pub(super) fn counted(event: &Event<'_>, id: &str) -> Option<Counted> {
+    let bound = |name: &str| event.details.get(name).and_then(|value| value.as_str());
+    let (first, last) = (bound("first_id")?, bound("last_id")?);
+    match id {
+        _ if id == first || id == last => Some(Counted::Certainly),
+        _ if first.len() == id.len() && first < id && id < last => Some(Counted::Perhaps),
+        _ => None,
     }
 }
 

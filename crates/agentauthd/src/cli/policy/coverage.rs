@@ -12,7 +12,7 @@ use super::super::audit::filter::Period;
 use super::super::output::{self, FAINT, GOOD, WARN};
 use super::super::{Context, Exit, Failure, words};
 use super::choice::{self, Choice};
-use super::recorded::{self, RecordChoice};
+use super::recorded::{self, Decided, RecordChoice};
 use super::trials::Trials;
 use crate::daemon::rulebook::Keeper;
 
@@ -55,12 +55,7 @@ impl Coverage {
             let bounds = self.period.resolve(context.now());
             damage = recorded::each(&record, |decided| {
                 if bounds.holds(decided.event()) {
-                    report.decisions += decided.count();
-                    for id in &decided.event().policies {
-                        if in_record.len() < MOST || in_record.contains_key(id.as_str()) {
-                            *in_record.entry(id.as_str().to_owned()).or_default() += decided.count();
-                        }
-                    }
+                    report.decisions += count(decided, &mut in_record);
                 }
                 ControlFlow::Continue(())
             })?;
@@ -79,14 +74,29 @@ impl Coverage {
             })
             .collect();
         policy.digest().clone_into(&mut report.rules);
+        rulebook.notes.iter().for_each(|note| choice::tell_note(context, note));
+        report.notes = rulebook.notes;
         if self.json {
             output::json(&report)?;
         } else {
-            rulebook.notes.iter().for_each(|note| choice::tell_note(context, note));
             report.tell()?;
         }
         record.told(damage)
     }
+}
+
+/// Counts the policies that decided it. Returns for how many decisions it stands: trials decide nothing.
+fn count(decided: &Decided<'_>, policies: &mut BTreeMap<String, u64>) -> u64 {
+    let event = decided.event();
+    if event.dry_run {
+        return 0;
+    }
+    for id in &event.policies {
+        if policies.len() < MOST || policies.contains_key(id.as_str()) {
+            *policies.entry(id.as_str().to_owned()).or_default() += decided.count();
+        }
+    }
+    decided.count()
 }
 
 /// What decided, as JSON shows it.
@@ -100,6 +110,8 @@ struct Report {
     /// How many decisions of the record were looked at.
     decisions: u64,
     policies: Vec<Covered>,
+    /// What is worth a look. Safe to show.
+    notes: Vec<String>,
 }
 
 /// How often one policy decided.
@@ -144,5 +156,32 @@ impl Report {
                 format!("{WARN}Never decided anything:{WARN:#} {}", names.join(", "))
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use agentauth_audit::{AuditLog, Event, Kind};
+    use agentauth_core::Timestamp;
+
+    use super::super::super::audit::Record;
+    use super::*;
+
+    #[test]
+    fn trials_are_not_counted() {
+        let room = tempfile::tempdir().unwrap();
+        let now = Timestamp::from_second(1_780_000_000).unwrap();
+        let log = AuditLog::open(room.path(), now).unwrap();
+        for dry_run in [false, true, false] {
+            let policies = vec!["base-permit".into()];
+            log.append(&Event { policies, dry_run, ..Event::new(Kind::Decision, now) }).unwrap();
+        }
+        let (mut decisions, mut policies) = (0, BTreeMap::new());
+        recorded::each(&Record::archive(room.path().to_owned()), |decided| {
+            decisions += count(decided, &mut policies);
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+        assert_eq!((decisions, policies), (2, [("base-permit".to_owned(), 2)].into_iter().collect()));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use agentauth_audit::{Entry, Event, Kind, VerifyError};
+use agentauth_audit::{Entry, Event, Kind, Text, VerifyError};
 use agentauth_core::facts::{NotReplayable, Past};
 use clap::Args;
 use serde_json::{Map, Value};
@@ -58,6 +58,14 @@ impl Decided<'_> {
         }
     }
 
+    /// Its id; of denials that were counted together, the first one's.
+    pub(super) fn id(&self) -> Option<&str> {
+        match self.event().kind {
+            Kind::DecisionsFolded => self.event().details.get("first_id").and_then(Value::as_str),
+            _ => self.event().id.as_ref().map(Text::as_str),
+        }
+    }
+
     /// Everything that policies could read of it.
     pub(super) fn past(&self) -> Result<Past, NotReplayable> {
         let record: Value = serde_json::from_str(&self.entry.line).map_err(NotReplayable::Record)?;
@@ -70,6 +78,11 @@ impl Decided<'_> {
         let mut of_kind = sets.filter(|set| set.get("kind").and_then(Value::as_str) == Some(kind));
         of_kind.find_map(|set| set.get("facts")?.get(member)?.as_str())
     }
+}
+
+/// Texts of the record.
+pub(super) fn texts(texts: &[Text<'_>]) -> Vec<String> {
+    texts.iter().map(|text| text.as_str().to_owned()).collect()
 }
 
 /// Reads the record from its beginning, and hands over each decision. Returns the first damage that was met; what follows

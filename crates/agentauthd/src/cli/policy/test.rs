@@ -52,11 +52,12 @@ impl Test {
             failed: ran.outcomes.len() - passed,
             scenarios: ran.outcomes,
             never_decided: Idle::among(&rulebook, |id| !ran.decided.contains_key(id)),
+            notes: rulebook.notes,
         };
+        report.notes.iter().for_each(|note| choice::tell_note(context, note));
         if self.json {
             output::json(&report)?;
         } else {
-            rulebook.notes.iter().for_each(|note| choice::tell_note(context, note));
             report.tell()?;
         }
         Ok(if report.failed == 0 { Exit::Done } else { Exit::Error })
@@ -71,6 +72,8 @@ struct Report {
     scenarios: Vec<Outcome>,
     /// The policies that decided no scenario.
     never_decided: Vec<Idle>,
+    /// What is worth a look. Safe to show.
+    notes: Vec<String>,
 }
 
 impl Report {

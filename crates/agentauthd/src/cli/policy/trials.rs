@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use agentauth_core::policy::inspect::{RuleText, rules};
-use agentauth_core::scenario::{Difference, MAX_SCENARIO_BYTES, Scenario, ScenarioFault, World, read};
+use agentauth_core::scenario::{
+    Difference, Expectation, MAX_SCENARIO_BYTES, Scenario, ScenarioFault, World, read,
+};
 use agentauth_core::text::display_safe_within;
 use serde::Serialize;
 
 use super::super::{Context, Failure};
 use super::choice;
 use crate::config::ADMIN_DIRECTORY;
-use crate::daemon::rulebook::{Rulebook, files_in, read_bounded};
+use crate::daemon::rulebook::{Rulebook, files_in, read_bounded, shown};
 
 /// How the names of files of scenarios end.
 pub(super) const EXTENSION: &str = "scenarios.json";
@@ -147,17 +149,22 @@ impl Idle {
 }
 
 fn scenarios(path: &Path) -> Result<Vec<Scenario>, String> {
-    let text = read_bounded(path, MAX_SCENARIO_BYTES + 1)
+    let text = read_bounded(path, MAX_SCENARIO_BYTES)
         .map_err(|error| format!("it cannot be read: {error}; give the path of a file of scenarios"))?;
     let scenarios = read(&text, &World::plain()).map_err(|fault| told(&fault))?;
-    // A file that says nothing would pass for one that found nothing wrong.
-    if scenarios.is_empty() { Err("it has no case".to_owned()) } else { Ok(scenarios) }
+    // What says nothing would pass for what found nothing wrong.
+    if scenarios.is_empty() {
+        return Err("it has no case".to_owned());
+    }
+    match scenarios.iter().find(|scenario| scenario.case.expect == Expectation::default()) {
+        Some(scenario) => Err(format!(
+            "{}: its `expect` names nothing that must be",
+            display_safe_within(&scenario.case.name, 200)
+        )),
+        None => Ok(scenarios),
+    }
 }
 
 fn told(fault: &ScenarioFault) -> String {
     fault.to_string().lines().map(|line| display_safe_within(line, 600)).collect::<Vec<_>>().join("\n")
-}
-
-fn shown(path: &Path) -> String {
-    display_safe_within(&path.display().to_string(), 200)
 }

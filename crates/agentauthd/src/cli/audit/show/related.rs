@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use agentauth_audit::{Entry, Event, Kind, Trail, VerifyError};
 
-use super::super::next;
+use super::super::{counted, next};
 
 /// How many decisions by the same grant are kept: the newest.
 const USES: usize = 50;
@@ -92,6 +92,10 @@ impl Related {
             if let Some(policies) = policies.filter(|_| decided) {
                 related.keep(Group::Policies, policies);
             }
+            if decided {
+                // What is written down in full was not counted.
+                related.found.retain(|(group, _), _| *group != Group::Folded);
+            }
             if related.is_empty() || sought == before {
                 break;
             }
@@ -169,12 +173,8 @@ impl Sought {
         event.grants.iter().any(|grant| self.is(grant.as_str()) || self.grants.contains(grant.as_str()))
     }
 
-    /// Ids of decisions are in the order of time, so those that were counted lie between the first and the last.
     fn is_folded(&self, event: &Event<'_>) -> bool {
-        let bound = |name: &str| event.details.get(name).and_then(|value| value.as_str());
-        let (Some(first), Some(last)) = (bound("first_id"), bound("last_id")) else { return false };
-        let within = |id: &str| id.len() == first.len() && first <= id && id <= last;
-        within(&self.id) || self.same.iter().any(|id| within(id))
+        std::iter::once(&self.id).chain(&self.same).any(|id| counted(event, id).is_some())
     }
 
     /// Takes up what a record that belongs to the thing leads to.

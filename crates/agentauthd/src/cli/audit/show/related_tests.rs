@@ -45,6 +45,7 @@ fn trail() -> (tempfile::TempDir, Trail) {
         event(Kind::Outcome, Some("d2"), &[], json!({"outcome": "done"})),
         event(Kind::Outcome, Some("d3"), &[], json!({"outcome": "failed"})),
         event(Kind::DecisionsFolded, None, &[], json!({"count": 9, "first_id": "d4", "last_id": "d8"})),
+        event(Kind::DecisionsFolded, None, &[], json!({"count": 2, "first_id": "d0", "last_id": "d3"})),
         event(Kind::GrantRevoked, None, &["g1"], Value::Null),
         event(Kind::GrantRevoked, None, &["g2"], Value::Null),
         event(Kind::PolicyLoaded, None, &[], json!({"policies": 3})),
@@ -68,15 +69,19 @@ fn a_decision_leads_to_all_that_it_rests_on_and_to_what_came_of_it() {
     use Group::{Consents, Facts, Folded, Grants, Outcomes, Policies, Subject, Uses};
     assert_eq!(
         found(&trail, "d2"),
-        [(Subject, 9), (Outcomes, 11), (Facts, 7), (Consents, 3), (Consents, 5), (Grants, 14), (Policies, 6)]
+        [(Subject, 9), (Outcomes, 11), (Facts, 7), (Consents, 3), (Consents, 5), (Grants, 15), (Policies, 6)]
     );
     assert_eq!(
         found(&trail, "d1"),
-        [(Subject, 2), (Consents, 3), (Consents, 5), (Grants, 14), (Policies, 1)]
+        [(Subject, 2), (Consents, 3), (Consents, 5), (Grants, 15), (Policies, 1)]
     );
-    assert_eq!(found(&trail, "c1"), [(Subject, 3), (Subject, 5), (Grants, 14), (Uses, 9), (Uses, 10)]);
-    assert_eq!(found(&trail, "g1"), [(Consents, 3), (Consents, 5), (Grants, 14), (Uses, 9), (Uses, 10)]);
-    assert_eq!(found(&trail, "d6"), [(Folded, 13)], "counted, not written down");
+    assert_eq!(found(&trail, "c1"), [(Subject, 3), (Subject, 5), (Grants, 15), (Uses, 9), (Uses, 10)]);
+    assert_eq!(found(&trail, "g1"), [(Consents, 3), (Consents, 5), (Grants, 15), (Uses, 9), (Uses, 10)]);
+    assert_eq!(
+        found(&trail, "d6"),
+        [(Folded, 13)],
+        "counted, not written down: and what is written down was not counted"
+    );
     assert_eq!(found(&trail, "9"), found(&trail, "d2"), "by the number of its record");
     assert_eq!(found(&trail, "d"), []);
     assert_eq!(found(&trail, ""), []);

@@ -17,7 +17,11 @@ pub(super) fn render(related: &Related, out: &mut Out) -> Result<(), Failure> {
     for entry in related.of(Group::Subject) {
         whole(entry, out)?;
     }
-    section(related, Group::Folded, "Counted together with others", out)?;
+    let counted = match related.of(Group::Folded).count() {
+        0 | 1 => "Counted together with others",
+        _ => "Counted together with others, by one of these",
+    };
+    section(related, Group::Folded, counted, out)?;
     if let Some(entry) = related.of(Group::Subject).find(|entry| awaits_outcome(&entry.event))
         && related.of(Group::Outcomes).next().is_none()
     {

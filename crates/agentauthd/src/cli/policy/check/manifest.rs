@@ -6,8 +6,10 @@ use std::sync::Arc;
 use agentauth_core::catalogue::Strength;
 use agentauth_core::checks::Check;
 use agentauth_core::manifest::{Manifest, ManifestDiff, ScopeChange};
-use agentauth_core::{Catalogue, Decision, Policy, RiskClass, Scope};
+use agentauth_core::policy::inspect::RuleText;
+use agentauth_core::{Catalogue, Decision, Policy, Reason, Remedy, RiskClass, Scope};
 use serde::Serialize;
+use serde_json::Map;
 
 use super::super::super::Failure;
 use super::super::super::agent::manifest_file;
@@ -83,11 +85,12 @@ impl Change {
         self.new.scopes.iter().map(|wanted| wanted.scope.action_name().to_owned())
     }
 
-    /// Puts each scope that is asked for, and differs, to the policies.
+    /// Puts each scope that is asked for, and differs, to the policies. `rules`: as they are written.
     pub(super) fn judge(
         &self,
         catalogue: &Arc<Catalogue>,
         policy: &Arc<Policy>,
+        rules: &[RuleText],
         hypothesis: &Hypothesis,
     ) -> Result<Verdicts, Failure> {
         let asked = self.diff.scopes.iter().filter(|change| !matches!(change, ScopeChange::Removed { .. }));
@@ -96,12 +99,12 @@ impl Change {
             .filter(|change| self.new.scopes.iter().any(|wanted| wanted.scope == *change.scope()))
             .map(|change| {
                 let scopes = std::slice::from_ref(change.scope());
-                let ask = |grant: &str| {
+                let ask = |grant: &str, strength: Option<Strength>| {
                     let question =
-                        Question { manifest: &self.new, assurance: "path", scopes, grant, strength: None };
-                    hypothesis.decide(&question, None, catalogue, policy)
+                        Question { manifest: &self.new, assurance: "path", scopes, grant, strength };
+                    hypothesis.decide(&question, &Map::new(), catalogue, policy)
                 };
-                judge(change, catalogue, ask)
+                judge(change, catalogue, rules, ask)
             })
             .collect::<Result<_, _>>()?;
         Ok(Verdicts {
@@ -116,28 +119,40 @@ impl Change {
 fn judge(
     change: &ScopeChange,
     catalogue: &Catalogue,
-    ask: impl Fn(&str) -> Result<Decision, Failure>,
+    rules: &[RuleText],
+    ask: impl Fn(&str, Option<Strength>) -> Result<Decision, Failure>,
 ) -> Result<Judged, Failure> {
     let scope = change.scope();
-    let without = ask("none")?;
+    let without = ask("none", None)?;
     let asked_first = Check::of(without.reason) == Some(Check::Grants);
-    let mut allowed = without.allow.then(|| ("none", without.clone()));
-    if !without.allow && (asked_first || without.remedy == Some(agentauth_core::Remedy::Consent)) {
+    let least = demanded(&without, rules).unwrap_or(Strength::Prompt).max(catalogue.strength(scope));
+    // What the person says to it, in every way in which they can.
+    let mut tried = Vec::new();
+    if asked_first || remedies(&without, rules).contains(&Remedy::Consent) {
         for grant in GRANTS {
-            let with = ask(grant)?;
-            if with.allow {
-                allowed = Some((grant, with));
+            let with = ask(grant, Some(least))?;
+            let allowed = with.allow;
+            tried.push((grant, with));
+            if allowed {
                 break;
             }
         }
+    } else {
+        tried.push(("none", without.clone()));
     }
-    let (verdict, decision, why) = match &allowed {
-        Some((grant, allowed)) => {
+    let allowed = tried.iter().find(|(_, decision)| decision.allow);
+    let better = tried.iter().find(|(_, decision)| {
+        let remedies = remedies(decision, rules);
+        !remedies.is_empty() && !remedies.contains(&Remedy::Consent)
+    });
+    let confirmed = "only once the person has confirmed it";
+    let (verdict, decision, why) = match (allowed, better) {
+        (Some((grant, allowed)), _) => {
             let obligations = allowed.obligations;
             let limited = obligations.max_lifetime.is_some() || obligations.require_proof;
             let mut why: Vec<String> = Vec::new();
             if !without.allow && !asked_first {
-                why.push("only once the person has confirmed it".to_owned());
+                why.push(confirmed.to_owned());
             }
             if !matches!(*grant, "none" | "always") {
                 why.push(format!("only by a grant that does not last (`{grant}`)"));
@@ -154,33 +169,52 @@ fn judge(
             }
             (verdict, allowed, why.join("; "))
         }
-        // Only the policies can be in the way: everything else is supposed to be as it should.
-        None if without.remedy.is_some_and(|remedy| remedy != agentauth_core::Remedy::Consent)
-            && Check::of(without.reason) == Some(Check::Policies)
-            && without.reason != agentauth_core::Reason::RoleRequired =>
-        {
-            (Verdict::Capped, &without, without.message.clone())
+        (None, Some(("none", better))) => (Verdict::Capped, better, better.message.clone()),
+        (None, Some((_, better))) => {
+            (Verdict::Capped, better, format!("{} And {confirmed}.", better.message))
         }
-        None => (Verdict::Denied, &without, without.message.clone()),
+        (None, None) => {
+            // Where nothing but a grant is missing, what denies it shows only with one.
+            let denied = tried.last().map(|(_, with)| with).filter(|_| asked_first).unwrap_or(&without);
+            (Verdict::Denied, denied, denied.message.clone())
+        }
     };
     let nobody_asked = matches!(allowed, Some(("none", _)));
-    let least = catalogue.strength(scope).max(without.remedy_terms.strength.unwrap_or(Strength::Prompt));
+    let said_by = if allowed.is_some() && !without.policies.is_empty() { &without } else { decision };
+    let remedy = said_by.remedy.filter(|_| !(allowed.is_some() && asked_first));
     Ok(Judged {
         scope: scope.clone(),
         change: change.word(),
         verdict,
         risk: catalogue.risk(scope),
         consent: if nobody_asked { "none" } else { least.as_str() },
-        policies: if without.policies.is_empty() {
-            decision.policies.clone()
-        } else {
-            without.policies.clone()
-        },
-        remedy: without.remedy.filter(|_| !asked_first).map(|remedy| remedy.as_str().to_owned()),
+        policies: said_by.policies.clone(),
+        remedy: remedy.map(|remedy| remedy.as_str().to_owned()),
         max_lifetime_seconds: decision.obligations.max_lifetime.map(|most| most.as_secs()),
         require_proof: decision.obligations.require_proof,
         why,
     })
+}
+
+/// The policies that decided, as they are written.
+fn deciding<'a>(decision: &'a Decision, rules: &'a [RuleText]) -> impl Iterator<Item = &'a RuleText> {
+    decision.policies.iter().filter_map(|id| rules.iter().find(|rule| rule.id == *id))
+}
+
+/// How strongly the policies that forbid it want it confirmed.
+fn demanded(decision: &Decision, rules: &[RuleText]) -> Option<Strength> {
+    deciding(decision, rules).filter_map(|rule| rule.terms.strength).max()
+}
+
+/// What helps against all policies that forbid it; nothing where one of them names nothing, or what never comes true: no
+/// credential is bound to a key, and nothing attests a device.
+fn remedies(decision: &Decision, rules: &[RuleText]) -> Vec<Remedy> {
+    if decision.reason != Reason::PolicyForbids || decision.remedy.is_none() {
+        return Vec::new();
+    }
+    let helps = |remedy: &Remedy| matches!(remedy, Remedy::StepUp | Remedy::Register | Remedy::Consent);
+    let named = deciding(decision, rules).map(|rule| rule.remedy.filter(helps));
+    named.collect::<Option<_>>().unwrap_or_default()
 }
 
 impl Verdicts {

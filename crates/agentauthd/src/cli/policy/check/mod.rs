@@ -5,7 +5,8 @@ mod manifest;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use agentauth_core::policy::{PolicyFault, PolicyFaults};
+use agentauth_core::policy::inspect::rules;
+use agentauth_core::policy::{MAX_FAULTS, PolicyFault, PolicyFaults};
 use agentauth_core::text::display_safe_within;
 use clap::Args;
 use serde::Serialize;
@@ -29,7 +30,7 @@ pub(super) struct Check {
     policies: Vec<PathBuf>,
     #[command(flatten)]
     manner: Manner,
-    /// Say what the policies make of a changed manifest; `/dev/null` if there was none.
+    /// Say what the policies make of a changed manifest; `/dev/null` if there was none. What is supposed is for this.
     #[arg(long, num_args = 2, value_names = ["OLD", "NEW"])]
     manifest: Vec<PathBuf>,
     /// Print what was found as JSON.
@@ -41,6 +42,13 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn run(self, context: &Context<'_>) -> Result<Exit, Failure> {
+        if self.manifest.is_empty() && self.hypothesis.is_given() {
+            return Err(Failure::Usage(
+                "what is supposed (`--role` and its like) is for scopes of a changed manifest: name that with \
+                 `--manifest`, too"
+                    .to_owned(),
+            ));
+        }
         let change = match self.manifest.as_slice() {
             [old, new] => Some(Change::read(old, new)?),
             _ => None,
@@ -60,8 +68,10 @@ impl Check {
                     file.policies = counts.get(&*file.file).copied().unwrap_or_default();
                 }
                 if let Some(change) = &change {
-                    report.manifest =
-                        Some(change.judge(&rulebook.catalogue, &policy.into(), &self.hypothesis)?);
+                    let rules = rules(&rulebook.files);
+                    let verdicts =
+                        change.judge(&rulebook.catalogue, &policy.into(), &rules, &self.hypothesis)?;
+                    report.manifest = Some(verdicts);
                 }
             }
             Err(PolicyFaults(faults)) => {
@@ -164,7 +174,9 @@ impl Report {
         self.notes.iter().for_each(|note| choice::tell_note(context, note));
         if !self.valid {
             let faults = words::count(self.faults.len(), "fault");
-            output::say(&format!("{faults}: none of these policies would take effect."));
+            // Further ones are not kept.
+            let least = if self.faults.len() < MAX_FAULTS { "" } else { "at least " };
+            output::say(&format!("{least}{faults}: none of these policies would take effect."));
             return Ok(());
         }
         if let Some(verdicts) = &self.manifest {

@@ -16,6 +16,7 @@ use super::super::{Context, Exit, Failure};
 use super::choice::{self, Choice};
 use super::hypothesis::{Hypothesis, Question};
 use super::recorded::RecordChoice;
+use crate::daemon::rulebook::{Rulebook, machine};
 use story::{Facts, Story};
 
 /// Say why something was decided, or what would be decided. Needs no daemon.
@@ -33,11 +34,11 @@ pub(super) struct Explain {
     /// Which agent would ask. One that is not registered here is taken for one that asks for exactly this.
     #[arg(long, value_name = "NAME", requires = "scope")]
     agent: Option<String>,
-    /// What the agent was allowed beforehand.
-    #[arg(long, value_name = "KIND", default_value = "always", value_parser = ["always", "until", "session", "once", "none"])]
-    grant: String,
+    /// What the agent was allowed beforehand; `always`, where nothing else is said.
+    #[arg(long, value_name = "KIND", requires = "scope", value_parser = ["always", "until", "session", "once", "none"])]
+    grant: Option<String>,
     /// How the person confirmed that; else an administrator gave it.
-    #[arg(long, value_name = "STRENGTH", value_parser = strength)]
+    #[arg(long, value_name = "STRENGTH", requires = "scope", value_parser = strength)]
     strength: Option<Strength>,
     #[command(flatten)]
     choice: Choice,
@@ -52,14 +53,16 @@ pub(super) struct Explain {
 
 impl Explain {
     pub(super) fn run(self, context: &Context<'_>) -> Result<Exit, Failure> {
+        self.all_is_of_use()?;
+        let rulebook = self.choice.read(context)?;
+        let notes = rulebook.notes.iter().map(|note| context.addressed(note).into_owned()).collect();
         let (story, damage) = match &self.id {
             Some(id) => {
-                let rulebook = self.choice.read(context)?;
                 let record = self.record.open(context)?;
-                let (story, damage) = past::story(id, &record, &rulebook, self.choice.is_draft())?;
+                let (story, damage) = past::story(id, &record, &rulebook, self.choice.is_draft(), notes)?;
                 (story, damage.map(|error| record.failure(error)))
             }
-            None => (self.supposed(context)?, None),
+            None => (self.supposed(context, &rulebook, notes)?, None),
         };
         if self.json {
             output::json(&story)?;
@@ -69,13 +72,30 @@ impl Explain {
         damage.map_or(Ok(Exit::Done), Err)
     }
 
+    /// Refuses what would change nothing of what is told.
+    fn all_is_of_use(&self) -> Result<(), Failure> {
+        let why = if self.id.is_some() && self.hypothesis.is_given() {
+            "a decision of the record rests on what is recorded: what is supposed is for `--scope`"
+        } else if self.id.is_none() && self.record.is_named() {
+            "`--dir` names the record of a decision: give its id, and no `--scope`"
+        } else if self.grant.as_deref() == Some("none") && self.strength.is_some() {
+            "`--strength` says how a grant was confirmed, and `--grant none` that there is none"
+        } else {
+            return Ok(());
+        };
+        Err(Failure::Usage(why.to_owned()))
+    }
+
     /// What would be decided.
-    fn supposed(&self, context: &Context<'_>) -> Result<Story, Failure> {
-        let rulebook = self.choice.read(context)?;
+    fn supposed(
+        &self,
+        context: &Context<'_>,
+        rulebook: &Rulebook,
+        mut notes: Vec<String>,
+    ) -> Result<Story, Failure> {
         let actions = self.scope.iter().map(|scope| scope.action_name().to_owned());
         let policy = choice::loaded(rulebook.load(actions))?;
         let name = self.agent.as_deref().unwrap_or_default();
-        let mut notes = Vec::new();
         let registered = rulebook.agents.get(name).map(|agent| (agent.manifest.clone(), agent.at_best()));
         let (manifest, assurance) = match registered {
             Some(registered) => registered,
@@ -87,24 +107,22 @@ impl Explain {
                 (made_up(name, &self.scope)?, Assurance::Path)
             }
         };
+        let grant = self.grant.as_deref().unwrap_or("always");
         let question = Question {
             manifest: &manifest,
             assurance: assurance.as_str(),
             scopes: &self.scope,
-            grant: &self.grant,
+            grant,
             strength: self.strength,
         };
-        let decision = self.hypothesis.decide(
-            &question,
-            Some(context.now()),
-            &rulebook.catalogue,
-            &Arc::clone(&policy),
-        )?;
+        let mut here = machine(&context.loaded.config);
+        here.insert("now".to_owned(), context.now().to_string().into());
+        let decision = self.hypothesis.decide(&question, &here, &rulebook.catalogue, &Arc::clone(&policy))?;
         notes.push(format!(
-            "nobody asked this: who is logged in, and what the agent was allowed (`{}`), is supposed",
-            self.grant
+            "nobody asked this: who is logged in, and what the agent was allowed (`{grant}`), is supposed"
         ));
-        Ok(Story::of(&Facts::of(&decision), &rules(&rulebook.files), &policy, notes))
+        let rules = rules(&rulebook.files);
+        Ok(Story::of(&Facts::of(&decision, &rules), &rules, &policy, notes))
     }
 }
 

@@ -10,9 +10,9 @@ use agentauth_core::policy::inspect::{digest, rules};
 use agentauth_core::text::display_safe;
 
 use super::super::super::Failure;
-use super::super::super::audit::Record;
+use super::super::super::audit::{Counted, Record, counted};
 use super::super::choice;
-use super::super::recorded::{self, Decided};
+use super::super::recorded::{self, Decided, texts};
 use super::story::{Facts, Story};
 use crate::daemon::rulebook::Rulebook;
 
@@ -27,22 +27,29 @@ struct Found {
     folded: Option<u64>,
 }
 
-/// Why it was decided so. `draft`: the rulebook is not that of this machine, by the person's wish.
+/// Why it was decided so. `draft`: the rulebook is not that of this machine, by the person's wish. `notes`: what is to be said
+/// of it.
 pub(super) fn story(
     id: &str,
     record: &Record,
     rulebook: &Rulebook,
     draft: bool,
+    mut notes: Vec<String>,
 ) -> Result<(Story, Option<VerifyError>), Failure> {
-    let mut found = None;
-    let damage = recorded::each(record, |decided| {
-        if !is(decided, id) {
-            return ControlFlow::Continue(());
-        }
-        let whole = decided.event().kind == Kind::Decision;
-        found = Some(Found::of(decided));
+    let (mut found, mut counted) = (None, 0);
+    let damage = recorded::each(record, |decided| match is(decided, id) {
+        None => ControlFlow::Continue(()),
         // What was counted may yet be found in full.
-        if whole { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        Some(Counted::Perhaps) => {
+            counted += 1;
+            found = Some(Found::of(decided));
+            ControlFlow::Continue(())
+        }
+        Some(Counted::Certainly) => {
+            counted = 1;
+            found = Some(Found::of(decided));
+            ControlFlow::Break(())
+        }
     })?;
     let Some(Found { mut facts, rules: decided_by, past, folded }) = found else {
         return Err(damage.map_or_else(
@@ -59,7 +66,6 @@ pub(super) fn story(
     let is_it = |files: &[PolicyFile]| decided_by.as_deref() == Some(&*digest(files));
     let actions = facts.scopes.iter().filter_map(|scope| scope.parse::<Scope>().ok());
     let actions: Vec<_> = actions.map(|scope| scope.action_name().to_owned()).collect();
-    let mut notes = Vec::new();
     let (files, policy) = if !draft && is_it(&rulebook.in_force) {
         (&rulebook.in_force, rulebook.load_in_force(actions))
     } else {
@@ -82,6 +88,9 @@ pub(super) fn story(
     if let Some(count) = folded {
         notes.push(format!("it is one of {count} equal denials that were counted together"));
     }
+    if counted > 1 {
+        notes.push("other denials were counted at the same time; it may be one of those".to_owned());
+    }
     match past.map(|past| past.judge(&policy)) {
         Ok(replayed) => facts.learn(&replayed, same, &mut notes),
         Err(why) => notes.push(format!("it could not be put to the policies once more: {why}")),
@@ -94,17 +103,8 @@ impl Found {
         let event = decided.event();
         let text =
             |text: &Option<agentauth_audit::Text<'_>>| text.as_ref().map(|text| text.as_str().to_owned());
-        let texts = |texts: &[agentauth_audit::Text<'_>]| -> Vec<String> {
-            texts.iter().map(|text| text.as_str().to_owned()).collect()
-        };
-        let id = match event.kind {
-            Kind::DecisionsFolded => {
-                event.details.get("first_id").and_then(|id| id.as_str()).map(str::to_owned)
-            }
-            _ => text(&event.id),
-        };
         let facts = Facts {
-            id,
+            id: decided.id().map(str::to_owned),
             time: Some(event.time),
             allow: event.decision == Some(Verdict::Allow),
             reason: text(&event.reason).unwrap_or_default(),
@@ -127,15 +127,14 @@ impl Found {
 impl Facts {
     /// Takes up what the policies say to it once more. `same`: they are those that decided.
     fn learn(&mut self, replayed: &Replayed, same: bool, notes: &mut Vec<String>) {
-        // Of what failed before, policies say nothing.
         let by_policy = matches!(self.reason.as_str(), "policy_forbids" | "role_required");
-        if !by_policy {
+        // Of what failed elsewhere, policies say nothing, and of what was allowed nothing else than before.
+        if !by_policy && (same || !self.allow) {
             return;
         }
-        let agrees =
-            replayed.refused.is_some() && replayed.policies.iter().map(|id| &**id).eq(&self.policies);
+        let same_policies = replayed.policies.iter().map(|id| &**id).eq(&self.policies);
         match &replayed.refused {
-            Some(verdict) if agrees => {
+            Some(verdict) if by_policy && same_policies => {
                 self.remedy = verdict.remedy;
                 self.terms = verdict.remedy_terms.clone();
                 self.role = verdict.role.as_deref().map(str::to_owned);
@@ -149,24 +148,88 @@ impl Facts {
             Some(verdict) => {
                 let ids: Vec<_> = verdict.policies.iter().map(|id| display_safe(id)).collect();
                 let ids = if ids.is_empty() { "because none permits it".to_owned() } else { ids.join(", ") };
-                notes.push(format!("the policies of now would deny it too: {ids}"));
-                self.remedy = verdict.remedy.filter(|_| self.policies.is_empty());
+                let too = if self.allow { "" } else { " too" };
+                notes.push(format!("the policies of now would deny it{too}: {ids}"));
+                self.remedy = verdict.remedy.filter(|_| by_policy && self.policies.is_empty());
             }
-            None => notes.push("the policies of now would permit it".to_owned()),
+            None => {
+                let too = if self.allow { " too" } else { "" };
+                notes.push(format!("the policies of now would permit it{too}"));
+            }
         }
     }
 }
 
-/// Whether this is what is looked for: by its id, by the number of its record, or counted among others. Ids of decisions
-/// are in the order of time.
-fn is(decided: &Decided<'_>, id: &str) -> bool {
+/// Whether this is what is looked for: by its id, by the number of its record, or counted among others.
+fn is(decided: &Decided<'_>, id: &str) -> Option<Counted> {
     let event = decided.event();
-    if id.parse() == Ok(decided.entry.seq) || event.id.as_ref().is_some_and(|found| found.as_str() == id) {
-        return true;
+    let itself =
+        id.parse() == Ok(decided.entry.seq) || event.id.as_ref().is_some_and(|found| found.as_str() == id);
+    if itself { Some(Counted::Certainly) } else { counted(event, id) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use agentauth_audit::{AuditLog, Event};
+    use agentauth_core::agents::Agents;
+    use agentauth_core::{Catalogue, Policy, Timestamp};
+    use serde_json::json;
+
+    use super::*;
+
+    fn folded(reason: &'static str, first: &str, last: &str) -> Event<'static> {
+        let details = json!({"count": 3, "first_id": first, "last_id": last});
+        Event {
+            decision: Some(Verdict::Deny),
+            reason: Some(reason.into()),
+            details: details.as_object().cloned().unwrap(),
+            ..Event::new(Kind::DecisionsFolded, Timestamp::from_second(1_780_000_000).unwrap())
+        }
     }
-    let bound = |name: &str| event.details.get(name).and_then(|value| value.as_str());
-    match (bound("first_id"), bound("last_id")) {
-        (Some(first), Some(last)) => first.len() == id.len() && first <= id && id <= last,
-        _ => false,
+
+    fn rulebook() -> Rulebook {
+        let file = |(name, text): &(&str, &str)| PolicyFile {
+            name: (*name).to_owned(),
+            text: (*text).to_owned(),
+            own: false,
+        };
+        let files: Vec<_> = Policy::shipped().iter().map(file).collect();
+        Rulebook {
+            in_force: files.clone(),
+            files,
+            unusable: Vec::new(),
+            catalogue: Arc::new(Catalogue::shipped().unwrap()),
+            agents: Agents::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_denial_that_may_be_another_one_is_not_told_as_certain() {
+        let room = tempfile::tempdir().unwrap();
+        let log = AuditLog::open(room.path(), Timestamp::from_second(1_780_000_000).unwrap()).unwrap();
+        for event in [folded("policy_forbids", "d1", "d6"), folded("role_required", "d3", "d8")] {
+            log.append(&event).unwrap();
+        }
+        let record = Record::archive(room.path().to_owned());
+        let told = |id: &str| {
+            let (story, damage) = story(id, &record, &rulebook(), false, Vec::new()).unwrap();
+            assert!(damage.is_none());
+            let text = anstream::adapter::strip_str(&story.text()).to_string();
+            (text.lines().next().unwrap().to_owned(), text.contains("it may be one of those"))
+        };
+        assert!(told("d4").1, "it lies in both");
+        for (id, reason) in [
+            ("d2", "policy_forbids"),
+            ("d7", "role_required"),
+            // What a record names is in no other one.
+            ("d6", "policy_forbids"),
+            ("d3", "role_required"),
+        ] {
+            let (text, unsure) = told(id);
+            assert!(text.contains(reason) && !unsure, "{id}: {text}");
+        }
     }
 }

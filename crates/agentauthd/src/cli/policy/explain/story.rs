@@ -57,6 +57,9 @@ pub(super) struct Story {
     checks: Vec<Step>,
     /// The policies that decided.
     policies: Vec<Fired>,
+    /// Why policies could not be evaluated: then those that decided are the ones that failed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<&'static str>,
     /// What helps, in words.
@@ -102,8 +105,14 @@ struct Condition {
 }
 
 impl Facts {
-    /// What is known of a decision that was just made.
-    pub(super) fn of(decision: &Decision) -> Self {
+    /// What is known of a decision that was just made by these policies.
+    pub(super) fn of(decision: &Decision, rules: &[RuleText]) -> Self {
+        let deciding = || rules.iter().filter(|rule| decision.policies.contains(&rule.id));
+        // The note is what a policy wants an administrator told, or else why one could not be evaluated.
+        let error = decision.admin_note.as_ref().filter(|note| {
+            decision.reason == Reason::PolicyForbids
+                && deciding().all(|rule| rule.reason_admin.as_ref() != Some(note))
+        });
         Self {
             id: None,
             time: None,
@@ -117,20 +126,16 @@ impl Facts {
             scopes: decision.scopes.iter().map(ToString::to_string).collect(),
             failed_scope: decision.failed_scope.as_ref().map(ToString::to_string),
             policies: decision.policies.clone(),
-            errors: Vec::new(),
+            errors: error.cloned().into_iter().collect(),
             message: Some(decision.message.clone()),
         }
-    }
-
-    fn known_reason(&self) -> Option<Reason> {
-        Reason::ALL.into_iter().find(|known| known.as_str() == self.reason)
     }
 }
 
 impl Story {
     /// `rules` and `policy`: the set that decided, or what there is of it.
     pub(super) fn of(facts: &Facts, rules: &[RuleText], policy: &Policy, notes: Vec<String>) -> Self {
-        let reason = facts.known_reason();
+        let reason = Reason::from_word(&facts.reason);
         let check = |(check, ended): (Check, Ended)| Step {
             number: check.number(),
             check,
@@ -159,6 +164,7 @@ impl Story {
             help: help(reason, facts, role.as_deref()),
             change: change(reason, facts, &fired, rules, policy),
             policies: fired,
+            errors: facts.errors.iter().map(|error| display_safe_within(error, 600)).collect(),
             notes,
         }
     }
@@ -209,6 +215,7 @@ impl Story {
     fn policies_text(&self, text: &mut String, ended: Ended) {
         for fired in &self.policies {
             let does = match (fired.effect, ended) {
+                _ if !self.errors.is_empty() => "could not be evaluated",
                 (Some(RuleEffect::Permit), _) => "permits it",
                 (Some(RuleEffect::Forbid), _) => "forbids it",
                 (None, Ended::Failed) => "stood against it",
@@ -226,7 +233,10 @@ impl Story {
                 let _ = write!(text, "\n            {says}");
             }
         }
-        if self.policies.is_empty() && ended == Ended::Failed {
+        for error in &self.errors {
+            let _ = write!(text, "\n          {BAD}evaluation error:{BAD:#} {error}");
+        }
+        if self.policies.is_empty() && self.errors.is_empty() && ended == Ended::Failed {
             text.push_str("\n          no policy permits it");
         }
     }
@@ -375,6 +385,9 @@ fn change(
         Some(Check::Manifest) => return vec!["the agent's manifest; no policy".to_owned()],
         _ => return Vec::new(),
     }
+    if fired.is_empty() && !facts.errors.is_empty() {
+        return Vec::new();
+    }
     if !fired.is_empty() {
         let mut lines: Vec<_> = fired.iter().map(Fired::change).collect();
         if lines.len() > 1 {
@@ -460,6 +473,19 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}\n---\n{text}");
         }
+    }
+
+    #[test]
+    fn a_policy_that_failed_is_not_said_to_permit() {
+        let errors = vec!["while evaluating policy `permit`: integer overflow".to_owned()];
+        let told = story(&Facts { errors, ..denied("policy_forbids", &["permit"]) });
+        let text = plain(&told);
+        assert!(text.contains("permit could not be evaluated  a.cedar, line 2"), "{text}");
+        assert!(text.contains("evaluation error: while evaluating policy `permit`: integer"), "{text}");
+        assert!(
+            !text.contains("permits it  ") && told.help.contains("Whoever wrote it has to mend it"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -59,11 +59,11 @@ impl Simulate {
             }
             ControlFlow::Continue(())
         })?;
-        let report = tally.report(policy.digest());
+        rulebook.notes.iter().for_each(|note| choice::tell_note(context, note));
+        let report = tally.report(policy.digest(), rulebook.notes);
         if self.json {
             output::json(&report)?;
         } else {
-            rulebook.notes.iter().for_each(|note| choice::tell_note(context, note));
             tell(&report)?;
         }
         record.told(damage)

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use agentauth_audit::{Kind, Verdict};
+use agentauth_audit::Verdict;
 use agentauth_core::checks::Check;
 use agentauth_core::facts::{NotReplayable, Replayed};
 use agentauth_core::{GrantKind, Policy, Reason, Timestamp};
 use serde::Serialize;
 
-use super::super::recorded::Decided;
+use super::super::recorded::{Decided, texts};
 
 /// How many different changes are kept.
 const CHANGES: usize = 1_000;
@@ -71,6 +71,8 @@ pub(super) struct Report {
     pub(super) trials: u64,
     /// Decisions that could not be put to policies, by the reason.
     pub(super) not_replayed: BTreeMap<String, u64>,
+    /// What is worth a look. Safe to show.
+    pub(super) notes: Vec<String>,
 }
 
 /// One change.
@@ -125,15 +127,7 @@ impl Tally {
         let granted = replayed.covered || (allowed && !by_policy);
         let before = Answer { decision: word(allowed), reason: reason.to_owned(), policies };
         let Some(after) = after(&before, &replayed, granted) else { return };
-        let change = match (before.decision, after.decision) {
-            ("allow", _) => "allow_to_deny",
-            (_, "allow") => "deny_to_allow",
-            _ => "other_reason",
-        };
-        *self.by_change.entry(change).or_default() += count;
-        let texts = |texts: &[agentauth_audit::Text<'_>]| -> Vec<String> {
-            texts.iter().map(|text| text.as_str().to_owned()).collect()
-        };
+        *self.by_change.entry(change(&before, &after)).or_default() += count;
         let key = Key {
             agents: texts(agents),
             scopes: texts(&event.scopes),
@@ -149,7 +143,7 @@ impl Tally {
             count: 0,
             first: event.time,
             last: event.time,
-            example: example(decided),
+            example: decided.id().unwrap_or_default().to_owned(),
         });
         counted.count += count;
         counted.last = event.time;
@@ -165,13 +159,9 @@ impl Tally {
         }
     }
 
-    pub(super) fn report(self, rules: &str) -> Report {
-        let change = |(key, counted): (Key, Counted)| {
-            let change = match (key.before.decision, key.after.decision) {
-                ("allow", _) => "allow_to_deny",
-                (_, "allow") => "deny_to_allow",
-                _ => "other_reason",
-            };
+    pub(super) fn report(self, rules: &str, notes: Vec<String>) -> Report {
+        let told = |(key, counted): (Key, Counted)| {
+            let change = change(&key.before, &key.after);
             let Key { agents, scopes, user, before, after } = key;
             let Counted { count, first, last, example } = counted;
             Change {
@@ -187,7 +177,7 @@ impl Tally {
                 example,
             }
         };
-        let mut changes: Vec<_> = self.changes.into_iter().map(change).collect();
+        let mut changes: Vec<_> = self.changes.into_iter().map(told).collect();
         changes.sort_by(|one, other| {
             (&one.change, other.count, one.first).cmp(&(&other.change, one.count, other.first))
         });
@@ -201,13 +191,14 @@ impl Tally {
             untouched: self.untouched,
             trials: self.trials,
             not_replayed: self.not_replayed,
+            notes,
         }
     }
 }
 
 /// Whether policies were asked before it was denied for this reason.
 fn were_asked(reason: &str) -> bool {
-    let known = Reason::ALL.into_iter().find(|known| known.as_str() == reason);
+    let known = Reason::from_word(reason);
     let by_check = known.and_then(Check::of).is_some_and(|check| check >= Check::Policies);
     by_check || known == Some(Reason::DomainForbids)
 }
@@ -235,17 +226,16 @@ fn after(before: &Answer, replayed: &Replayed, granted: bool) -> Option<Answer> 
     Some(Answer { decision: word(granted), reason: reason.as_str().to_owned(), policies })
 }
 
-fn word(allow: bool) -> &'static str {
-    if allow { "allow" } else { "deny" }
+fn change(before: &Answer, after: &Answer) -> &'static str {
+    match (before.decision, after.decision) {
+        ("allow", _) => "allow_to_deny",
+        (_, "allow") => "deny_to_allow",
+        _ => "other_reason",
+    }
 }
 
-fn example(decided: &Decided<'_>) -> String {
-    let event = decided.event();
-    let id = match event.kind {
-        Kind::DecisionsFolded => event.details.get("first_id").and_then(|id| id.as_str()),
-        _ => event.id.as_ref().map(|id| id.as_str()),
-    };
-    id.unwrap_or_default().to_owned()
+fn word(allow: bool) -> &'static str {
+    if allow { "allow" } else { "deny" }
 }
 
 #[cfg(test)]
