@@ -17,11 +17,11 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     sync_directory(directory)
 }
 
-/// The same for a file that must not exist yet.
+/// The same as [`write_atomic`] for a file that must not exist yet. Blocking.
 ///
 /// # Errors
 /// [`io::ErrorKind::AlreadyExists`] if it does; else the first I/O error.
-pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let directory = directory_of(path);
     let temporary = written(directory, bytes, mode)?;
     temporary.persist_noclobber(path).map_err(|error| error.error)?;

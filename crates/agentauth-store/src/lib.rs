@@ -27,7 +27,7 @@ mod state;
 
 pub use age_file::AgeFile;
 pub use claim::{ClaimError, claim_directory};
-pub use files::{private_directory, write_atomic};
+pub use files::{private_directory, write_atomic, write_new};
 pub use late::LateAgeFile;
 pub use lock::{RefreshLock, RefreshLockError};
 pub use memory::{Fault, Memory};

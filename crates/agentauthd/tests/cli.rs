@@ -502,6 +502,77 @@ fn a_policy_template_becomes_policies() {
     assert_eq!(ran.code, 0, "{}{}", ran.out, ran.talk);
 }
 
+/// A file of policies is whole or not there, readable for every daemon of the machine, and never in another's place.
+#[test]
+fn what_is_imported_is_written_whole_and_where_it_belongs() {
+    let user = User::new();
+    assert_eq!(user.run(&["setup", "--project-id", PROJECT, "--yes"]).code, 0);
+    let templates = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../config/policies/templates");
+    let json = user.home.path().join("baseline.json");
+    std::fs::copy(templates.join("baseline.json"), &json).unwrap();
+    let json = json.to_str().unwrap();
+    let folder = user.home.path().join("out");
+    std::fs::create_dir(&folder).unwrap();
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let mode = |path: &str| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+
+    let own = path("own.cedar");
+    assert_eq!(user.run(&["policy", "import", json, "--output", &own]).code, 0);
+    assert_eq!(mode(&own), 0o644);
+    std::fs::set_permissions(&own, std::fs::Permissions::from_mode(0o640)).unwrap();
+    // Who reads it while it is replaced reads the old one to its end.
+    let mut reader = std::fs::File::open(&own).unwrap();
+    assert_eq!(user.run(&["policy", "import", json, "--output", &own, "--force"]).code, 0);
+    assert_eq!(mode(&own), 0o640);
+    let (read, written) = (reader.metadata().unwrap().ino(), std::fs::metadata(&own).unwrap().ino());
+    assert_ne!(read, written, "not written in place");
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut reader, &mut text).unwrap();
+    assert_eq!(text, std::fs::read_to_string(&own).unwrap());
+
+    // What a link leads to is somebody else's, and so is a device.
+    std::fs::write(path("other"), "other").unwrap();
+    std::os::unix::fs::symlink(path("other"), path("link.cedar")).unwrap();
+    for output in [path("link.cedar"), "/dev/null".to_owned()] {
+        let ran = user.run(&["policy", "import", json, "--output", &output, "--force"]);
+        assert!(ran.code == 1 && ran.talk.contains("no plain file"), "{output}: {}", ran.talk);
+    }
+    assert_eq!(std::fs::read_to_string(path("other")).unwrap(), "other");
+
+    let kept = std::fs::read_to_string(json).unwrap();
+    let ran = user.run(&["policy", "import", json, "--output", json, "--force"]);
+    assert!(ran.code == 1 && ran.talk.contains("the template itself"), "{}", ran.talk);
+    assert_eq!(std::fs::read_to_string(json).unwrap(), kept);
+    let mut names: Vec<_> =
+        std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["link.cedar", "other", "own.cedar"], "nothing is left beside");
+}
+
+/// The template's policies stand where an administrator's stand: before a person's own.
+#[test]
+fn a_persons_own_policies_keep_no_template_out() {
+    let user = User::new();
+    assert_eq!(user.run(&["setup", "--project-id", PROJECT, "--yes"]).code, 0);
+    let own = user.home.path().join(".config/agentauthd/policies");
+    std::fs::create_dir_all(&own).unwrap();
+    let text = "@id(\"t.r1\") forbid(principal, action, resource);";
+    std::fs::write(own.join("t.cedar"), text).unwrap();
+    let json = user.home.path().join("t.json");
+    let rule = r#"{"if": {"requestedScope": "*"}, "then": {"deny": true}}"#;
+    std::fs::write(&json, format!("{{\"policyId\": \"t\", \"rules\": [{rule}]}}")).unwrap();
+    let ran = user.run(&["policy", "import", json.to_str().unwrap()]);
+    assert_eq!(ran.code, 0, "{}", ran.talk);
+    // A fault of theirs stays one, though their file is called alike.
+    std::fs::write(own.join("t.cedar"), "permit(").unwrap();
+    let ran = user.run(&["policy", "import", json.to_str().unwrap()]);
+    assert!(ran.code == 1 && ran.talk.contains("policies/t.cedar"), "{}", ran.talk);
+    std::fs::write(own.join("t.cedar"), text).unwrap();
+    std::fs::set_permissions(own.join("t.cedar"), std::fs::Permissions::from_mode(0o666)).unwrap();
+    let ran = user.run(&["policy", "import", json.to_str().unwrap()]);
+    assert!(ran.code == 1 && ran.talk.contains("policies/t.cedar"), "{}", ran.talk);
+}
+
 #[test]
 fn of_a_template_at_fault_everything_is_told_and_nothing_written() {
     let user = User::new();
@@ -534,6 +605,16 @@ fn of_a_template_at_fault_everything_is_told_and_nothing_written() {
     let report: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(report["faults"][0]["path"], "/rules/0", "{}", ran.out);
     assert!(report["faults"][0]["what"].as_str().unwrap().contains("fils.read"), "{}", ran.out);
+
+    // Neither what is no text nor what is too long is less of a fault.
+    for (bytes, code) in
+        [(b"{\"policyId\": \"\xff\"}".to_vec(), "not_json"), ("ä".repeat(140_000).into_bytes(), "too_long")]
+    {
+        std::fs::write(&path, bytes).unwrap();
+        let ran = user.run(&["policy", "import", &path, "--json"]);
+        let report: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+        assert_eq!((ran.code, report["faults"][0]["code"].as_str()), (1, Some(code)), "{}", ran.talk);
+    }
 
     let ran = user.run(&["policy", "import", "/nowhere.json"]);
     assert!(ran.code == 1 && ran.talk.contains("could not read the template"), "{}", ran.talk);

@@ -1,7 +1,9 @@
 //! `agentauthd policy import`: an organisation's rules from JSON, as Cedar.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write as _};
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use agentauth_core::policy::{Place, Policy, PolicyFault, PolicyFaults, PolicyFile};
@@ -15,10 +17,14 @@ use serde::Serialize;
 use super::super::agent::manifest_file::CatalogueChoice;
 use super::super::output::{self, BAD, GOOD, WARN};
 use super::super::{Context, Exit, Failure};
+use super::choice::tell_note;
+use crate::config::ADMIN_DIRECTORY;
 use crate::daemon::rulebook::{Draft, Rulebook, read_bounded};
 
 /// At most this many characters of a line are shown.
 const SHOWN: usize = 1024;
+/// The mode of a new file: every user's daemon reads the administrator's policies.
+const NEW_MODE: u32 = 0o644;
 
 /// Turn a policy template into Cedar. Needs no daemon.
 ///
@@ -89,10 +95,16 @@ struct Fault {
 impl Import {
     pub(super) fn run(self, context: &Context<'_>) -> Result<Exit, Failure> {
         let mut report = Report { file: shown(&self.file), ..Report::default() };
-        let text = read_bounded(&self.file, MAX_TEMPLATE_BYTES + 1).map_err(|error| {
+        let json = self.read().map_err(|error| {
             Failure::caused(format!("could not read the template `{}`; give its path", report.file), error)
         })?;
-        match Template::parse(text.as_bytes()) {
+        if self.output.as_deref().is_some_and(|output| is_same_file(&self.file, output)) {
+            return Err(Failure::Told(format!(
+                "`{}` is the template itself, and nothing was written; name another file",
+                report.file
+            )));
+        }
+        match Template::parse(&json) {
             Ok(template) => self.compile(context, &template, &mut report)?,
             Err(TemplateFaults(faults)) => {
                 let file = report.file.clone();
@@ -111,6 +123,13 @@ impl Import {
         Ok(if report.faults.is_empty() { Exit::Done } else { Exit::Error })
     }
 
+    /// The template; of one that is too long no more than shows it.
+    fn read(&self) -> io::Result<Vec<u8>> {
+        let mut json = Vec::new();
+        File::open(&self.file)?.take(MAX_TEMPLATE_BYTES as u64 + 1).read_to_end(&mut json)?;
+        Ok(json)
+    }
+
     /// Makes the policies, and looks at them beside all others.
     fn compile(
         &self,
@@ -126,15 +145,15 @@ impl Import {
         let catalogue = self.catalogue.load(context)?;
         let mut rulebook =
             Rulebook::read(&context.loaded, context.environment.uid(), catalogue, &Draft::None);
+        rulebook.notes.iter().for_each(|note| tell_note(context, note));
+        let replaced = Path::new(ADMIN_DIRECTORY).join("policies").join(self.target_name());
+        rulebook.files.retain(|file| file.own || Path::new(&file.name) != replaced);
+        rulebook.unusable.retain(|fault| Path::new(&fault.file) != replaced);
         let target = self.target();
-        let replaced = |file: &PolicyFile| {
-            !file.own && Path::new(&file.name).file_name() == Path::new(&target).file_name()
-        };
-        rulebook.files.retain(|file| file.name.starts_with("shipped/") || !replaced(file));
-        rulebook
-            .unusable
-            .retain(|fault| Path::new(&fault.file).file_name() != Path::new(&target).file_name());
-        rulebook.files.push(PolicyFile { name: target.clone(), text: cedar.clone(), own: false });
+        let file = PolicyFile { name: target.clone(), text: cedar.clone(), own: false };
+        // A person's own files stand behind all others.
+        let place = rulebook.files.iter().position(|file| file.own).unwrap_or(rulebook.files.len());
+        rulebook.files.insert(place, file);
         match rulebook.load([]) {
             Ok(policy) => report.warnings.extend(warnings(&policy, &target)),
             Err(PolicyFaults(faults)) => {
@@ -156,8 +175,16 @@ impl Import {
     fn target(&self) -> String {
         match &self.output {
             Some(path) => shown(path),
-            None => shown(Path::new(&self.name()).with_extension("cedar").as_path()),
+            None => shown(Path::new(&self.target_name())),
         }
+    }
+
+    /// How their file is called, wherever it lies.
+    fn target_name(&self) -> OsString {
+        let given = self.output.as_deref().and_then(Path::file_name).map(OsString::from);
+        given.unwrap_or_else(|| {
+            Path::new(self.file.file_name().unwrap_or_default()).with_extension("cedar").into_os_string()
+        })
     }
 
     /// Whether the file is not what it should be.
@@ -173,14 +200,20 @@ impl Import {
     }
 
     fn write(&self, path: &Path, cedar: &str) -> Result<(), Failure> {
-        let mut options = OpenOptions::new();
-        options.write(true);
-        if self.force {
-            options.create(true).truncate(true);
-        } else {
-            options.create_new(true);
-        }
-        let written = options.open(path).and_then(|mut file| file.write_all(cedar.as_bytes()));
+        let there = fs::symlink_metadata(path).ok();
+        let written = match there {
+            // Else a device, or a link to somewhere else, would be replaced by a file.
+            Some(there) if self.force && !there.is_file() => {
+                return Err(Failure::Told(format!(
+                    "`{}` is no plain file, and nothing was written; name another one",
+                    shown(path)
+                )));
+            }
+            Some(there) if self.force => {
+                agentauth_store::write_atomic(path, cedar.as_bytes(), there.permissions().mode())
+            }
+            _ => agentauth_store::write_new(path, cedar.as_bytes(), NEW_MODE),
+        };
         written.map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => Failure::Told(format!(
                 "`{}` is there already, and nothing was written; name another file, or write over it with `--force`",
@@ -270,6 +303,12 @@ impl Fault {
 fn warnings(policy: &Policy, target: &str) -> Vec<String> {
     let of_target = |warning: &&String| warning.starts_with(&format!("{target}: "));
     policy.warnings().iter().filter(of_target).cloned().collect()
+}
+
+/// Whether both paths lead to one file.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+    identity(one).is_some_and(|file| identity(other) == Some(file))
 }
 
 fn shown(path: &Path) -> String {
