@@ -2,6 +2,8 @@
 //! `crates/agentauth-core/tests/templates.rs`, and against the schema beside this file. `template-verdicts.txt` has what
 //! both say of each, so that the two agree though neither is built with the other.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 /// How many there are.
@@ -19,45 +21,41 @@ const VALUES: &str = r#"[
   [{"risk": "read"}, {"agent": "a"}], [{}], {"risk": "high", "user": ["U1", "U2"]}, "__long__", "__longer__"
 ]"#;
 
-/// Names that are put in the place of others, or beside them.
-const NAMES: [&str; 36] = [
-    "$schema",
-    "policyId",
-    "name",
-    "description",
-    "rules",
-    "id",
-    "if",
-    "unless",
-    "then",
-    "reasonUser",
-    "reasonAdmin",
-    "requestedScope",
-    "agent",
-    "agent.publisher",
-    "user",
-    "user.email",
-    "user.role",
-    "risk",
-    "assurance",
-    "device.os",
-    "device.managed",
-    "resource.label",
-    "timeOfDay",
-    "signals",
-    "deny",
-    "require",
-    "requireRole",
-    "maxLifetimeMinutes",
-    "stepUp",
-    "consentStrength",
-    "assuranceFloor",
-    "preapprove",
-    "from",
-    "to",
-    "days",
-    "unknown",
+/// The templates that are changed: those that ship, and one that has everything there is.
+const SEEDS: [&str; 4] = [
+    "config/policies/templates/baseline.json",
+    "config/policies/templates/developer-workstation.json",
+    "config/policies/templates/regulated.json",
+    "crates/agentauth-core/testdata/templates/whole.json",
 ];
+
+/// What is changed. `root`: where the repository is.
+pub(crate) fn seeds(root: &str) -> Vec<Value> {
+    let read = |name| {
+        let path = std::path::Path::new(root).join(name);
+        let text =
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"))
+    };
+    SEEDS.iter().map(read).collect()
+}
+
+/// Names that are put in the place of others, or beside them: every one that the seeds have, and one that means nothing.
+fn names(seeds: &[Value]) -> Vec<String> {
+    fn collect(value: &Value, names: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(members) => members.iter().for_each(|(name, inner)| {
+                names.insert(name.clone());
+                collect(inner, names);
+            }),
+            Value::Array(list) => list.iter().for_each(|inner| collect(inner, names)),
+            _ => {}
+        }
+    }
+    let mut names = BTreeSet::from(["unknown".to_owned()]);
+    seeds.iter().for_each(|seed| collect(seed, &mut names));
+    names.into_iter().collect()
+}
 
 /// Marsaglia's xorshift: the same numbers everywhere.
 struct Chance(u64);
@@ -74,13 +72,14 @@ impl Chance {
 /// `seeds`, each changed in one place or two.
 pub(crate) fn mutations(seeds: &[Value]) -> Vec<Value> {
     let values: Vec<Value> = serde_json::from_str(VALUES).unwrap();
+    let names = names(seeds);
     let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
     let mutate = |_| {
         let mut template = one_rule(&seeds[chance.below(seeds.len())], &mut chance);
         for _ in 0..=chance.below(2) {
             let places = places(&template);
             let place = &places[chance.below(places.len())];
-            change(&mut template, place, &values, &mut chance);
+            change(&mut template, place, (&values, &names), &mut chance);
         }
         template
     };
@@ -122,13 +121,18 @@ fn at<'a>(value: &'a mut Value, place: &[String]) -> &'a mut Value {
     })
 }
 
-fn change(template: &mut Value, place: &[String], values: &[Value], chance: &mut Chance) {
+fn change(
+    template: &mut Value,
+    place: &[String],
+    (values, names): (&[Value], &[String]),
+    chance: &mut Chance,
+) {
     let value = match &values[chance.below(values.len())] {
         Value::String(word) if word == "__long__" => Value::String("x".repeat(256)),
         Value::String(word) if word == "__longer__" => Value::String("x".repeat(1001)),
         other => other.clone(),
     };
-    let name = NAMES[chance.below(NAMES.len())].to_owned();
+    let name = names[chance.below(names.len())].clone();
     let kind = chance.below(8);
     let here = at(template, place);
     match (kind, here) {

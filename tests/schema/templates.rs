@@ -16,10 +16,7 @@ fn json(name: &str) -> Value {
 }
 
 fn seeds() -> Vec<Value> {
-    let names = ["baseline", "developer-workstation", "regulated"];
-    let shipped = names.map(|name| json(&format!("config/policies/templates/{name}.json")));
-    let whole = json("crates/agentauth-core/testdata/templates/whole.json");
-    shipped.into_iter().chain([whole]).collect()
+    mutations::seeds(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
 fn validator() -> jsonschema::Validator {

@@ -61,13 +61,7 @@ fn they_can_be_in_force_together_and_beside_all_that_ships() {
 /// shows that the published schema says the same.
 #[test]
 fn the_parser_says_of_each_changed_template_what_the_schema_says() {
-    let json = |name: &str| serde_json::from_str::<Value>(&read(name)).unwrap();
-    let whole = json("../../../crates/agentauth-core/testdata/templates/whole.json");
-    let seeds: Vec<_> = ["baseline.json", "developer-workstation.json", "regulated.json"]
-        .map(json)
-        .into_iter()
-        .chain([whole])
-        .collect();
+    let seeds = mutations::seeds(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let verdict = |template: &Value| match Template::parse(template.to_string().as_bytes()) {
         Ok(_) => '.',
         Err(faults) => {
