@@ -86,6 +86,62 @@ pub(crate) fn pointer_part(name: &str) -> String {
     display_safe_within(name, SHOWN).replace('~', "~0").replace('/', "~1")
 }
 
+/// Why a member is not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unread {
+    /// Its name is none of those that are known.
+    Unknown,
+    /// Its name stood before. Readers differ in which of the two they keep.
+    Repeated,
+}
+
+/// The members with a known name, each at most once, in order, with their position. `refuse` is told position, name and
+/// reason of the others.
+pub(crate) fn known_members(
+    object: Vec<(String, Node)>,
+    known: &[&'static str],
+    mut refuse: impl FnMut(usize, &str, Unread, String),
+) -> Vec<(usize, &'static str, Node)> {
+    let mut found: Vec<(usize, &'static str, Node)> = Vec::new();
+    for (position, (name, value)) in object.into_iter().enumerate() {
+        let Some(known) = known.iter().copied().find(|known| *known == name) else {
+            let list = known.iter().map(|known| format!("`{known}`")).collect::<Vec<_>>().join(", ");
+            refuse(position, &name, Unread::Unknown, format!("is not known: the members are {list}"));
+            continue;
+        };
+        if found.iter().any(|(_, earlier, _)| *earlier == known) {
+            refuse(position, &name, Unread::Repeated, "stands twice: remove one of the two".to_owned());
+            continue;
+        }
+        found.push((position, known, value));
+    }
+    found
+}
+
+/// Why a text is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TextFault {
+    /// It has no character but spaces.
+    Empty,
+    /// It has more characters than are read.
+    TooLong,
+    /// It has a character that cannot be seen.
+    Hidden,
+}
+
+/// All that keeps a text of at most `longest` characters from being shown as it is, with the reasons.
+pub(crate) fn text_faults(text: &str, longest: usize) -> impl Iterator<Item = (TextFault, String)> {
+    let empty = text.trim().is_empty().then(|| (TextFault::Empty, "is empty".to_owned()));
+    let length = text.chars().count();
+    let long = (length > longest)
+        .then(|| (TextFault::TooLong, format!("has {length} characters: at most {longest} are read")));
+    let hidden = has_hidden(text).then(|| {
+        let shown = display_safe_within(text, 80);
+        (TextFault::Hidden, format!("contains a character that cannot be seen: `{shown}`"))
+    });
+    [empty, long, hidden].into_iter().flatten()
+}
+
 /// A way into a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Target {

@@ -8,29 +8,19 @@
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::civil::{Date, DateTime, Time, Weekday};
+use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::AmbiguousOffset;
 use jiff::{Span, ToSpan as _};
 use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
-use crate::zone::Zone;
+use crate::zone::{DAYS, Zone, two_digits};
 
 /// The longest text of a window, in bytes.
 const LONGEST: usize = 128;
 
 /// How far ahead an opening is looked for, in days: beyond a week, and beyond a day that a change of clocks swallows.
 const AHEAD: i64 = 16;
-
-const DAYS: [(Weekday, &str); 7] = [
-    (Weekday::Monday, "mon"),
-    (Weekday::Tuesday, "tue"),
-    (Weekday::Wednesday, "wed"),
-    (Weekday::Thursday, "thu"),
-    (Weekday::Friday, "fri"),
-    (Weekday::Saturday, "sat"),
-    (Weekday::Sunday, "sun"),
-];
 
 /// A span of time that comes every day, or on some days of the week.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,7 +89,8 @@ impl Window {
 
     /// When the window of this day opens and closes; nothing on a day that is none of its days.
     fn on(&self, day: Date) -> Option<(Timestamp, Timestamp)> {
-        let wanted = DAYS.iter().zip(self.days).any(|((weekday, _), open)| open && *weekday == day.weekday());
+        let weekday = usize::try_from(day.weekday().to_monday_zero_offset()).ok()?;
+        let wanted = self.days.get(weekday).is_some_and(|open| *open);
         let last = if self.until > self.from { day } else { day.checked_add(1.day()).ok()? };
         let opens = self.first_showing(day.to_datetime(self.from))?;
         let closes = self.first_showing(last.to_datetime(self.until))?;
@@ -150,7 +141,7 @@ impl FromStr for Window {
 impl fmt::Display for Window {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.days != [true; 7] {
-            let named = DAYS.iter().zip(self.days).filter(|(_, open)| *open).map(|((_, name), _)| *name);
+            let named = DAYS.iter().zip(self.days).filter(|(_, open)| *open).map(|(name, _)| *name);
             write!(formatter, "{} ", named.collect::<Vec<_>>().join(","))?;
         }
         let shown = |time: Time| format!("{:02}:{:02}", time.hour(), time.minute());
@@ -176,7 +167,7 @@ impl From<Window> for String {
 /// Days and spans of days, with commas between them. A span may go over the end of the week.
 fn days_in(text: &str) -> Result<[bool; 7], WindowFault> {
     let position = |name: &str| {
-        let known = DAYS.iter().position(|(_, known)| name.eq_ignore_ascii_case(known));
+        let known = DAYS.iter().position(|known| name.eq_ignore_ascii_case(known));
         known.ok_or_else(|| WindowFault::Day(name.to_owned()))
     };
     let mut days = [false; 7];
@@ -195,14 +186,13 @@ fn days_in(text: &str) -> Result<[bool; 7], WindowFault> {
 /// The time of day; nothing for `24:00`, the end of the day.
 fn time_in(text: &str) -> Result<Option<Time>, WindowFault> {
     let fault = || WindowFault::Time(text.to_owned());
-    let digits = |text: &str| {
-        let plain = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
-        plain.then(|| text.parse::<i8>().ok()).flatten()
-    };
     let (hour, minute) = text.split_once(':').ok_or_else(fault)?;
-    match digits(hour).zip(digits(minute)) {
+    match two_digits(hour).zip(two_digits(minute)) {
         Some((24, 0)) => Ok(None),
-        Some((hour, minute)) => Time::new(hour, minute, 0, 0).map(Some).map_err(|_| fault()),
+        Some((hour, minute)) => {
+            let time = Time::new(hour.cast_signed(), minute.cast_signed(), 0, 0);
+            time.map(Some).map_err(|_| fault())
+        }
         None => Err(fault()),
     }
 }
@@ -340,7 +330,7 @@ mod tests {
         ) {
             let until = (from + long) % 1440;
             let shown = |minutes: i32| format!("{:02}:{:02}", minutes / 60, minutes % 60);
-            let days = if every { String::new() } else { format!("{} ", DAYS[day].1) };
+            let days = if every { String::new() } else { format!("{} ", DAYS[day]) };
             let window = window(&format!("{days}{}-{} {zone}", shown(from), shown(until)));
             let now = Timestamp::from_second(second).unwrap();
             let there = window.zone.rules().to_datetime(now);

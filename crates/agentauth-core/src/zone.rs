@@ -13,6 +13,17 @@ use crate::time::Timestamp;
 
 static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
+/// The days of the week, as people write them; Monday is the first.
+pub(crate) const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+
+/// The number of a text of two digits, as hours and minutes are written.
+pub(crate) fn two_digits(text: &str) -> Option<u8> {
+    match text.as_bytes() {
+        [tens @ b'0'..=b'9', ones @ b'0'..=b'9'] => Some((tens - b'0') * 10 + (ones - b'0')),
+        _ => None,
+    }
+}
+
 /// A time zone. By itself UTC.
 #[derive(Debug, Clone)]
 pub struct Zone {
@@ -40,15 +51,11 @@ impl Zone {
             return Some(Self { name, rules });
         };
         let (hours, minutes) = text.get(1..)?.split_once(':')?;
-        let digits = |text: &str| {
-            let plain = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
-            plain.then(|| text.parse::<i32>().ok()).flatten()
-        };
-        let (hours, minutes) = digits(hours).zip(digits(minutes))?;
+        let (hours, minutes) = two_digits(hours).zip(two_digits(minutes))?;
         if hours > 14 || minutes > 59 {
             return None;
         }
-        let seconds = (hours * 60 + minutes) * 60 * if sign == '-' { -1 } else { 1 };
+        let seconds = (i32::from(hours) * 60 + i32::from(minutes)) * 60 * if sign == '-' { -1 } else { 1 };
         let offset = jiff::tz::Offset::from_seconds(seconds).ok()?;
         Some(Self { name: format!("{sign}{hours:02}:{minutes:02}"), rules: TimeZone::fixed(offset) })
     }

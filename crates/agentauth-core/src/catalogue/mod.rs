@@ -216,6 +216,15 @@ impl RiskClass {
 }
 
 impl Strength {
+    /// Every strength, the weakest first.
+    pub const ALL: [Self; 3] = [Self::Prompt, Self::Passkey, Self::Reauth];
+
+    /// The strength of this word; nothing where there is none.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|strength| strength.as_str() == word)
+    }
+
     /// The word in configuration, policies and on the wire.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -145,8 +145,7 @@ impl Reader {
             self.fault(format!("`{place}`: `says` must be 1 to 80 visible characters"));
         }
         let risk = self.word(place, &mut members, "risk", &RiskClass::ALL, RiskClass::as_str);
-        let strengths = [Strength::Prompt, Strength::Passkey, Strength::Reauth];
-        let strength = self.word(place, &mut members, "strength", &strengths, Strength::as_str);
+        let strength = self.word(place, &mut members, "strength", &Strength::ALL, Strength::as_str);
         if let (Some(risk), Some(Strength::Prompt)) = (risk, strength)
             && risk.is_high()
             && risk != RiskClass::Exfiltrate

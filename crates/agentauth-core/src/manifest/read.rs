@@ -5,9 +5,9 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{MANIFEST_VERSION, MAX_FILE_BYTES, MAX_SCOPES, Manifest, ManifestScope, UiHints, is_agent_name};
-use crate::json::{Node, pointer_part};
+use crate::json::{Node, TextFault, Unread, known_members, pointer_part, text_faults};
 use crate::scope::{Broad, Scope};
-use crate::text::{display_safe_within, has_hidden};
+use crate::text::display_safe_within;
 
 /// At most this many faults of one manifest are listed; one more says how many there are beyond.
 pub const MAX_FAULTS: usize = 256;
@@ -298,26 +298,15 @@ impl Reader {
             self.fault(&path, FaultCode::WrongType, reason);
             return None;
         };
-        let mut members = Members { path, found: Vec::new() };
-        let mut seen = Vec::new();
-        for (name, value) in object {
-            let place = format!("{}/{}", members.path, pointer_part(&name));
-            let Some(known) = known.iter().find(|known| **known == name) else {
-                let list = known.iter().map(|known| format!("`{known}`")).collect::<Vec<_>>().join(", ");
-                self.fault(&place, FaultCode::UnknownMember, format!("is not known: the members are {list}"));
-                continue;
+        let found = known_members(object, known, |_, name, why, reason| {
+            let code = match why {
+                Unread::Unknown => FaultCode::UnknownMember,
+                Unread::Repeated => FaultCode::RepeatedMember,
             };
-            if seen.contains(known) {
-                // Readers differ in which of the two they keep.
-                self.fault(&place, FaultCode::RepeatedMember, "stands twice: remove one of the two");
-                continue;
-            }
-            seen.push(known);
-            if !matches!(value, Node::Null) {
-                members.found.push((known, value));
-            }
-        }
-        Some(members)
+            self.fault(&format!("{path}/{}", pointer_part(name)), code, reason);
+        });
+        let given = found.into_iter().filter(|(.., value)| !matches!(value, Node::Null));
+        Some(Members { path, found: given.map(|(_, name, value)| (name, value)).collect() })
     }
 
     fn required_text(&mut self, members: &mut Members, name: &'static str) -> Option<String> {
@@ -348,24 +337,17 @@ impl Reader {
 
     /// Whether a text can be shown as it is; all that is wrong with it is noted.
     fn visible(&mut self, path: &str, text: &str, limit: usize) -> bool {
-        let before = self.faults.len() + self.beyond;
-        if text.trim().is_empty() {
-            self.fault(path, FaultCode::Empty, "is empty");
+        let mut fits = true;
+        for (fault, reason) in text_faults(text, limit) {
+            let code = match fault {
+                TextFault::Empty => FaultCode::Empty,
+                TextFault::TooLong => FaultCode::TooLong,
+                TextFault::Hidden => FaultCode::Hidden,
+            };
+            self.fault(path, code, reason);
+            fits = false;
         }
-        let length = text.chars().count();
-        if length > limit {
-            self.fault(
-                path,
-                FaultCode::TooLong,
-                format!("has {length} characters: at most {limit} are read"),
-            );
-        }
-        if has_hidden(text) {
-            let shown = display_safe_within(text, 80);
-            let reason = format!("contains a character that cannot be seen: `{shown}`");
-            self.fault(path, FaultCode::Hidden, reason);
-        }
-        before == self.faults.len() + self.beyond
+        fits
     }
 
     fn wrong_type(&mut self, path: &str, found: &Node, expected: &str) {

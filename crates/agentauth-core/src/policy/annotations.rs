@@ -143,9 +143,7 @@ impl Annotations {
             }
             "strength" => {
                 only(Effect::Forbid, "forbid")?;
-                let strengths = [Strength::Prompt, Strength::Passkey, Strength::Reauth];
-                let found = strengths.into_iter().find(|strength| strength.as_str() == value);
-                self.terms.strength = Some(found.ok_or_else(|| {
+                self.terms.strength = Some(Strength::from_word(value).ok_or_else(|| {
                     format!("`{}` is none of `prompt`, `passkey`, `reauth`", display_safe_within(value, 40))
                 })?);
             }

@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use super::{Effect, LIMIT, Rule, Sense, Template};
 use crate::agents::Assurance;
 use crate::catalogue::Strength;
+use crate::grant::GrantStrength;
 use crate::text::display_safe_within;
 use conditions::{Head, all_of, holds};
 
@@ -117,11 +118,12 @@ fn policy(template: &Template, rule: &Rule, effect: &Effect) -> Option<Written> 
             )
         }
         Effect::Consent(strength) => {
-            let (level, how) = match strength {
-                Strength::Prompt => (1, "have allowed this yourself"),
-                Strength::Passkey => (2, "confirm this with a passkey, or by signing in"),
-                Strength::Reauth => (3, "confirm this by signing in"),
+            let how = match strength {
+                Strength::Prompt => "have allowed this yourself",
+                Strength::Passkey => "confirm this with a passkey, or by signing in",
+                Strength::Reauth => "confirm this by signing in",
             };
+            let level = GrantStrength::from(*strength).level();
             forbid(
                 vec![remedy("consent"), format!("@strength({})", quoted(strength.as_str()))],
                 &format!("“{called}” wants you to {how}."),

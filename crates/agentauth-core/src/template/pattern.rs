@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::scope::{Scope, ScopeContext, ScopeFault};
+use crate::text::display_safe_within;
 
 /// Scopes that a rule is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +17,9 @@ pub enum ScopePattern {
     Scope(Scope),
 }
 
-/// An action that stands for each of a resource while a pattern is read as a scope.
-const EACH: &str = "each";
+/// An action that stands for each of a resource while a pattern is read as a scope: as long as `*`, so that the limits of
+/// scopes are those of patterns.
+const EACH: &str = "x";
 
 impl ScopePattern {
     /// Where it holds.
@@ -61,7 +63,13 @@ impl FromStr for ScopePattern {
         };
         let Some(resource) = name.strip_suffix(".*") else { return text.parse().map(Self::Scope) };
         let context = context.map_or_else(String::new, |context| format!(":{context}"));
-        let scope: Scope = format!("{resource}.{EACH}{context}").parse()?;
+        let scope = format!("{resource}.{EACH}{context}").parse().map_err(|fault| match fault {
+            // What is shown is what was written.
+            ScopeFault::Shape(_) => ScopeFault::Shape(display_safe_within(text, 100)),
+            ScopeFault::Hidden(_) => ScopeFault::Hidden(display_safe_within(text, 100)),
+            other => other,
+        });
+        let scope: Scope = scope?;
         Ok(Self::Resource(scope.resource().to_owned(), scope.context().clone()))
     }
 }
@@ -84,6 +92,7 @@ impl fmt::Display for ScopePattern {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scope::MAX_SCOPE_BYTES;
 
     #[test]
     fn patterns_are_scopes_or_stand_for_many() {
@@ -108,5 +117,18 @@ mod tests {
         ] {
             assert!(text.parse::<ScopePattern>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn faults_are_of_the_text_that_was_written() {
+        for text in ["a.b.*", ".*", "a\u{202e}.*"] {
+            let fault = text.parse::<ScopePattern>().unwrap_err().to_string();
+            let shown = display_safe_within(text, 100);
+            assert!(fault.contains(&format!("`{shown}`")), "{fault}");
+        }
+        let long = |bytes: usize| format!("files.*:/{}", "a".repeat(bytes - "files.*:/".len()));
+        assert!(long(MAX_SCOPE_BYTES).parse::<ScopePattern>().is_ok());
+        let fault = long(MAX_SCOPE_BYTES + 1).parse::<ScopePattern>();
+        assert_eq!(fault, Err(ScopeFault::TooLong(MAX_SCOPE_BYTES + 1)));
     }
 }

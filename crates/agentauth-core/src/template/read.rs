@@ -321,8 +321,7 @@ impl Reader<'_> {
             "maxLifetimeMinutes" => self.minutes(at, &node).map(Effect::MaxLifetime),
             "stepUp" => self.step_up(at, node),
             "consentStrength" => {
-                let words =
-                    [Strength::Prompt, Strength::Passkey, Strength::Reauth].map(|one| (one.as_str(), one));
+                let words = Strength::ALL.map(|one| (one.as_str(), one));
                 let text = self.text(at, node, LONGEST_NAME)?;
                 self.word(at, text, &words).map(Effect::Consent)
             }

@@ -5,9 +5,8 @@ use super::{Code, Reader};
 use crate::json::Node;
 use crate::template::Hours;
 use crate::text::display_safe_within;
+use crate::zone::{DAYS, two_digits};
 
-const DAYS: [(&str, u8); 7] =
-    [("mon", 1), ("tue", 2), ("wed", 3), ("thu", 4), ("fri", 5), ("sat", 6), ("sun", 7)];
 /// A day, in minutes.
 const DAY: u16 = 24 * 60;
 
@@ -48,7 +47,8 @@ impl Reader<'_> {
         }
         let days = match members.take("days") {
             Some((at, node)) => {
-                let mut days = self.any_of(&at, node, |reader, at, text| reader.word(at, text, &DAYS))?;
+                let words: Vec<_> = DAYS.into_iter().zip(1..).collect();
+                let mut days = self.any_of(&at, node, |reader, at, text| reader.word(at, text, &words))?;
                 days.sort_unstable();
                 Some(days)
             }
@@ -60,12 +60,7 @@ impl Reader<'_> {
     /// `HH:MM`, as minutes after midnight.
     fn time(&mut self, members: &mut Members, name: &'static str, last: u16) -> Option<u16> {
         let (at, text) = self.plain(members, name)?;
-        let digits = |text: &str| match text.as_bytes() {
-            [tens @ b'0'..=b'9', ones @ b'0'..=b'9'] => {
-                Some(u16::from(tens - b'0') * 10 + u16::from(ones - b'0'))
-            }
-            _ => None,
-        };
+        let digits = |text: &str| two_digits(text).map(u16::from);
         let parts = text.split_once(':').and_then(|(hours, minutes)| digits(hours).zip(digits(minutes)));
         let minutes = parts.filter(|(_, minutes)| *minutes < 60).map(|(hours, minutes)| hours * 60 + minutes);
         if minutes.is_none_or(|minutes| minutes > last) {

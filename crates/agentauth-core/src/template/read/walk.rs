@@ -3,8 +3,8 @@
 use std::fmt::Debug;
 
 use super::{Code, LONGEST_NAME, Reader};
-use crate::json::{Node, pointer_part};
-use crate::text::{display_safe_within, has_hidden};
+use crate::json::{Node, TextFault, Unread, known_members, pointer_part, text_faults};
+use crate::text::display_safe_within;
 
 use super::super::MAX_VALUES;
 
@@ -74,26 +74,16 @@ impl Reader<'_> {
             }
             other => return self.wrong_type(&at, &other, "an object"),
         };
-        let mut members = Members { at, found: Vec::new() };
-        for (position, (name, value)) in object.into_iter().enumerate() {
-            let place = members.at.member(&name, position);
-            let Some(known) = known.iter().find(|known| **known == name) else {
-                let list = known.iter().map(|known| format!("`{known}`")).collect::<Vec<_>>().join(", ");
-                self.faults.of_name(
-                    &place,
-                    Code::UnknownMember,
-                    format!("is not known: the members are {list}"),
-                );
-                continue;
+        let found = known_members(object, known, |position, name, why, reason| {
+            let code = match why {
+                Unread::Unknown => Code::UnknownMember,
+                Unread::Repeated => Code::RepeatedMember,
             };
-            if members.found.iter().any(|(found, ..)| found == known) {
-                // Readers differ in which of the two they keep.
-                self.faults.of_name(&place, Code::RepeatedMember, "stands twice: remove one of the two");
-                continue;
-            }
-            members.found.push((known, place, value));
-        }
-        Some(members)
+            self.faults.of_name(&at.member(name, position), code, reason);
+        });
+        let placed = |(position, name, value)| (name, at.member(name, position), value);
+        let found = found.into_iter().map(placed).collect();
+        Some(Members { at, found })
     }
 
     pub(super) fn required(&mut self, members: &mut Members, name: &'static str) -> Option<(At, Node)> {
@@ -127,20 +117,13 @@ impl Reader<'_> {
 
     /// The text, if it can be shown as it is.
     pub(super) fn visible(&mut self, at: &At, text: String, longest: usize) -> Option<String> {
-        let length = text.chars().count();
-        if text.trim().is_empty() {
-            return self.faults.refuse(at, Code::Empty, "is empty");
-        }
-        if length > longest {
-            let reason = format!("has {length} characters: at most {longest} are read");
-            return self.faults.refuse(at, Code::TooLong, reason);
-        }
-        if has_hidden(&text) {
-            let shown = display_safe_within(&text, 80);
-            let reason = format!("contains a character that cannot be seen: `{shown}`");
-            return self.faults.refuse(at, Code::Hidden, reason);
-        }
-        Some(text)
+        let Some((fault, reason)) = text_faults(&text, longest).next() else { return Some(text) };
+        let code = match fault {
+            TextFault::Empty => Code::Empty,
+            TextFault::TooLong => Code::TooLong,
+            TextFault::Hidden => Code::Hidden,
+        };
+        self.faults.refuse(at, code, reason)
     }
 
     pub(super) fn boolean(&mut self, at: &At, node: &Node) -> Option<bool> {
