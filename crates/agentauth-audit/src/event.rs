@@ -54,12 +54,12 @@ pub struct Event<'a> {
     /// The grants that covered it, or are concerned.
     #[serde(default)]
     pub grants: Vec<Text<'a>>,
-    /// The kind of the grant that there was for it, as policies saw it; where they differ, one for each scope and agent, with
+    /// The kind of the grant that there was for it, as policies saw it; `policy` where a policy granted it; where they differ, one for each scope and agent, with
     /// spaces between them.
     #[serde(default)]
     pub grant_kinds: Option<Text<'a>>,
-    /// How that grant was confirmed, as policies saw it, in the same way.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// How that grant was confirmed, as policies saw it (`policy` where a policy granted it), in the same way.
+    #[serde(default)]
     pub grant_strengths: Option<Text<'a>>,
     /// The signals about the asker that were up when it was decided.
     #[serde(default)]

@@ -231,18 +231,10 @@ impl Writer {
                 fs::remove_file(path).map_err(unavailable("begin it anew"))?;
                 None
             }
-            // Since it was looked for it has come back, as it was left.
-            Ok(_)
-                if matches!(trouble, Trouble::Vanished | Trouble::Replaced)
-                    && self.open.as_ref().is_some_and(|open| open.is_at(path)) =>
-            {
-                return Ok(());
-            }
-            Ok(_) => {
-                let name = free_name(directory, &format!("audit.altered-{}", self.head.seq));
-                fs::rename(path, directory.join(&name)).map_err(unavailable("set the altered file aside"))?;
-                Some(name)
-            }
+            Ok(_) => match self.set_aside(directory, path, trouble)? {
+                Some(name) => Some(name),
+                None => return Ok(()),
+            },
         };
         let file = open_file(path, true).map_err(unavailable("begin it anew"))?;
         sync_directory(directory).map_err(unavailable("bring it to disk"))?;
@@ -251,6 +243,28 @@ impl Writer {
         let said = self.say_recovered(directory, trouble.words(), aside, now)?;
         self.begins(said, now);
         Ok(())
+    }
+
+    /// Moves what is at `path` out of the way, and returns where to; nothing where that is the log as it was left, which came back
+    /// after it had been looked for, and stays.
+    fn set_aside(
+        &self,
+        directory: &Path,
+        path: &Path,
+        trouble: Trouble,
+    ) -> Result<Option<String>, AuditError> {
+        let unavailable = |cause| AuditError::unavailable(directory, "set the altered file aside", cause);
+        let name = free_name(directory, &format!("audit.altered-{}", self.head.seq));
+        let aside = directory.join(&name);
+        fs::rename(path, &aside).map_err(unavailable)?;
+        // Looked at only now: before, somebody could exchange it in between.
+        let came_back = matches!(trouble, Trouble::Vanished | Trouble::Replaced)
+            && self.open.as_ref().is_some_and(|open| open.is_at(&aside));
+        if came_back {
+            fs::rename(&aside, path).map_err(unavailable)?;
+            return Ok(None);
+        }
+        Ok(Some(name))
     }
 
     /// Moves what follows the last good record into a file of its own.
@@ -358,4 +372,27 @@ fn free_name(directory: &Path, name: &str) -> String {
         .chain(numbered)
         .find(|name| !taken(name))
         .unwrap_or_else(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_that_came_back_while_it_is_mended_stays_and_nothing_else_does() {
+        let home = tempfile::tempdir().unwrap();
+        let (directory, path) = (home.path(), home.path().join("audit.jsonl"));
+        let now = Timestamp::UNIX_EPOCH;
+        let mut writer = Writer::after(NOTHING, now);
+        writer.open = Some(Open::new(open_file(&path, true).unwrap(), 0).unwrap());
+        writer.write(directory, &Event::new(Kind::ServiceStart, now)).unwrap();
+        for trouble in [Trouble::Vanished, Trouble::Replaced] {
+            assert!(matches!(writer.set_aside(directory, &path, trouble), Ok(None)));
+            assert!(writer.open.as_ref().unwrap().is_at(&path));
+        }
+        assert!(matches!(writer.set_aside(directory, &path, Trouble::Altered), Ok(Some(_))));
+        fs::write(&path, "another").unwrap();
+        assert!(matches!(writer.set_aside(directory, &path, Trouble::Replaced), Ok(Some(_))));
+        assert!(!path.exists());
+    }
 }
