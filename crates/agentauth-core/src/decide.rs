@@ -5,16 +5,17 @@
 //! the reason. So nobody is asked for a consent that a policy would make worthless. The last check, that the
 //! decision is written down, belongs to the caller of [`decide`]: see [`Decision::audit_unavailable`].
 
+mod asking;
 mod identify;
+mod refusal;
 
 use std::sync::Arc;
 
 use crate::agent::Agent;
 use crate::agents::Assurance;
 use crate::caller::CallerFacts;
-use crate::catalogue::Strength;
 use crate::caveat::{Caveat, CaveatKinds};
-use crate::consent::{Action, Wanted};
+use crate::consent::Action;
 use crate::decision::{Decision, DecisionId, Effect, Obligations, Reason, Remedy, RemedyTerms};
 use crate::grant::{Grant, GrantAnswer, GrantKinds, GrantUse, Occasion, Standing};
 use crate::messages::{self, Circumstances};
@@ -25,6 +26,9 @@ use crate::signals::Signals;
 use crate::snapshot::Snapshot;
 use crate::text::display_safe_within;
 use crate::time::{SignedDuration, Timestamp};
+
+use asking::ask;
+use refusal::Refusal;
 
 /// The most scopes of one request.
 pub const MAX_SCOPES_PER_REQUEST: usize = 32;
@@ -108,87 +112,84 @@ pub fn decide_watched(
         caveats: &caller.caveats,
         high_risk: request.scopes.iter().any(|scope| snapshot.catalogue.risk(scope).is_high()),
     };
+    let high_risk = case.high_risk;
     let outcome = case.check(&caller.suspects, caller.fault);
-    let names: Vec<String> = caller.suspects.iter().map(|name| (**name).to_owned()).collect();
-    let user = snapshot.session.user().map(|user| user.subject.clone());
+    let agents: Vec<String> = caller.suspects.iter().map(|name| (**name).to_owned()).collect();
     let dry_run = matches!(subject, Subject::DryRun { .. });
     let about = Circumstances {
-        agents: &names,
+        agents: &agents,
         scopes: &request.scopes,
         dry_run: dry_run.then_some(caller.assurance),
         caveats: &caller.caveats,
         ..Circumstances::default()
     };
+    let (message, model_message) = match &outcome {
+        Ok(_) => messages::explain(Reason::Granted, &about),
+        Err(refusal) => messages::explain(
+            refusal.reason,
+            &Circumstances {
+                failed: refusal.scope.as_ref(),
+                detail: refusal.detail.as_deref(),
+                role: refusal.role.as_deref(),
+                remedy: refusal.remedy,
+                terms: Some(&refusal.terms),
+                ungreeted: refusal.ungreeted,
+                unlaunched: refusal.unlaunched,
+                ..about
+            },
+        ),
+    };
+    let mut decision = Decision {
+        id,
+        allow: outcome.is_ok(),
+        reason: Reason::Granted,
+        remedy: None,
+        remedy_terms: RemedyTerms::default(),
+        message,
+        model_message,
+        admin_note: None,
+        agents,
+        assurance: caller.assurance,
+        caveats: caller.caveats,
+        user: snapshot.session.user().map(|user| user.subject.clone()),
+        scopes: request.scopes.clone(),
+        failed_scope: None,
+        grants: Vec::new(),
+        grant_kinds: GrantKinds::default(),
+        policies: Vec::new(),
+        obligations: Obligations::default(),
+        expires_at: now,
+        dry_run,
+        high_risk,
+        signals,
+        effects: Vec::new(),
+    };
     match outcome {
         Ok(allowed) => {
-            let (message, model_message) = messages::explain(Reason::Granted, &about);
-            Decision {
-                id,
-                allow: true,
-                reason: Reason::Granted,
-                remedy: None,
-                remedy_terms: RemedyTerms::default(),
-                message,
-                model_message,
-                admin_note: None,
-                agents: names,
-                assurance: caller.assurance,
-                caveats: caller.caveats.clone(),
-                user,
-                scopes: request.scopes.clone(),
-                failed_scope: None,
-                grants: allowed.grants,
-                grant_kinds: allowed.kinds,
-                policies: allowed.policies,
-                obligations: allowed.obligations,
-                expires_at: allowed.expires_at,
-                dry_run,
-                high_risk: case.high_risk,
-                signals,
-                effects: if dry_run { Vec::new() } else { allowed.effects },
-            }
+            decision.grants = allowed.grants;
+            decision.grant_kinds = allowed.kinds;
+            decision.policies = allowed.policies;
+            decision.obligations = allowed.obligations;
+            decision.expires_at = allowed.expires_at;
+            decision.effects = allowed.effects;
         }
         Err(refusal) => {
-            let (message, model_message) = messages::explain(
-                refusal.reason,
-                &Circumstances {
-                    failed: refusal.scope.as_ref(),
-                    detail: refusal.detail.as_deref(),
-                    role: refusal.role.as_deref(),
-                    remedy: refusal.remedy,
-                    terms: Some(&refusal.terms),
-                    ungreeted: refusal.ungreeted,
-                    unlaunched: refusal.unlaunched,
-                    ..about
-                },
-            );
-            Decision {
-                id,
-                allow: false,
-                reason: refusal.reason,
-                remedy: refusal.remedy,
-                remedy_terms: refusal.terms,
-                message,
-                model_message,
-                admin_note: refusal.admin_note,
-                agents: names,
-                assurance: caller.assurance,
-                caveats: caller.caveats.clone(),
-                user,
-                scopes: request.scopes.clone(),
-                failed_scope: refusal.scope,
-                grants: refusal.grants,
-                grant_kinds: refusal.kinds,
-                policies: refusal.policies,
-                obligations: Obligations::default(),
-                expires_at: now,
-                dry_run,
-                high_risk: case.high_risk,
-                signals,
-                effects: if dry_run { Vec::new() } else { refusal.effects },
-            }
+            let refusal = *refusal;
+            decision.reason = refusal.reason;
+            decision.remedy = refusal.remedy;
+            decision.remedy_terms = refusal.terms;
+            decision.admin_note = refusal.admin_note;
+            decision.failed_scope = refusal.scope;
+            decision.grants = refusal.grants;
+            decision.grant_kinds = refusal.kinds;
+            decision.policies = refusal.policies;
+            decision.effects = refusal.effects;
         }
     }
+    if dry_run {
+        decision.effects.clear();
+    }
+    decision
 }
 
 /// How well this caller is proven to be its agent: what a decision about it would say.
@@ -214,7 +215,9 @@ fn is_by_name(
 ) -> bool {
     let Ok(session) = snapshot.session.usable_at(now) else { return true };
     let action = request.action.as_ref().map(Action::digest);
-    match snapshot.grants.judge(&agent.name, scope, &occasion(snapshot, session, agent, action, now)) {
+    let occasion = occasion(snapshot, session, agent, action, now);
+    // The very grant that the decision uses.
+    match snapshot.grants.judge_by(snapshot.policy.prefers(scope), &agent.name, scope, &occasion) {
         GrantAnswer::Live(grant) => grant.scope == *scope,
         // What a policy grants was never allowed by name.
         _ => !snapshot.policy.may_preapprove(&agent.name, scope),
@@ -264,28 +267,6 @@ struct Allowed {
     preapproved: Vec<(usize, Arc<str>)>,
 }
 
-/// The check that failed.
-#[derive(Debug)]
-struct Refusal {
-    reason: Reason,
-    remedy: Option<Remedy>,
-    terms: RemedyTerms,
-    /// A policy forbids it, and an answer of the person's may help.
-    consent_helps: bool,
-    detail: Option<String>,
-    admin_note: Option<String>,
-    /// Only the greeting is missing.
-    ungreeted: bool,
-    /// It has to be started by `agentauthd exec`.
-    unlaunched: bool,
-    scope: Option<Scope>,
-    role: Option<String>,
-    grants: Vec<String>,
-    kinds: GrantKinds,
-    policies: Vec<String>,
-    effects: Vec<Effect>,
-}
-
 impl Case<'_> {
     fn check(&self, suspects: &[Arc<str>], fault: Option<Box<Refusal>>) -> Result<Allowed, Box<Refusal>> {
         self.not_locked(suspects)?;
@@ -306,36 +287,6 @@ impl Case<'_> {
             }
             refusal
         })
-    }
-
-    /// What the person is asked where a policy says that an answer helps: everything that there is no grant for, and what the
-    /// policies want confirmed more strongly than it was. Nothing where something else stands in the way, too.
-    fn wanted(&self, session: &Arc<Session>) -> Option<Vec<Effect>> {
-        let mut effects = Vec::new();
-        for (scope, agent) in self.each() {
-            if self.snapshot.declined.of(&agent.name, scope, self.now).is_some() {
-                return None;
-            }
-            let verdict = self.verdict(session, scope, agent);
-            let at_least = match (verdict.permitted, verdict.consent_helps()) {
-                (true, _) => None,
-                (false, true) => verdict.remedy_terms.strength,
-                (false, false) => return None,
-            };
-            match self.grant(session, scope, agent) {
-                GrantAnswer::Missing | GrantAnswer::Expired(..) => {
-                    ask(&mut effects, &agent.name, scope, at_least);
-                }
-                GrantAnswer::Live(grant) => {
-                    let weak = at_least.is_some_and(|least| grant.strength() < least.into());
-                    if verdict.depends_on_strength && weak {
-                        ask(&mut effects, &agent.name, scope, at_least);
-                    }
-                }
-                GrantAnswer::Refused(_) => return None,
-            }
-        }
-        Some(effects)
     }
 
     /// What there is of grants for it, without taking a use.
@@ -582,82 +533,6 @@ impl Case<'_> {
         }
         until
     }
-}
-
-impl Refusal {
-    fn new(reason: Reason, remedy: Option<Remedy>) -> Box<Self> {
-        Box::new(Self {
-            reason,
-            remedy,
-            terms: RemedyTerms::default(),
-            consent_helps: false,
-            detail: None,
-            admin_note: None,
-            ungreeted: false,
-            unlaunched: false,
-            scope: None,
-            role: None,
-            grants: Vec::new(),
-            kinds: GrantKinds::default(),
-            policies: Vec::new(),
-            effects: Vec::new(),
-        })
-    }
-
-    fn ungreeted() -> Box<Self> {
-        let mut refusal = Self::new(Reason::CallerUnproven, None);
-        refusal.ungreeted = true;
-        refusal
-    }
-
-    fn saying(mut self: Box<Self>, detail: impl Into<String>) -> Box<Self> {
-        self.detail = Some(detail.into());
-        self
-    }
-
-    fn at(mut self: Box<Self>, scope: &Scope) -> Box<Self> {
-        self.scope = Some(scope.clone());
-        self
-    }
-
-    fn of_policy(verdict: &Verdict) -> Box<Self> {
-        let policies: Vec<String> = verdict.policies.iter().map(|id| (**id).to_owned()).collect();
-        let reason = if verdict.role.is_some() { Reason::RoleRequired } else { Reason::PolicyForbids };
-        let said = verdict.reason_user.as_deref().map(str::to_owned);
-        let detail = match (said, verdict.errors.is_empty(), policies.as_slice()) {
-            (_, false, _) => Some("a policy could not be evaluated (evaluation error), and what cannot be evaluated is not permitted".to_owned()),
-            (Some(said), ..) => Some(said),
-            (None, true, []) => Some("no policy permits it".to_owned()),
-            (None, true, _) if verdict.role.is_some() => None,
-            (None, true, ids) => Some(format!("the organisation's policies forbid it ({})", ids.join(", "))),
-        };
-        let admin_note =
-            verdict.errors.first().cloned().or_else(|| verdict.reason_admin.as_deref().map(str::to_owned));
-        let mut refusal = Self::new(reason, verdict.remedy);
-        refusal.terms = verdict.remedy_terms.clone();
-        refusal.consent_helps = verdict.consent_helps();
-        refusal.detail = detail;
-        refusal.admin_note = admin_note;
-        refusal.role = verdict.role.as_deref().map(str::to_owned);
-        refusal.policies = policies;
-        refusal
-    }
-}
-
-/// Adds a scope to what an agent's person is asked.
-fn ask(effects: &mut Vec<Effect>, of: &str, scope: &Scope, at_least: Option<Strength>) {
-    let wanted = || Wanted { scope: scope.clone(), at_least };
-    for effect in effects.iter_mut() {
-        if let Effect::AskConsent { agent, scopes } = effect
-            && agent == of
-        {
-            if scopes.iter().all(|known| known.scope != *scope) {
-                scopes.push(wanted());
-            }
-            return;
-        }
-    }
-    effects.push(Effect::AskConsent { agent: of.to_owned(), scopes: vec![wanted()] });
 }
 
 fn later(at: Timestamp, by: SignedDuration) -> Timestamp {

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use agentauth_core::gate::Widening;
 use agentauth_core::signals::Signals;
 use agentauth_core::{
-    Agent, CheckRequest, Decision, DecisionId, Effect, Grants, Policy, Reason, Scope, SignedDuration,
-    Snapshot, Subject, decide, decide_watched,
+    Agent, Binding, CheckRequest, Decision, DecisionId, Effect, Grant, Grants, Lifetime, Policy, Reason,
+    Scope, SignedDuration, Snapshot, Strength, Subject, decide, decide_watched,
 };
 use world::{World, base};
 
@@ -87,6 +87,25 @@ fn what_else_is_missing_is_asked_and_nothing_is_recorded_as_granted() {
 }
 
 #[test]
+fn nobody_is_asked_about_it_beside_what_a_policy_wants_confirmed() {
+    let world = world();
+    let org =
+        "@id(\"org\") @preapprove permit(principal, action == AgentAuth::Action::\"files.read\", resource);
+               @id(\"strong\") @remedy(\"consent\") @strength(\"passkey\")
+               forbid(principal, action == AgentAuth::Action::\"files.write\", resource)
+               when { context.known.grant_strength_level < 2 };";
+    for scopes in [[READ, "files.write:/projects"], ["files.write:/projects", READ]] {
+        let decision = ask(&world, &snapshot(&world, org), &scopes);
+        assert_eq!(decision.reason, Reason::PolicyForbids);
+        let [Effect::AskConsent { scopes, .. }] = &decision.effects[..] else {
+            panic!("{:?}", decision.effects)
+        };
+        let asked: Vec<&str> = scopes.iter().map(|wanted| wanted.scope.as_str()).collect();
+        assert_eq!(asked, ["files.write:/projects"], "a no to the other would take it away");
+    }
+}
+
+#[test]
 fn a_persons_no_is_above_it() {
     let world = world();
     let org =
@@ -101,27 +120,49 @@ fn a_persons_no_is_above_it() {
     assert!(ask(&world, &snapshot(&world, org), &[READ]).allow);
 }
 
+/// Whether who watches the files agent is told that the person allowed exactly this scope.
+fn by_name(world: &World, snapshot: &Snapshot, scope: &str) -> bool {
+    let request = CheckRequest { scopes: vec![scope.parse().unwrap()], ..CheckRequest::default() };
+    let mut found = None;
+    let mut watch = |_: &Agent, by_name: &dyn Fn(&Scope) -> bool| {
+        found = Some(by_name(&request.scopes[0]));
+        Signals::NONE
+    };
+    let subject = Subject::Caller(&world.callers["files"]);
+    let _ = decide_watched(snapshot, &request, subject, &mut watch, DecisionId::new("d"), world.now);
+    found.unwrap()
+}
+
 #[test]
 fn what_a_policy_grants_was_not_allowed_by_name() {
     let world = world();
-    let request = CheckRequest { scopes: vec![READ.parse().unwrap()], ..CheckRequest::default() };
-    let by_name = |snapshot: &Snapshot| {
-        let mut found = None;
-        let mut watch = |_: &Agent, by_name: &dyn Fn(&Scope) -> bool| {
-            found = Some(by_name(&request.scopes[0]));
-            Signals::NONE
-        };
-        let subject = Subject::Caller(&world.callers["files"]);
-        let _ = decide_watched(snapshot, &request, subject, &mut watch, DecisionId::new("d"), world.now);
-        found.unwrap()
-    };
     let org =
         "@id(\"org\") @preapprove permit(principal, action == AgentAuth::Action::\"files.read\", resource);";
-    assert!(!by_name(&snapshot(&world, org)));
-    assert!(
-        by_name(&snapshot(&world, "@id(\"org\") permit(principal, action, resource);")),
-        "the person is asked"
-    );
+    assert!(!by_name(&world, &snapshot(&world, org), READ));
+    let asks = snapshot(&world, "@id(\"org\") permit(principal, action, resource);");
+    assert!(by_name(&world, &asks, READ), "the person is asked");
+}
+
+#[test]
+fn allowed_by_name_is_what_the_grant_says_that_the_decision_uses() {
+    let world = world();
+    let below = format!("{READ}/alpha");
+    let grant = |scope: &str, lifetime, strength| {
+        let consent = Some("c".into());
+        let binding = Binding { consent, strength: Some(strength), ..Binding::default() };
+        Grant::new("files-agent", scope.parse().unwrap(), lifetime).bound(binding)
+    };
+    let by_policy = |policy: &str| {
+        let mut snapshot = snapshot(&world, policy);
+        let until = Lifetime::Until(world.now + SignedDuration::from_secs(60));
+        snapshot.grants.insert(grant(READ, Lifetime::UntilRevoked, Strength::Prompt));
+        snapshot.grants.insert(grant(&below, until, Strength::Passkey));
+        by_name(&world, &snapshot, &below)
+    };
+    assert!(!by_policy("@id(\"org\") permit(principal, action, resource);"), "the one that holds longest");
+    assert!(by_policy(
+        "@id(\"org\") forbid(principal, action, resource) when { context.known.grant_strength_level < 2 };"
+    ));
 }
 
 #[test]

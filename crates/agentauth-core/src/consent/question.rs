@@ -11,7 +11,7 @@ use crate::agent::Agent;
 use crate::agents::Assurance;
 use crate::caller::{CallerFacts, ProcessFacts};
 use crate::catalogue::{Catalogue, RiskClass, Strength};
-use crate::grant::{Grant, Standing};
+use crate::grant::{Binding, Grant, Standing};
 use crate::scope::{MAX_SCOPE_BYTES, Scope, ScopeContext};
 use crate::session::User;
 use crate::snapshot::Snapshot;
@@ -369,10 +369,13 @@ impl News {
         }
         let covering = |grant: &&Arc<Grant>| !grant.denied && grant.scope.covers(scope);
         let login = snapshot.session.usable_at(now).map_or(Timestamp::MIN, |session| session.logged_in_at);
+        let user = snapshot.session.user().map(|user| user.subject.as_str());
         let weak = |grant: &Arc<Grant>| {
-            let digest = grant.binding.manifest_digest.as_deref();
+            let Binding { manifest_digest, user: giver, action, .. } = &grant.binding;
             at_least.is_some_and(|least| grant.strength() < least.into())
-                && digest.is_none_or(|digest| *digest == *agent.manifest_digest)
+                && manifest_digest.as_deref().is_none_or(|digest| *digest == *agent.manifest_digest)
+                && giver.as_deref().is_none_or(|giver| Some(giver) == user)
+                && action.is_none()
                 && grant.standing(now, login, &snapshot.presence) == Standing::Holds
         };
         if snapshot.grants.of_agent(&agent.name).filter(covering).any(weak) {

@@ -255,6 +255,17 @@ fn what_a_policy_demands_of_an_answer_is_said_and_kept() {
         "{lines:?}"
     );
     assert!(lines.iter().any(|line| line.contains("did not confirm it as strongly")), "{lines:?}");
+    // What another person allowed, or but one action, is nothing that is confirmed too weakly.
+    for binding in [
+        Binding { user: Some("U2".into()), ..weak.binding.clone() },
+        Binding { action: Some("of another digest".into()), ..weak.binding.clone() },
+    ] {
+        let mut snapshot = world();
+        snapshot.grants.insert(weak.clone().bound(binding));
+        let wanted = [wanted("files.read:/projects", Some(Strength::Passkey))];
+        let lines = asked(&snapshot, "a", "q", &wanted, at(0)).unwrap().lines();
+        assert!(!lines.iter().any(|line| line.contains("did not confirm it as strongly")), "{lines:?}");
+    }
     assert!(passkey.scopes[0].offers.iter().all(|offer| offer.needs == Strength::Passkey));
     assert!(demanding(Strength::Reauth).scopes[0].offers.iter().all(|offer| offer.needs == Strength::Reauth));
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Refusal, Subject};
+use super::Subject;
+use super::refusal::Refusal;
 use crate::agent::Agent;
 use crate::agents::{Agents, Assurance, Change, Match};
 use crate::caller::{CallerFacts, ProcessFacts};

@@ -148,12 +148,6 @@ impl Grants {
         self.by_id.is_empty()
     }
 
-    /// What the grants say of `agent` doing `scope` on this occasion; of several, the one that holds longest.
-    #[must_use]
-    pub fn judge(&self, agent: &str, scope: &Scope, occasion: &Occasion<'_>) -> GrantAnswer<'_> {
-        self.judge_by(Prefer::Longest, agent, scope, occasion)
-    }
-
     /// What the grants say of `agent` doing `scope` on this occasion.
     ///
     /// A refusal stands against every scope that it overlaps, and above every grant: who asks for a whole folder

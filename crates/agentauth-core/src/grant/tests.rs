@@ -25,7 +25,7 @@ fn judge(grants: &[Grant], scope: &str, now: i64) -> &'static str {
     for grant in grants {
         index.insert(grant.clone());
     }
-    match index.judge("agent", &scope.parse().unwrap(), &on(now)) {
+    match index.judge_by(Prefer::Longest, "agent", &scope.parse().unwrap(), &on(now)) {
         GrantAnswer::Live(_) => "live",
         GrantAnswer::Refused(_) => "refused",
         GrantAnswer::Expired(..) => "expired",
@@ -63,7 +63,7 @@ fn a_mandate_holds_while_its_window_is_open_and_the_person_is_seen() {
         grants.iter().for_each(|grant| drop(index.insert(grant.clone())));
         let scope = "files.read:/a/b".parse().unwrap();
         let presence = Presence { seen: Some(at(0)), recertify_after: SignedDuration::from_secs(2 * 86_400) };
-        match index.judge("agent", &scope, &Occasion { presence, ..on(now) }) {
+        match index.judge_by(Prefer::Longest, "agent", &scope, &Occasion { presence, ..on(now) }) {
             GrantAnswer::Live(_) => Standing::Holds,
             GrantAnswer::Expired(_, why) => why,
             other => panic!("{other:?}"),
@@ -134,7 +134,7 @@ fn of_several_the_one_that_holds_longest_is_named() {
         index.insert(grant("files.read:/a", lifetime));
     }
     let scope: Scope = "files.read:/a".parse().unwrap();
-    let ends = |index: &Grants| match index.judge("agent", &scope, &on(1)) {
+    let ends = |index: &Grants| match index.judge_by(Prefer::Longest, "agent", &scope, &on(1)) {
         GrantAnswer::Live(grant) => grant.ends_at(),
         other => panic!("{other:?}"),
     };
@@ -182,8 +182,12 @@ fn a_grant_is_for_what_it_was_given_for() {
     let mut index = Grants::new();
     index.insert(bound(|binding| binding.action = Some("a1".into())));
     let scope: Scope = "files.read:/a".parse().unwrap();
-    let answer =
-        |action| matches!(index.judge("agent", &scope, &Occasion { action, ..on(1) }), GrantAnswer::Live(_));
+    let answer = |action| {
+        matches!(
+            index.judge_by(Prefer::Longest, "agent", &scope, &Occasion { action, ..on(1) }),
+            GrantAnswer::Live(_)
+        )
+    };
     assert!(answer(Some("a1")) && !answer(Some("a2")) && !answer(None));
 }
 
@@ -195,7 +199,7 @@ fn uses_run_out_and_are_taken_last() {
     index.insert(twice.clone());
     assert_eq!(Grant::from_json(&twice.to_json()).unwrap(), twice);
     let scope: Scope = "files.read:/a".parse().unwrap();
-    let live = |index: &Grants| match index.judge("agent", &scope, &on(1)) {
+    let live = |index: &Grants| match index.judge_by(Prefer::Longest, "agent", &scope, &on(1)) {
         GrantAnswer::Live(grant) => Some(grant.id.clone()),
         _ => None,
     };
@@ -326,7 +330,7 @@ proptest! {
         } else {
             "missing"
         };
-        let found = match index.judge("agent", &scope, &on(now)) {
+        let found = match index.judge_by(Prefer::Longest, "agent", &scope, &on(now)) {
             GrantAnswer::Live(_) => "live",
             GrantAnswer::Refused(_) => "refused",
             GrantAnswer::Expired(..) => "expired",

@@ -253,8 +253,8 @@ impl Question<'_> {
         verdict.remedy == Some(Remedy::Consent) && self.looks(scope).grant
     }
 
-    /// What the person is asked so that the policies permit it: what there is no grant for, and what was confirmed too weakly. Nothing
-    /// where something else stands in the way, too.
+    /// What the person is asked so that the policies permit it: what there is no grant for, not even by a policy, and what was
+    /// confirmed too weakly. Nothing where something else stands in the way, too.
     fn wanted(&self) -> Option<Vec<Effect>> {
         let mut questions = Vec::new();
         for (scope, agent) in self.each() {
@@ -268,7 +268,7 @@ impl Question<'_> {
             let least = if verdict.permitted { None } else { verdict.terms.strength };
             let asks = match self.grant(scope, agent) {
                 Answer::Refused(_) => return None,
-                Answer::Nothing | Answer::Asleep(_) => true,
+                Answer::Nothing | Answer::Asleep(_) => verdict.preapproved.is_none(),
                 Answer::Allowed(grant) => {
                     let weak = |least: Strength| grants::strength(grant) < GrantStrength::from(least);
                     self.looks(scope).strength && least.is_some_and(weak)
