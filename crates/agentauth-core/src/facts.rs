@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::agent::{Agent, Selectors};
+use crate::agent::{Agent, Selectors, Source};
 use crate::caller::{CallerFacts, ProcessFacts};
 use crate::canonical::{canonical_digest, sha256_hex};
 use crate::caveat::Caveat;
@@ -369,7 +369,9 @@ impl AgentSet {
         };
         let agent =
             crate::agent::Registration { manifest, selectors, launch_only: false, enforcer: None }.agent();
-        Agent { manifest_digest: self.manifest.clone(), ..agent }
+        let administered = self.source == Source::Administrator.as_str();
+        let source = if administered { Source::Administrator } else { Source::Person };
+        Agent { manifest_digest: self.manifest.clone(), source, ..agent }
     }
 }
 
@@ -389,6 +391,21 @@ mod tests {
         assert_eq!(one.digest().as_ref(), sha256_hex(br#"{"facts":{"a":"x","b":1},"kind":"machine"}"#));
         assert_ne!(one.digest(), FactSet::new(FactKind::Rules, &json!({ "a": "x", "b": 1 })).digest());
         assert_ne!(one.digest(), FactSet::new(FactKind::Machine, &json!({ "a": "x", "b": 2 })).digest());
+    }
+
+    #[test]
+    fn an_agent_of_the_past_was_registered_by_whom_it_was() {
+        for source in [Source::Administrator, Source::Person] {
+            let set = AgentSet {
+                name: "a".into(),
+                version: "1".into(),
+                publisher: None,
+                manifest: "m".into(),
+                registration: "r".into(),
+                source: source.as_str().into(),
+            };
+            assert_eq!(set.agent().source, source);
+        }
     }
 
     #[test]

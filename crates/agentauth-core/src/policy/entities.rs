@@ -123,6 +123,7 @@ impl Types {
             ("user".to_owned(), RestrictedExpression::new_entity_uid(user.uid.clone())),
             ("name".to_owned(), RestrictedExpression::new_string(manifest.name.clone())),
             ("version".to_owned(), RestrictedExpression::new_string(manifest.version.clone())),
+            ("registered_by".to_owned(), RestrictedExpression::new_string(agent.source.as_str().to_owned())),
         ];
         if let Some(publisher) = &manifest.publisher {
             attributes.push(("publisher".to_owned(), RestrictedExpression::new_string(publisher.clone())));

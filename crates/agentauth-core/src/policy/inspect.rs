@@ -1,18 +1,21 @@
 //! Policies as their authors wrote them: what each is called, where it stands, what it looks at and what it says. For
 //! those who explain a decision; nothing here decides.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 
 use cedar_policy::{Effect, PolicySet};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::annotations::Annotations;
 use super::load::{OWN, number};
+use super::schema::{NAMESPACE, is_group};
 use super::source::{Statement, statements};
 use super::{Place, Policy, PolicyFile};
 use crate::canonical::sha256_hex;
 use crate::decision::{Obligations, Remedy, RemedyTerms};
+use crate::scope::Scope;
 use crate::text::display_safe_within;
 
 /// The longest condition that is told, in characters.
@@ -111,6 +114,43 @@ pub fn rules(files: &[PolicyFile]) -> Vec<RuleText> {
         }
     }
     rules
+}
+
+/// The actions (`files.read`), and groups of all about one kind of resource (`files.*`), that a person's own policies among
+/// these files name, known or not.
+pub(super) fn own_actions(files: &[PolicyFile]) -> BTreeSet<String> {
+    let sets = files.iter().filter(|file| file.own).filter_map(|file| file.text.parse::<PolicySet>().ok());
+    let mut found = BTreeSet::new();
+    for policy in sets.flat_map(|set| set.policies().cloned().collect::<Vec<_>>()) {
+        if let Ok(json) = policy.to_json() {
+            add_actions(&json, &mut found);
+        }
+    }
+    found
+}
+
+/// Adds the actions that an expression of Cedar's JSON names, and that could be a scope's.
+fn add_actions(expression: &Value, found: &mut BTreeSet<String>) {
+    match expression {
+        Value::Object(members) => {
+            let text = |member: &str| members.get(member).and_then(Value::as_str);
+            if text("type").and_then(|kind| kind.split_once("::")) == Some((NAMESPACE, "Action"))
+                && let Some(id) = text("id")
+                && is_scopes(id)
+            {
+                found.insert(id.to_owned());
+            }
+            members.values().for_each(|inner| add_actions(inner, found));
+        }
+        Value::Array(parts) => parts.iter().for_each(|part| add_actions(part, found)),
+        _ => {}
+    }
+}
+
+/// Whether a scope can ask for this action, or for one of this group.
+fn is_scopes(action: &str) -> bool {
+    let example = if is_group(action) { action.replace('*', "any") } else { action.to_owned() };
+    example.parse::<Scope>().is_ok_and(|scope| scope.action_name() == example)
 }
 
 /// What [`Policy::digest`] is of a set of these files.

@@ -191,7 +191,8 @@ impl Policy {
     }
 
     /// Loads a set of policies, a person's own behind all others. `additional_actions`: the actions that registered
-    /// manifests name and the catalogue does not ([`crate::Agents::action_names`]).
+    /// manifests name and the catalogue does not ([`crate::Agents::action_names`]); of a kind of resource that no other is about,
+    /// the group of all (`files.*`), too.
     ///
     /// # Errors
     /// Every fault at once. A policy without its own `@id`, with an unknown annotation, or that does not pass
@@ -202,8 +203,9 @@ impl Policy {
         additional_actions: impl IntoIterator<Item = impl AsRef<str>>,
     ) -> Result<Self, PolicyFaults> {
         let additional: Vec<_> = additional_actions.into_iter().collect();
-        let actions = schema::action_names(catalogue, additional.iter().map(AsRef::as_ref));
+        let mut actions = schema::action_names(catalogue, additional.iter().map(AsRef::as_ref));
         let schema_text = schema::schema_text(catalogue, &actions);
+        actions.retain(|name| !schema::is_group(name));
         let own_fault = |what: String| {
             let file = "(generated vocabulary)".to_owned();
             PolicyFaults(vec![PolicyFault { file, policy: None, place: None, what }])
@@ -236,6 +238,21 @@ impl Policy {
             askers: Cache::new(PREPARED),
             contexts: Cache::new(PREPARED),
         })
+    }
+
+    /// The same, where the person's own passed all checks once and were applied: what they name was known then, and is known here,
+    /// too. Nobody who removes an agent keeps the policies of others out by it.
+    ///
+    /// # Errors
+    /// As [`Policy::load_files`].
+    pub fn load_applied(
+        sources: &[PolicyFile],
+        catalogue: &Catalogue,
+        additional_actions: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> Result<Self, PolicyFaults> {
+        let mut actions = inspect::own_actions(sources);
+        actions.extend(additional_actions.into_iter().map(|name| name.as_ref().to_owned()));
+        Self::load_files(sources, catalogue, actions)
     }
 
     /// The policies that ship, as pairs of file name and text.

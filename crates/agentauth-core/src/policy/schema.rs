@@ -29,6 +29,7 @@ const TYPES: &str = r#"
     "name": String,
     "version": String,
     "publisher"?: String,
+    "registered_by": String,
   };
   entity Resource in [Resource] = {
     "kind": String,
@@ -97,7 +98,7 @@ pub(super) fn schema_text(catalogue: &Catalogue, actions: &BTreeSet<&str>) -> St
     for resource in resources {
         let _ = writeln!(text, "  action {};", quoted(&resource_group(resource)));
     }
-    for name in actions {
+    for name in actions.iter().filter(|name| !is_group(name)) {
         let risk = catalogue.risk_of(name);
         let mut groups = vec![quoted(&resource_group(resource_of(name))), quoted(&risk_group(risk))];
         if risk.is_high() {
@@ -115,7 +116,12 @@ pub(super) fn schema_text(catalogue: &Catalogue, actions: &BTreeSet<&str>) -> St
     text
 }
 
-/// The kind of resource (`files`) that an action (`files.read`) is about.
+/// Whether it is the group of all actions about one kind of resource (`files.*`).
+pub(super) fn is_group(action: &str) -> bool {
+    action.ends_with(".*")
+}
+
+/// The kind of resource (`files`) that an action (`files.read`), or a group of actions, is about.
 pub(super) fn resource_of(action: &str) -> &str {
     action.split_once('.').map_or(action, |(resource, _)| resource)
 }

@@ -261,6 +261,8 @@ fn policies_see_user_agent_resource_and_context() {
             "files.read",
             true,
         ),
+        (r#"principal.registered_by == "person""#, "files.read", true),
+        (r#"principal.registered_by == "administrator""#, "files.read", false),
         (r#"resource in AgentAuth::Resource::"files:/projects""#, "files.read:/projects/alpha", true),
         (r#"resource in AgentAuth::Resource::"files:/projects""#, "files.read:/projects", true),
         (r#"resource in AgentAuth::Resource::"files:/""#, "files.read:/projects", true),

@@ -269,6 +269,7 @@ const ATOMS: &[&str] = &[
     "principal.user has current_tenant && principal.user.current_tenant == \"T1\"",
     "principal.name == \"files-agent\"",
     "principal.version like \"2.*\"",
+    "principal.registered_by == \"administrator\"",
     "principal has publisher && principal.publisher == \"Example\"",
     "action in AgentAuth::Action::\"risk:high\"",
     "action == AgentAuth::Action::\"files.read\"",

@@ -10,7 +10,7 @@ use agentauth_core::policy::PolicyFile;
 use agentauth_core::session::Session;
 use agentauth_core::{
     Agent, Assurance, Catalogue, Caveat, CheckRequest, Device, GrantStrength, GrantUse, Obligations, Remedy,
-    RemedyTerms, RiskClass, Scope, Signals, SignedDuration, Strength, Timestamp,
+    RemedyTerms, RiskClass, Scope, Signals, SignedDuration, Source, Strength, Timestamp,
 };
 use cedar_policy::{
     AuthorizationError, Authorizer, Context, Decision, Entities, EntityUid, Policy, PolicyId, PolicySet,
@@ -290,6 +290,10 @@ fn entities(catalogue: &Catalogue, asked: &Asked<'_>) -> Value {
         "user": {"__entity": reference("User", &session.user.subject)},
         "name": agent.manifest.name,
         "version": agent.manifest.version,
+        "registered_by": match agent.source {
+            Source::Administrator => "administrator",
+            Source::Person => "person",
+        },
     });
     put(&mut principal, "publisher", agent.manifest.publisher.as_ref());
     let mut machine =

@@ -52,6 +52,38 @@ fn a_persons_permit_permits_nothing_that_nobody_above_does() {
 }
 
 #[test]
+fn what_a_person_applied_keeps_no_policy_out_when_an_agent_is_gone() {
+    let catalogue = Catalogue::shipped().unwrap();
+    let none = || std::iter::empty::<&str>();
+    for naming in [
+        r#"action == AgentAuth::Action::"foo.bar", resource)"#,
+        r#"action in [AgentAuth::Action::"foo.bar", AgentAuth::Action::"risk:high"], resource)"#,
+        r#"action in AgentAuth::Action::"foo.*", resource)"#,
+        r#"action, resource) when { [AgentAuth::Action::"foo.bar"].contains(action) }"#,
+    ] {
+        let mine = format!(r#"@id("mine") forbid(principal, {naming};"#);
+        let files = [file("permit", PERMIT, false), file("above", FORBID, false), file("mine", &mine, true)];
+        let strict = Policy::load_files(&files, &catalogue, none()).unwrap_err().0;
+        assert!(strict.iter().all(|fault| fault.file == "mine"), "{strict:?}");
+        assert!(Policy::load_files(&files, &catalogue, ["foo.bar"]).is_ok(), "{naming}");
+        let policy = Policy::load_applied(&files, &catalogue, none()).unwrap();
+        assert!(!ask(&policy, "email.send", |_| {}).permitted, "the administrator's is in force");
+        assert!(ask(&policy, "files.read", |_| {}).permitted, "{naming}");
+        assert!(!ask(&policy, "foo.bar", |_| {}).permitted, "{naming}");
+        // What stands above a person has to be right by itself.
+        let above = [file("permit", PERMIT, false), file("above", &mine, false)];
+        assert!(Policy::load_applied(&above, &catalogue, none()).is_err(), "{naming}");
+    }
+    for wrong in
+        [r#"action == AgentAuth::Action::"Foo bar\"" "#, r#"action == AgentAuth::Action::"foo.bar:/x""#]
+    {
+        let mine = format!(r#"@id("mine") forbid(principal, {wrong}, resource);"#);
+        let files = [file("permit", PERMIT, false), file("mine", &mine, true)];
+        assert!(Policy::load_applied(&files, &catalogue, none()).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn only_what_stands_above_a_person_grants_without_asking() {
     let grants =
         r#"@id("free") @preapprove permit(principal, action == AgentAuth::Action::"files.read", resource);"#;
