@@ -1,5 +1,6 @@
 //! Building the daemon: every part made from the configuration, and handed to those that need it.
 
+mod machine;
 mod provider;
 
 use std::io;
@@ -12,8 +13,8 @@ use agentauth_core::consent::Declined;
 use agentauth_core::recognise::{FileIdentity, Recogniser, Terminals};
 use agentauth_core::session::SessionState;
 use agentauth_core::snapshot::Snapshot;
-use agentauth_core::{Clock, Launches, MachineSet, Presence, Window};
-use agentauth_host::clock::{SteadyClock, SystemClock, zone_name};
+use agentauth_core::{Clock, Launches, Presence};
+use agentauth_host::clock::{SteadyClock, SystemClock};
 use agentauth_host::device::{DeviceError, DeviceId};
 use agentauth_host::harden;
 use agentauth_host::machine::Machine;
@@ -46,8 +47,8 @@ use super::sinks::{self, Collector, Feeds, SinkSetupError};
 use super::state::State;
 use super::traces::{self, Exporter};
 use super::watching::Watching;
-use crate::config::trust;
 use crate::config::{self, ADMIN_DIRECTORY, Config, load_applied};
+pub(super) use machine::machine_set;
 pub(crate) use provider::provider_config;
 use provider::{Common, provider_side, secret_store};
 
@@ -229,7 +230,7 @@ pub(super) fn assemble(start: Start, stop: &CancellationToken) -> Result<Assembl
         presence.note(seen, now);
     }
     let places = Places::of(config);
-    let loaded = load::load(catalogue, &places, own, rights)?;
+    let loaded = load::load(catalogue, &places, own, own_rules.basis, rights)?;
     let domains = Domains::new(
         &Path::new(ADMIN_DIRECTORY).join(domains::DIRECTORY),
         ADMINISTRATOR,
@@ -446,23 +447,6 @@ fn listener(config: &Config, owner_uid: u32) -> Result<Listener, ListenError> {
             tracing::warn!(%error, "what the service manager handed over is no listening Unix socket");
             listen(&config.paths.socket, owner_uid)
         }
-    }
-}
-
-/// What is recorded of the machine, and seen of it by policies.
-pub(super) fn machine_set(machine: &Machine, device: &str, working_hours: &[Window]) -> MachineSet {
-    // Where work is done; else where the machine is, as far as that has a name.
-    let place = working_hours.first().map(|window| window.zone().name().to_owned());
-    MachineSet {
-        device: device.to_owned(),
-        host: machine.host.clone(),
-        os: machine.os.clone(),
-        os_version: machine.os_version.clone(),
-        address: machine.address,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        managed: trust::is_administered(Path::new(ADMIN_DIRECTORY), 0),
-        attested: false,
-        time_zone: place.or_else(zone_name),
     }
 }
 

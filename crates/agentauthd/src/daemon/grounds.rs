@@ -2,9 +2,9 @@
 //! them changes, and never for a single decision.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use agentauth_audit::Event;
 use agentauth_core::session::{Session, SessionState};
 use agentauth_core::snapshot::Snapshot;
 use agentauth_core::{
@@ -16,6 +16,9 @@ use foldhash::fast::RandomState;
 use serde::Serialize;
 use serde_json::json;
 
+use super::record;
+use super::recorder::{Ground, WrittenIn};
+
 /// How many sets are remembered. One that is forgotten is put together, and written, once more.
 const REMEMBERED: usize = 256;
 /// Of how many agents the sets are kept ready.
@@ -25,24 +28,27 @@ const AGENTS: usize = 4096;
 #[derive(Debug)]
 pub(crate) struct Fact {
     set: FactSet,
-    /// The file of the log that has it, by the number of its first record; 0 for none.
-    written_in: AtomicU64,
+    written_in: WrittenIn,
 }
 
 impl Fact {
+    fn new(set: FactSet) -> Arc<Self> {
+        Arc::new(Self { set, written_in: WrittenIn::default() })
+    }
+
     /// What it says.
     pub(crate) fn set(&self) -> &FactSet {
         &self.set
     }
+}
 
-    /// Whether the file that begins with this record has it.
-    pub(crate) fn is_in(&self, file: u64) -> bool {
-        self.written_in.load(Ordering::Acquire) == file
+impl Ground for Fact {
+    fn written_in(&self) -> &WrittenIn {
+        &self.written_in
     }
 
-    /// The file that begins with this record has it.
-    pub(crate) fn put_in(&self, file: u64) {
-        self.written_in.store(file, Ordering::Release);
+    fn event(&self, now: Timestamp) -> Event<'_> {
+        record::facts(&self.set, now)
     }
 }
 
@@ -78,7 +84,7 @@ impl Grounds {
     pub(crate) fn new(machine: &MachineSet) -> Self {
         let machine = FactSet::new(FactKind::Machine, machine);
         Self {
-            machine: Arc::new(Fact { set: machine, written_in: AtomicU64::new(0) }),
+            machine: Fact::new(machine),
             session: ArcSwapOption::empty(),
             rules: ArcSwapOption::empty(),
             agents: RwLock::default(),
@@ -174,7 +180,7 @@ impl Grounds {
             book.clear();
         }
         let digest = Arc::clone(set.digest());
-        let fact = Arc::new(Fact { set, written_in: AtomicU64::new(0) });
+        let fact = Fact::new(set);
         book.insert(digest, Arc::clone(&fact));
         fact
     }
@@ -194,8 +200,8 @@ mod tests {
             facts
         };
         let first = grounds.of_caller(&caller("/a".to_owned()));
-        first.put_in(7);
-        assert!(grounds.of_caller(&caller("/a".to_owned())).is_in(7) && !first.is_in(8));
+        first.written_in().put(7);
+        assert!(grounds.of_caller(&caller("/a".to_owned())).written_in().is(7) && !first.written_in().is(8));
         for number in 0..3 * REMEMBERED {
             grounds.of_caller(&caller(format!("/{number}")));
         }

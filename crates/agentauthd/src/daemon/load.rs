@@ -24,7 +24,7 @@ use agentauth_store::StateDb;
 use super::assemble::provider_config;
 use super::domains::{self, Domains};
 use super::policies::{AdminPolicies, policy_files};
-use super::rights::{Standings, Wished, standings};
+use super::rights::{Basis, Standings, Wished, standings};
 use crate::config::trust::{self, Untrusted};
 use crate::config::{self, ADMIN_DIRECTORY, Config, ScopesFaults, scopes};
 
@@ -105,8 +105,8 @@ pub struct RulesReport {
     pub notes: Vec<String>,
 }
 
-/// Reads the administrator's registrations. `own` are the person's policies by file, and `standings` what the person
-/// registered and granted.
+/// Reads the administrator's registrations. `own` are the person's policies by file, which stand on `basis`, and `standings`
+/// what the person registered and granted.
 ///
 /// # Errors
 /// [`LoadError`], which names every policy at fault. A registration that is not valid is no error: its agent gets
@@ -115,6 +115,7 @@ pub(crate) fn load(
     catalogue: Catalogue,
     places: &Places,
     own: OwnPolicies,
+    basis: Basis,
     standings: Standings,
 ) -> Result<Loaded, LoadError> {
     let found = registrations(places, &catalogue, standings);
@@ -123,7 +124,7 @@ pub(crate) fn load(
     }
     let (directory, administrator) = &places.admin_policies;
     let admin = AdminPolicies::read(directory, *administrator);
-    let (policy, policy_files) = policies(&admin, &places.policies, own, &catalogue, &found.agents)
+    let (policy, policy_files) = policies(&admin, &places.policies, own, basis, &catalogue, &found.agents)
         .inspect_err(|_| {
             // A policy may name an action that only a refused registration knows.
             for problem in &found.problems {
@@ -186,7 +187,7 @@ fn report(config: &Config, wished: Wished, standings: Standings) -> RulesReport 
     let own = OwnPolicies { texts: wished.rules.policies, faults: wished.policy_faults };
     let (directory, administrator) = &places.admin_policies;
     let admin = AdminPolicies::read(directory, *administrator);
-    match policies(&admin, &places.policies, own, &catalogue, &found.agents) {
+    match policies(&admin, &places.policies, own, Basis::Files, &catalogue, &found.agents) {
         Ok((policy, _)) => {
             report.policies = policy.len();
             report.notes.extend(policy.warnings().iter().cloned());
@@ -330,16 +331,19 @@ fn policies(
     admin: &AdminPolicies,
     directory: &Path,
     own: OwnPolicies,
+    basis: Basis,
     catalogue: &Catalogue,
     agents: &Agents,
 ) -> Result<(Policy, Vec<PolicyFile>), PolicyFaults> {
     let OwnPolicies { texts, faults: own_faults } = own;
     let faults: Vec<_> = admin.faults.iter().cloned().chain(own_faults).collect();
     let sources = policy_files(admin, directory, &texts);
-    let actions = agents
-        .iter()
-        .flat_map(|agent| agent.manifest.scopes.iter().map(|wanted| wanted.scope.action_name().to_owned()));
-    match Policy::load_files(&sources, catalogue, actions) {
+    let loaded = match basis {
+        Basis::Files | Basis::Lost => Policy::load_files(&sources, catalogue, agents.action_names()),
+        // Which agents there were then does not matter any more.
+        Basis::Applied => Policy::load_applied(&sources, catalogue, agents.action_names()),
+    };
+    match loaded {
         Ok(policy) if faults.is_empty() => Ok((policy, sources)),
         Ok(_) => Err(PolicyFaults(faults)),
         Err(PolicyFaults(more)) => Err(PolicyFaults(faults.into_iter().chain(more).collect())),

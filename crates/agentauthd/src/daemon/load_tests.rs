@@ -60,7 +60,7 @@ impl Rules {
     fn load(&self) -> Result<Loaded, LoadError> {
         let places = self.places();
         let own = OwnPolicies::read(&places.policies, self.owner);
-        load(shipped(), &places, own, Standings::default())
+        load(shipped(), &places, own, Basis::Files, Standings::default())
     }
 
     fn problems(&self) -> Vec<String> {
@@ -88,10 +88,28 @@ fn what_is_not_there_is_no_problem() {
     let places =
         Places { admin_agents: (none.clone(), owner), admin_policies: (none.clone(), owner), policies: none };
     let own = OwnPolicies::read(&places.policies, rules.owner);
-    let loaded =
-        load(shipped(), &places, own, Standings::default()).map_err(|error| error.to_string()).unwrap();
+    let loaded = load(shipped(), &places, own, Basis::Files, Standings::default())
+        .map_err(|error| error.to_string())
+        .unwrap();
     assert_eq!((loaded.agents.iter().count(), loaded.problems.len()), (0, 0));
     assert_eq!(loaded.policy_files.len(), Policy::shipped().len());
+}
+
+#[test]
+fn what_was_applied_is_loaded_without_the_agent_that_it_names() {
+    let rules = Rules::new();
+    rules.write(
+        "policies/mine.cedar",
+        "@id(\"mine\") forbid(principal, action == AgentAuth::Action::\"foo.bar\", resource);",
+    );
+    let places = rules.places();
+    let loaded = |basis| {
+        let own = OwnPolicies::read(&places.policies, rules.owner);
+        load(shipped(), &places, own, basis, Standings::default())
+    };
+    assert!(matches!(loaded(Basis::Files), Err(LoadError::Policy(_))));
+    let policy = loaded(Basis::Applied).map_err(|error| error.to_string()).unwrap().policy;
+    assert!(policy.knows("foo.bar"));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use agentauth_idp::Chain;
 use super::filing::Filed;
 use super::grounds::Fact;
 use super::news::News;
+use super::preapprovals::Preapproval;
 use super::record;
 
 /// Appends records and knows how that went last.
@@ -55,6 +56,31 @@ struct Trouble {
     fault: Option<String>,
     /// What could not be recorded, until that is.
     gap: Option<Gap>,
+}
+
+/// What has to be in a file of the record before what rests on it.
+pub(crate) trait Ground {
+    /// Which file has it.
+    fn written_in(&self) -> &WrittenIn;
+
+    /// The record of it.
+    fn event(&self, now: Timestamp) -> Event<'_>;
+}
+
+/// Which file of the record has something, by the number of the file's first record; 0 for none.
+#[derive(Debug, Default)]
+pub(crate) struct WrittenIn(AtomicU64);
+
+impl WrittenIn {
+    /// Whether it is the file that begins with this record.
+    pub(crate) fn is(&self, file: u64) -> bool {
+        self.0.load(Ordering::Acquire) == file
+    }
+
+    /// The file that begins with this record has it.
+    pub(crate) fn put(&self, file: u64) {
+        self.0.store(file, Ordering::Release);
+    }
 }
 
 /// What makes two denials equal: who asked, for what, and why not.
@@ -101,17 +127,23 @@ impl Recorder {
         self.appended(event, self.0.log.append(event).map(drop))
     }
 
-    /// Appends a record that names these facts, after those of them that the file does not have yet.
-    pub(crate) fn append_resting_on(&self, facts: &[Arc<Fact>], event: &Event<'_>) -> Result<(), AuditError> {
-        let mut missing = facts.iter();
-        let mut writing: Option<&Arc<Fact>> = None;
+    /// Appends a record that rests on these facts and consents by policy, after those of them that the file does not have yet.
+    pub(crate) fn append_resting_on(
+        &self,
+        facts: &[Arc<Fact>],
+        consents: &[Arc<Preapproval>],
+        event: &Event<'_>,
+    ) -> Result<(), AuditError> {
+        let facts = facts.iter().map(|fact| &**fact as &dyn Ground);
+        let mut missing = facts.chain(consents.iter().map(|consent| &**consent as &dyn Ground));
+        let mut writing: Option<&dyn Ground> = None;
         let before = |file| {
             // Whoever asks for the next has written the one before.
             if let Some(written) = writing.take() {
-                written.put_in(file);
+                written.written_in().put(file);
             }
-            writing = missing.find(|fact| !fact.is_in(file));
-            writing.map(|fact| record::facts(fact.set(), event.time))
+            writing = missing.find(|ground| !ground.written_in().is(file));
+            writing.map(|ground| ground.event(event.time))
         };
         let appended = self.0.log.append_after(before, event).map(drop);
         self.appended(event, appended)
@@ -157,7 +189,7 @@ impl Recorder {
                 return Ok(());
             }
         }
-        self.append_resting_on(facts, event)
+        self.append_resting_on(facts, &[], event)
     }
 
     /// Records what was counted: in windows that are over, or all of it.
@@ -334,7 +366,7 @@ mod tests {
         let decide = || {
             let digest: &str = fact.set().digest();
             let event = Event { facts: vec![digest.into()], ..Event::new(Kind::Decision, now) };
-            recorder.append_resting_on(std::slice::from_ref(&fact), &event).unwrap();
+            recorder.append_resting_on(std::slice::from_ref(&fact), &[], &event).unwrap();
         };
         recorder.append(&Event::new(Kind::ServiceStart, now)).unwrap();
         decide();

@@ -24,7 +24,7 @@ pub(crate) struct Preapproved<'a> {
 
 impl Preapproved<'_> {
     /// Names it: the same consent has the same name.
-    pub(crate) fn id(&self) -> String {
+    fn id(&self) -> String {
         let says = json!([
             self.agent,
             self.manifest_digest,
@@ -41,9 +41,9 @@ impl Preapproved<'_> {
 }
 
 /// A policy allows what nobody was asked about. It gives no grant: what counts is the policy, as long as it is in force.
-pub(crate) fn preapproved<'a>(consent: &Preapproved<'a>, id: &'a str, now: Timestamp) -> Event<'a> {
+pub(crate) fn preapproved<'a>(consent: &Preapproved<'a>, now: Timestamp) -> Event<'a> {
     Event {
-        id: Some(id.into()),
+        id: Some(consent.id().into()),
         user: consent.user.map(Into::into),
         scopes: vec![consent.scope.as_str().into()],
         decision: Some(Verdict::Allow),

@@ -358,7 +358,7 @@ impl Rights {
         }
         let actions: BTreeSet<&str> = snapshot.agents.action_names().chain(wanted).collect();
         let policies = self.policies.read().unwrap_or_else(PoisonError::into_inner);
-        Policy::load_files(&policies, &snapshot.catalogue, actions).map(Some).map_err(RightsError::Policy)
+        Policy::load_applied(&policies, &snapshot.catalogue, actions).map(Some).map_err(RightsError::Policy)
     }
 
     /// What the grants of the agent before become under its new manifest, each with the id that it follows from, and the

@@ -46,7 +46,7 @@ impl Rights {
                 return Ok(None);
             }
             let files = policy_files(&admin, &own_directory, &own);
-            match Policy::load_files(&files, &snapshot.catalogue, snapshot.agents.action_names()) {
+            match Policy::load_applied(&files, &snapshot.catalogue, snapshot.agents.action_names()) {
                 Ok(policy) if admin.faults.is_empty() => Ok(Some((admin, files, policy))),
                 Ok(_) => Err(admin.faults),
                 Err(PolicyFaults(more)) => Err(admin.faults.into_iter().chain(more).collect()),

@@ -141,11 +141,16 @@ async fn answer(
         let mut snapshot = Snapshot::clone(&app.state.load());
         spent(&decision).for_each(|id| snapshot.grants.give_back(id));
         let (again, _) = decided(app, &snapshot, caller, request, asked, Counting::No);
-        if again.allow && connection.reprove(caller).is_ok() {
+        if still_so(&decision, &again) && connection.reprove(caller).is_ok() {
             app.metrics.decided(&decision);
             return Ok(decision);
         }
     }
+}
+
+/// Whether an allow, decided once more, still rests on the grants and the policies that its record names.
+fn still_so(recorded: &Decision, again: &Decision) -> bool {
+    again.allow && again.grants == recorded.grants && again.policies == recorded.policies
 }
 
 fn recorded_decision(
@@ -196,7 +201,7 @@ fn recorded_decision(
     })
 }
 
-/// Writes a decision down, after the facts that it rests on.
+/// Writes a decision down, after the facts and the consents by policy that it rests on.
 fn written(
     app: &App,
     caller: &Caller,
@@ -211,9 +216,11 @@ fn written(
     let idle = !decision.allow && !decision.high_risk && !decision.dry_run && decision.effects.is_empty();
     // What an enforcer asks about is in none of what makes two denials alike.
     let idle = idle && asked.enforced.is_none();
-    let written = app.preapprovals.write(&app.audit, decision, snapshot, now).and_then(|()| {
-        if idle { app.audit.denied(&facts, &event) } else { app.audit.append_resting_on(&facts, &event) }
-    });
+    let written = if idle {
+        app.audit.denied(&facts, &event)
+    } else {
+        app.audit.append_resting_on(&facts, &app.preapprovals.of(decision, snapshot), &event)
+    };
     written.inspect_err(|error| {
         tracing::error!(
             decision = decision.id.as_str(),
@@ -297,4 +304,34 @@ fn new_id(now: Timestamp) -> DecisionId {
     );
     let mut digits = Uuid::encode_buffer();
     DecisionId::new(["dec_", Uuid::new_v7(time).simple().encode_lower(&mut digits)].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use agentauth_core::scenario::World;
+    use agentauth_core::{Catalogue, Policy, decide};
+
+    use super::*;
+
+    #[test]
+    fn an_allow_that_would_rest_on_something_else_than_its_record_is_decided_anew() {
+        let world = include_str!("../../../../agentauth-core/testdata/world.json");
+        let world: World = serde_json::from_str(world).unwrap();
+        let catalogue = Arc::new(Catalogue::shipped().unwrap());
+        let org = "@id(\"org\") @preapprove(\"high_risk\") permit(principal, action, resource);";
+        let policy = Policy::load(&[("org", org)], &catalogue, world.actions().unwrap()).unwrap();
+        let mut snapshot = world.snapshot(&catalogue, &Arc::new(policy)).unwrap();
+        let delete = "files.delete:/projects/alpha/tmp".parse().unwrap();
+        let request = CheckRequest { scopes: vec![delete], ..CheckRequest::default() };
+        let decided = |snapshot: &Snapshot| {
+            let subject = Subject::Caller(&world.callers["files"]);
+            decide(snapshot, &request, subject, new_id(world.now), world.now)
+        };
+        let recorded = decided(&snapshot);
+        assert!(recorded.allow && recorded.high_risk && still_so(&recorded, &decided(&snapshot)));
+        snapshot.grants.remove(&recorded.grants[0]);
+        let again = decided(&snapshot);
+        assert_eq!((again.allow, &*again.grants[0]), (true, "policy:org"));
+        assert!(!still_so(&recorded, &again));
+    }
 }
