@@ -5,11 +5,12 @@
 //! written anew into each file of the record and by each run, so that a file tells by itself what its decisions rest on.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use agentauth_audit::Event;
 use agentauth_core::{Agent, Decision, Effect, Policy, Scope, Snapshot, Timestamp};
+use foldhash::fast::RandomState;
 
 use super::record;
 use super::recorder::{Ground, WrittenIn};
@@ -43,7 +44,7 @@ struct Known {
     /// The set of policies that all of them are by.
     rules: Option<Arc<Policy>>,
     /// By the hash of what tells them apart.
-    consents: HashMap<u64, Arc<Preapproval>>,
+    consents: HashMap<u64, Arc<Preapproval>, RandomState>,
 }
 
 impl Preapprovals {
@@ -88,7 +89,7 @@ impl Preapprovals {
         }
         let others = known.rules.as_ref().is_none_or(|known| !Arc::ptr_eq(known, rules));
         if others || known.consents.len() >= REMEMBERED {
-            *known = Known { rules: Some(Arc::clone(rules)), consents: HashMap::new() };
+            *known = Known { rules: Some(Arc::clone(rules)), consents: HashMap::default() };
         }
         let consent = Arc::new(Preapproval {
             agent: Arc::clone(agent),
