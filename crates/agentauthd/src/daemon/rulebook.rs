@@ -104,30 +104,25 @@ impl Rulebook {
     /// Loads the policies that are looked at. `more`: actions to know beside those of the catalogue and the registered
     /// agents.
     pub(crate) fn load(&self, more: impl IntoIterator<Item = String>) -> Result<Policy, PolicyFaults> {
-        self.load_files(&self.files, &self.unusable, more)
+        let unusable = &self.unusable;
+        match Policy::load_files(&self.files, &self.catalogue, self.actions(more)) {
+            Ok(policy) if unusable.is_empty() => Ok(policy),
+            Ok(_) => Err(PolicyFaults(unusable.clone())),
+            Err(PolicyFaults(faults)) => Err(PolicyFaults([unusable.as_slice(), &faults].concat())),
+        }
     }
 
-    /// The same of those in force.
+    /// Those in force, as a daemon loads them.
     pub(crate) fn load_in_force(
         &self,
         more: impl IntoIterator<Item = String>,
     ) -> Result<Policy, PolicyFaults> {
-        self.load_files(&self.in_force, &[], more)
+        Policy::load_applied(&self.in_force, &self.catalogue, self.actions(more))
     }
 
-    fn load_files(
-        &self,
-        files: &[PolicyFile],
-        unusable: &[PolicyFault],
-        more: impl IntoIterator<Item = String>,
-    ) -> Result<Policy, PolicyFaults> {
+    fn actions(&self, more: impl IntoIterator<Item = String>) -> impl Iterator<Item = String> {
         let wanted = self.agents.iter().flat_map(|agent| agent.manifest.scopes.iter());
-        let actions = wanted.map(|wanted| wanted.scope.action_name().to_owned()).chain(more);
-        match Policy::load_files(files, &self.catalogue, actions) {
-            Ok(policy) if unusable.is_empty() => Ok(policy),
-            Ok(_) => Err(PolicyFaults(unusable.to_vec())),
-            Err(PolicyFaults(faults)) => Err(PolicyFaults([unusable, &faults].concat())),
-        }
+        wanted.map(|wanted| wanted.scope.action_name().to_owned()).chain(more)
     }
 }
 
