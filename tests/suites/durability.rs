@@ -111,7 +111,7 @@ fn what_was_answered_is_in_the_record_however_the_daemon_ends() {
         std::thread::sleep(Duration::from_millis(rng.u64(10..250)));
         world.kill_daemon();
         all.extend(loads.into_iter().flat_map(answered));
-        // One write is whole or not there when only the process ends. A machine that loses power leaves half lines too.
+        // One write is mostly whole or not there when only the process ends. A machine that loses power leaves half lines.
         if rng.u8(..5) == 0 {
             let line = format!("{{\"seq\":{},\"prev\":\"{}", rng.u16(..), "0".repeat(rng.usize(..64)));
             let log = audit(&world).join("audit.jsonl");
@@ -124,11 +124,12 @@ fn what_was_answered_is_in_the_record_however_the_daemon_ends() {
 
     let verified = verified(&world);
     assert!(verified.is_whole(), "{:?}", verified.losses);
-    assert_eq!(verified.torn, torn);
+    // The kernel looks for a kill between two pages of a write: then that line, which nobody was answered for, is torn, too.
+    assert!(verified.torn >= torn, "{} of {torn}", verified.torn);
     let set_aside = fs::read_dir(audit(&world)).unwrap();
     let set_aside = set_aside
         .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("audit.torn-"));
-    assert_eq!(set_aside.count() as u64, torn);
+    assert_eq!(set_aside.count() as u64, verified.torn);
     let records = records(&world);
     let recorded: HashSet<&str> = records
         .iter()
