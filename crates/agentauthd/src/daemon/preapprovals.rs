@@ -2,7 +2,8 @@
 //! that rests on it.
 //!
 //! The policy itself is the grant, so nothing is kept beside the record: whoever takes the policy away ends it. A consent is
-//! written anew into each file of the record and by each run, so that a file tells by itself what its decisions rest on.
+//! written anew into each file of the record, and when policies are loaded anew, so that a file tells by itself what its
+//! decisions rest on.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher as _;

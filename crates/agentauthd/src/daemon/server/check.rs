@@ -148,9 +148,13 @@ async fn answer(
     }
 }
 
-/// Whether an allow, decided once more, still rests on the grants and the policies that its record names.
+/// Whether an allow, decided once more, still rests on the grants and the policies that its record names, and demands no more
+/// than it did: policies of the same names may have been loaded anew.
 fn still_so(recorded: &Decision, again: &Decision) -> bool {
-    again.allow && again.grants == recorded.grants && again.policies == recorded.policies
+    again.allow
+        && again.grants == recorded.grants
+        && again.policies == recorded.policies
+        && again.obligations == recorded.obligations
 }
 
 fn recorded_decision(
@@ -329,6 +333,9 @@ mod tests {
         };
         let recorded = decided(&snapshot);
         assert!(recorded.allow && recorded.high_risk && still_so(&recorded, &decided(&snapshot)));
+        let mut stricter = decided(&snapshot);
+        stricter.obligations.require_proof = true;
+        assert!(!still_so(&recorded, &stricter));
         snapshot.grants.remove(&recorded.grants[0]);
         let again = decided(&snapshot);
         assert_eq!((again.allow, &*again.grants[0]), (true, "policy:org"));
